@@ -1,0 +1,174 @@
+/*
+ * filter - what one filter, sink or view is
+ *
+ * A filter is one file with one `const struct pfs_filter`. It sees its state, a batch of refs, an emitter and the
+ * layers found so far; it cannot reach the graph, a descriptor (sinks own theirs), the log or another filter.
+ *
+ * There are two shapes:
+ *
+ * - *inline* (batch): for each ref in, at most one ref out per output; runs in the batch of its parent. `ip`,
+ *   `match`, `count`, classifiers, and sinks that never wait.
+ * - *pulling* (pull): makes more records than it takes, or new bytes, or may have to wait. It has a cursor of its
+ *   own on its parent's queue and its own run lock, and may stop at any point and be called again: `unpcap`,
+ *   views, `transmit`, `file`, later `lines`, `stream`, `exec`.
+ *
+ * Bytes: pfs_bytes() and pfs_meta(). A ref is narrowed by copying it and changing off/len (and only shrinking);
+ * in a batch the layer fields (l3, l4, ethertype, proto) of the *input* may be filled in place, since they only
+ * cache what the bytes say.
+ *
+ * New bytes: pfs_emit_new() reserves in the filter's own ring (made when first used), the caller fills,
+ * pfs_emit_commit() emits a ref to it.
+ *
+ * Control refs (end of generation, end of one writer's stream) are not in batches: the engine forwards them by
+ * itself, in order, after calling `control`, in which a filter may emit what it still holds.
+ *
+ * Threads: init, reconfigure, fini, attach on the control thread, never while batch/pull/control run; batch, pull
+ * and control on one thread at a time; stats and classes at any time from any thread (atomics).
+ */
+#ifndef PFS_GRAPH_FILTER_H
+#define PFS_GRAPH_FILTER_H
+
+#include "base/base.h"
+#include "base/name.h"
+#include "ring/ring.h"
+
+#define PFS_BATCH 256
+
+/* What flows: for the check at mkdir ("this filter does not fit here"). */
+enum pfs_flow {
+	PFS_FLOW_PACKETS = 1 << 0, /* packets that start at their link layer */
+	PFS_FLOW_IP = 1 << 1,	   /* packets that start at the IP header */
+	PFS_FLOW_BYTES = 1 << 2,   /* a byte stream cut anywhere */
+	PFS_FLOW_TEXT = 1 << 3,	   /* records that are text */
+	PFS_FLOW_ANY_PACKET = PFS_FLOW_PACKETS | PFS_FLOW_IP,
+	PFS_FLOW_ANY = 0xff,
+	PFS_FLOW_SAME = 0, /* as out: what came in */
+};
+
+enum {
+	PFS_FILTER_SINK = 1 << 0,     /* a consumer by itself; has no output (no children but views of nothing) */
+	PFS_FILTER_CONSUMER = 1 << 1, /* a consumer by itself, passes records on: count */
+	PFS_FILTER_VIEW = 1 << 2,     /* a pipe file beside `all`: made when opened, never by mkdir */
+	PFS_FILTER_VERDICT = 1 << 3,  /* fits only below netfilter_* */
+	PFS_FILTER_LINK = 1 << 4,     /* needs a link-layer header: refused below netfilter_* */
+};
+
+/* Collects what a filter emits. Opaque but for the two tables. */
+struct pfs_emitter {
+	const struct pfs_rings *rings; /* borrowed */
+	struct pfs_step *step;	       /* graph internals */
+	size_t room;		       /* pull: records that may still be emitted in this call */
+};
+
+static inline const uint8_t *pfs_bytes(const struct pfs_emitter *out, const struct pfs_ref *ref)
+{
+	return pfs_ref_bytes(out->rings, ref);
+}
+
+static inline void pfs_meta(const struct pfs_emitter *out, const struct pfs_ref *ref,
+			    struct pfs_meta *ret_meta)
+{
+	pfs_ref_meta(out->rings, ref, ret_meta);
+}
+
+static inline uint16_t pfs_link_type(const struct pfs_emitter *out, const struct pfs_ref *ref)
+{
+	return pfs_origin_get(out->rings, ref->origin)->link_type;
+}
+
+/* To the output: the directory's pipe, its child filters, and the class directory ref->class_ if there is one. */
+void pfs_emit(struct pfs_emitter *out, const struct pfs_ref *ref);
+void pfs_emit_all(struct pfs_emitter *out, const struct pfs_ref *refs, size_t n);
+/* Only into the class directory ref->class_ (a packet of two classes goes once to each, once into the parent). */
+void pfs_emit_class(struct pfs_emitter *out, const struct pfs_ref *ref);
+/* Ends this generation here: readers get EOF; what follows in this generation is not passed on. */
+void pfs_emit_eof(struct pfs_emitter *out);
+
+/*
+ * A record of len bytes in the filter's own ring. Returns its memory (len bytes), NULL when there is no room now:
+ * a pulling filter then returns and is called again when there is. Inline filters may not call it. Set time,
+ * wire_len, flags, origin of *ret_rec; defaults are 0, len, 0, the filter's byte origin.
+ */
+void *pfs_emit_new(struct pfs_emitter *out, size_t len, struct pfs_record **ret_rec);
+/* Shortens what pfs_emit_new() gave. */
+void pfs_emit_shrink(struct pfs_emitter *out, struct pfs_record *rec, size_t len);
+/* Publishes it and emits a ref to it (counts against room). */
+void pfs_emit_commit(struct pfs_emitter *out, struct pfs_record *rec);
+
+/* An id for refs' origin field. Equal origins give the same id. -ENOSPC: 65,535 are in use. */
+int pfs_emit_origin(struct pfs_emitter *out, const struct pfs_origin *origin, uint16_t *ret_id);
+
+/* Counts records that this filter lost, with the reason shown in .stats ("malformed", "truncated", "oversize"). */
+void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n);
+
+/* What init may know of its place. All borrowed, valid during the call unless said otherwise. */
+struct pfs_place {
+	enum pfs_flow flow;	 /* what the parent gives */
+	uint16_t link_type;	 /* usual link type there; PFS_LINK_BYTES for byte streams */
+	uid_t uid;		 /* of the maker; files are opened as this user */
+	gid_t gid;
+	/*
+	 * Opens a file as the maker, in the maker's own root and working directory (refused with EPERM when the maker
+	 * lives in another root or mount namespace). Valid during init only.
+	 */
+	int (*open_file)(const struct pfs_place *place, const char *path, int flags, mode_t mode,
+			 struct pfs_diag *diag);
+	const void *caller; /* for open_file */
+};
+
+struct pfs_filter {
+	const char *name;
+	const char *alias; /* or NULL */
+	const char *summary;
+	unsigned flags;
+	unsigned in;  /* PFS_FLOW_* it takes */
+	unsigned out; /* PFS_FLOW_* it gives; PFS_FLOW_SAME */
+	bool has_arg;	   /* `name:ARG`; without it an argument is refused with EINVAL */
+	bool needs_arg;
+	const struct pfs_param *params; /* NULL, or ends with a NULL key */
+	const char *const *classes;	/* closed set, NULL-terminated; class_ = index + 1. NULL: none or open */
+	size_t state_size;
+	size_t ring_size; /* of its own ring if it makes bytes; 0: the mount's default */
+
+	/* state is zeroed. -errno with the sentence in diag; then fini is not called. */
+	int (*init)(void *state, const struct pfs_args *args, const struct pfs_place *place,
+		    struct pfs_diag *diag);
+	/* New parameters, counters stay. NULL: .params cannot be written. On error nothing has changed. */
+	int (*reconfigure)(void *state, const struct pfs_args *args, const struct pfs_place *place,
+			   struct pfs_diag *diag);
+	void (*fini)(void *state);
+	/* The first consumer has come: a new session begins (head starts to count anew). Optional. */
+	void (*attach)(void *state);
+
+	/* inline shape */
+	void (*batch)(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out);
+
+	/*
+	 * Pulling shape: takes refs in order, emits up to out->room records, returns how many refs of `in` it is
+	 * completely done with (the next call starts with the one after those). Returning less than n means: no room
+	 * (out->room is 0, or pfs_emit_new() said NULL), or "not now" for sinks (set *ret_wait to the ns until it should be
+	 * called again, UINT64_MAX: when `ready_fd` polls ready).
+	 */
+	size_t (*pull)(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
+		       uint64_t *ret_wait);
+	/*
+	 * A control ref is about to pass: emit what is held. True: done. False: no room, call again (pulling shape
+	 * only). NULL: nothing to do.
+	 */
+	bool (*control)(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
+			struct pfs_emitter *out);
+
+	/* `name value` lines beyond the engine's own (in out dropped lost bytes). */
+	void (*stats)(void *state, struct pfs_buf *out);
+	/* Views: the bytes that a reader gets before the stream (pcapng's section and interfaces). */
+	int (*preamble)(void *state, const struct pfs_emitter *out, struct pfs_buf *ret_bytes);
+	/* Descriptor that says when a waiting sink may go on, or -1. */
+	int (*ready_fd)(void *state);
+
+	/* open class sets: id of a name (make it when `create`), name of an id, how many. ids start at 1. */
+	int (*class_find)(void *state, const char *name, bool create, uint16_t *ret_class);
+	int (*class_name)(void *state, uint16_t class_, char *name, size_t size);
+	size_t (*class_count)(void *state);
+};
+
+#endif

@@ -1,0 +1,203 @@
+/*
+ * graph - the tree of sources, filters, classes and views, and its streams
+ *
+ * The tree is what the filesystem shows. Structure is changed under one lock (the control side: make, remove, open,
+ * close, parameters); data moves on other threads (workers: a source's own thread, or whichever thread brought the
+ * data or made room for it). They meet at *publish*: a change builds a new immutable plan for the part of the tree that
+ * it touches, publishes it with one release store, and frees the old one after the worker was seen outside of it.
+ *
+ * Only what somebody consumes runs: a plan holds the nodes with an open reader, a sink or a counter at or below
+ * them; a source without consumers is stopped.
+ *
+ * The mount (or a test) is the only user of this header. It calls in; the graph calls back only through struct
+ * pfs_waiter.
+ *
+ * Errors are -errno; the sentence is in the diag. Names in the tree follow base/name.h.
+ *
+ * Lifetime: nodes are reference-counted. A removed node lives on as "dead" while referenced: its readers drain what is
+ * queued and get EOF; everything else says -ESTALE or -ENOENT.
+ */
+#ifndef PFS_GRAPH_GRAPH_H
+#define PFS_GRAPH_GRAPH_H
+
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "graph/filter.h"
+#include "ring/wait.h"
+
+struct pfs_graph;
+struct pfs_node;
+struct pfs_reader;
+struct pfs_writer;
+
+struct pfs_graph_options {
+	size_t ring_size;     /* bytes per source or writer ring; 0: 16 MiB */
+	size_t memory_max;    /* bytes of rings and queues in all; 0: 2 GiB; beyond: ENOMEM */
+	unsigned nodes_max;   /* nodes in all; 0: 20,000; beyond: ENOSPC */
+	uint64_t latency;     /* ns that kernel sources may hold records to merge CPUs in order; default 1 ms */
+	uid_t uid;	      /* owner of the static nodes: who mounted */
+	gid_t gid;
+};
+
+/* Who makes the call. */
+struct pfs_cred {
+	uid_t uid;
+	gid_t gid;
+	pid_t pid; /* 0: unknown */
+};
+
+int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **ret_graph);
+/* Stops everything and frees. No reader, writer or node reference is left. NULL is fine. */
+void pfs_graph_free(struct pfs_graph *graph);
+
+/* Ends all streams: every parked reader and writer is woken and gets EOF or -EIO. Before unmounting. */
+void pfs_graph_shutdown(struct pfs_graph *graph);
+
+/* --- the tree -------------------------------------------------------------------------- */
+
+enum pfs_node_kind {
+	PFS_NODE_ROOT,
+	PFS_NODE_FOLDER, /* `dev`: holds devices, is no filter */
+	PFS_NODE_SOURCE,
+	PFS_NODE_FILTER,
+	PFS_NODE_CLASS,
+	PFS_NODE_VIEW, /* never listed; made by opening all.pcapng and the like */
+};
+
+struct pfs_node_info {
+	enum pfs_node_kind kind;
+	uint64_t id; /* stable, unique, > 1; the root is 1 */
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;	 /* permission bits of the directory */
+	struct timespec created;
+	unsigned flow;	 /* PFS_FLOW_* of its output */
+	bool sink;	 /* no output */
+	bool writable;	 /* processes may write to its `all` */
+	bool alive;
+	bool params_writable;
+	bool program; /* has a .program */
+	unsigned children;
+};
+
+struct pfs_node *pfs_graph_root(struct pfs_graph *graph); /* borrowed */
+struct pfs_node *pfs_node_ref(struct pfs_node *node);
+void pfs_node_unref(struct pfs_node *node); /* NULL is fine */
+void pfs_node_info(struct pfs_node *node, struct pfs_node_info *ret_info);
+/* "/accept/unpcap": path below the root, escaped as in the tree. */
+void pfs_node_path(struct pfs_node *node, struct pfs_buf *out);
+
+/*
+ * Child of a directory. Looks only: finds existing nodes, static sources, devices that exist, classes (of closed sets at
+ * once, of open sets once seen). -ENOENT. *ret_node is a new reference.
+ */
+int pfs_node_lookup(struct pfs_node *dir, const char *name, struct pfs_node **ret_node);
+
+/*
+ * mkdir. -EEXIST, -ENOENT (unknown filter; near misses in diag), -EINVAL (bad argument or expression, impossible place),
+ * -EACCES/-EPERM, -ENOSPC (limits), -ENAMETOOLONG, -ENOMEM, -ELOOP (too deep: 64), what init of the filter says.
+ */
+int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
+		  struct pfs_node **ret_node, struct pfs_diag *diag);
+
+/* rmdir. -ENOENT, -ENOTEMPTY (child filters), -EBUSY (static), -EPERM. Readers drain, then EOF. */
+int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
+		    struct pfs_diag *diag);
+
+/* chmod/chown (-1: unchanged). The caller checked the right to. */
+int pfs_node_chown(struct pfs_node *node, uid_t uid, gid_t gid);
+int pfs_node_chmod(struct pfs_node *node, mode_t mode);
+
+/*
+ * Listing: calls each() for every subdirectory (children, classes seen, devices), under no lock that each() could want.
+ * Stops when each() returns non-zero.
+ */
+int pfs_node_list(struct pfs_node *dir,
+		  int (*each)(void *arg, const char *name, const struct pfs_node_info *info),
+		  void *arg);
+
+/* --- the hidden files -------------------------------------------------------------------- */
+
+enum pfs_text {
+	PFS_TEXT_STATS,	  /* .stats: name value lines: in out dropped lost bytes lost.<reason> ..., readers */
+	PFS_TEXT_PARAMS,  /* .params: name=value lines, argument as `arg=` */
+	PFS_TEXT_READERS, /* .readers: uid pid command policy delivered lost lag, one line each */
+	PFS_TEXT_PROGRAM, /* .program */
+	PFS_TEXT_GRAPH,	  /* .graph of the whole tree (node: root) */
+	PFS_TEXT_MANUAL,  /* of the filter of this node */
+};
+int pfs_node_text(struct pfs_node *node, enum pfs_text which, struct pfs_buf *out);
+/* Writing .params: merges key=value lines. -EINVAL and nothing changed. */
+int pfs_node_params_set(struct pfs_node *node, const char *text, size_t len,
+			const struct pfs_cred *cred, struct pfs_diag *diag);
+
+/* --- reading ------------------------------------------------------------------------------ */
+
+struct pfs_reader_options {
+	const char *view;   /* "pcapng", "json", "txt"; NULL: the bytes themselves */
+	int policy;	    /* -1: the source's default, 0: lossy, 1: reliable */
+	struct pfs_cred cred;
+};
+
+/* Names of the views in order, ends with NULL: for listing all.<view>. */
+extern const char *const pfs_view_names[];
+
+/*
+ * Attaches: everything from now on. May start the source: its error is ours (-EPERM, -ENODEV, ...).
+ * -EINVAL: the directory has no such stream (a sink; a packet view of bytes).
+ */
+int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *options,
+		    struct pfs_reader **ret_reader, struct pfs_diag *diag);
+void pfs_reader_close(struct pfs_reader *reader);
+
+#define PFS_IOV_MAX 512
+
+/*
+ * Takes up to `size` bytes for one reply; record: at most one record, the tail that does not fit is dropped as by packet
+ * pipes. Fills iov (pointing into ring memory, or into `gather`, a buffer of at least `size` bytes, into which small
+ * neighbouring records are copied) and returns the number of bytes; 0: end of the stream; -EAGAIN: nothing now.
+ * keep_short: if the bytes would fill size exactly and no more is ready, leave the last one for the next call (a short
+ * reply ends the kernel's splitting of a large read).
+ * After a return > 0 the bytes are pinned: reply, then pfs_reader_done(). One get at a time per reader.
+ */
+ssize_t pfs_reader_get(struct pfs_reader *reader, size_t size, bool record, bool keep_short,
+		       uint8_t *gather, struct iovec iov[PFS_IOV_MAX], unsigned *ret_niov);
+/* The reply was made (delivered) or failed (the bytes stay for the next get). Unpins; may run tasks that waited for room. */
+void pfs_reader_done(struct pfs_reader *reader, bool delivered);
+
+/* Data, EOF or end: true when get would not say -EAGAIN. */
+bool pfs_reader_ready(struct pfs_reader *reader);
+/*
+ * Parks until there may be something to get. Returns false, not parked, when there is already. waiter->wake is
+ * called once, on any thread, and must not call pfs_reader_close.
+ */
+bool pfs_reader_park(struct pfs_reader *reader, struct pfs_waiter *waiter);
+/* True: taken back, will not be woken. */
+bool pfs_reader_unpark(struct pfs_reader *reader, struct pfs_waiter *waiter);
+
+/* --- writing -------------------------------------------------------------------------------- */
+
+/* Largest record: 1 MiB, the largest request of the kernel's. */
+#define PFS_WRITE_MAX ((size_t)1 << 20)
+
+/* -EINVAL: nothing can be written there (sinks, views, classes of them); -ENOMEM. */
+int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred, struct pfs_writer **ret_writer,
+		    struct pfs_diag *diag);
+/* The last close of a generation sends EOF after what was written. Never waits. */
+void pfs_writer_close(struct pfs_writer *writer);
+/*
+ * All n bytes as one record (packet directories) or as the next piece of this open's byte stream. Returns n; -EAGAIN: the
+ * ring is full; -EMSGSIZE: too long for a record; -EPIPE: the node is gone. Runs the tree below unless another thread
+ * is at it.
+ */
+ssize_t pfs_writer_write(struct pfs_writer *writer, const void *bytes, size_t n);
+/* The same in two steps, so that a reply can be sent between them: store, then run. */
+ssize_t pfs_writer_store(struct pfs_writer *writer, const void *bytes, size_t n);
+void pfs_writer_run(struct pfs_writer *writer);
+bool pfs_writer_ready(struct pfs_writer *writer, size_t n);
+bool pfs_writer_park(struct pfs_writer *writer, struct pfs_waiter *waiter, size_t n);
+bool pfs_writer_unpark(struct pfs_writer *writer, struct pfs_waiter *waiter);
+
+#endif

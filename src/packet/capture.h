@@ -1,0 +1,64 @@
+/*
+ * capture - reading capture files where they lie: pcap and pcapng, any byte order, any resolution
+ *
+ * A parser is fed contiguous bytes and says where the next packet is; it copies nothing and keeps nothing of the bytes.
+ * The caller keeps what the parser did not consume and offers it again with more behind it.
+ *
+ * Formats: pcap with magic a1b2c3d4 (us), a1b23c4d (ns), a1b2cd34 (modified: 24-byte packet headers), each in
+ * both byte orders; link type with FCS bits as libpcap reads it; pcapng with several sections of either byte order,
+ * any if_tsresol and if_tsoffset, enhanced, simple and obsolete packet blocks (others are skipped).
+ * Sources: pcap-savefile(5), draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
+ *
+ * Input is hostile: every length is checked before it is used; a packet larger than CAPTURE_PACKET_MAX or a
+ * block that does not add up is -EBADMSG, and the parser stays broken.
+ */
+#ifndef PFS_PACKET_CAPTURE_H
+#define PFS_PACKET_CAPTURE_H
+
+#include "base/base.h"
+#include "ring/record.h"
+
+#define CAPTURE_PACKET_MAX (4u << 20) /* larger caplen: malformed (libpcap's limit is 256 KiB, BIG TCP goes above) */
+#define CAPTURE_BLOCK_MAX (16u << 20)
+
+enum capture_format { CAPTURE_ANY, CAPTURE_PCAP, CAPTURE_PCAPNG };
+
+struct capture_interface {
+	struct pfs_origin origin; /* name from if_name, link type, snaplen, resolution, offset, byte order */
+};
+
+struct capture {
+	enum capture_format wanted;
+	enum capture_format format; /* CAPTURE_ANY until the magic was seen */
+	bool big_endian;
+	bool broken;
+	bool first_block; /* pcapng: a section header must come next */
+	enum pfs_hdr hdr; /* pcap: header kind */
+	struct capture_interface *interfaces; /* owned; of this section */
+	unsigned ninterfaces;
+	unsigned cap_interfaces;
+	unsigned generation; /* grows with each new section: interface numbers mean something else */
+};
+
+struct capture_packet {
+	size_t header;	/* offset of the header (ref->hdr kind) from the start of the bytes given */
+	enum pfs_hdr hdr;
+	uint32_t caplen; /* bytes there */
+	uint32_t wire_len;
+	unsigned interface; /* index into interfaces */
+	uint64_t time;	    /* ns since the epoch (0: the format has none) */
+	uint8_t flags;	    /* PFS_REC_IN, PFS_REC_OUT */
+};
+
+void capture_init(struct capture *capture, enum capture_format wanted);
+void capture_release(struct capture *capture);
+
+/*
+ * Looks at bytes[0..n). 1: *ret_packet found and *ret_consumed says how far to go on after it (past padding and options);
+ * 0: nothing complete is there: *ret_consumed bytes were headers and blocks to skip, offer the rest again with at least
+ * *ret_need bytes in all behind the consumed ones; -EBADMSG with a sentence in diag.
+ */
+int capture_next(struct capture *capture, const uint8_t *bytes, size_t n, size_t *ret_consumed,
+		 struct capture_packet *ret_packet, size_t *ret_need, struct pfs_diag *diag);
+
+#endif

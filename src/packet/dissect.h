@@ -1,0 +1,69 @@
+/*
+ * dissect - where the layers of a packet are, and what is in their headers
+ *
+ * Pure functions over bytes: nothing outside [p, p + n) is read, truncated packets give as many layers as are
+ * there. Link types: every LINKTYPE_ of the captures people have (Ethernet, SLL, SLL2, RAW, IPV4, IPV6, NULL, LOOP,
+ * PPP, 802.11 with and without radiotap, ...); unknown ones give no layers.
+ */
+#ifndef PFS_PACKET_DISSECT_H
+#define PFS_PACKET_DISSECT_H
+
+#include "base/base.h"
+#include "ring/record.h"
+
+/*
+ * Fills l3, l4, ethertype and proto of *layers from the packet bytes (its other fields are not touched).
+ * ethertype is 0xffff when nothing is known ("dissected, found nothing"), so that it is not done twice. VLAN tags (802.1Q,
+ * 802.1ad, stacked) are walked; IPv6 extension headers too; l4 is PFS_LAYER_NONE for fragments after the first.
+ */
+void pkt_dissect(const uint8_t *p, size_t n, uint16_t link_type, struct pfs_ref *layers);
+
+/* Transport ports; false when the packet has none or they are cut off. */
+bool pkt_ports(const uint8_t *p, size_t n, const struct pfs_ref *layers, uint16_t *ret_src,
+	       uint16_t *ret_dst);
+
+/* Payload of TCP or UDP: offset and length inside [p, p + n), limited by the IP length. False: there is none known. */
+bool pkt_payload(const uint8_t *p, size_t n, const struct pfs_ref *layers, size_t *ret_off,
+		 size_t *ret_len);
+
+/* The outermost VLAN id or -1; whether any tag is there. */
+int pkt_vlan(const uint8_t *p, size_t n, uint16_t link_type);
+
+/* One summary line for people, without control characters, and without a newline: "10.0.0.1.5000 > 10.0.0.2.80: tcp ...". */
+void pkt_summary(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
+		 struct pfs_buf *out);
+
+/* `"src":"10.0.0.1","dst":…,"proto":"tcp","sport":…` … without braces, each value valid JSON. */
+void pkt_json(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
+	      struct pfs_buf *out);
+
+/* --- HTTP/1.x start lines -------------------------------------------------------------- */
+
+enum pkt_http {
+	PKT_HTTP_NONE,
+	PKT_HTTP_REQUEST,
+	PKT_HTTP_RESPONSE,
+};
+
+struct pkt_http_head {
+	enum pkt_http kind;
+	const char *method; /* "GET"; borrowed from a static table */
+	unsigned method_index; /* into pkt_http_methods */
+	const uint8_t *path;   /* borrowed from the packet */
+	size_t path_len;
+	const uint8_t *host; /* NULL when there is no Host header in these bytes */
+	size_t host_len;
+	unsigned status; /* responses */
+	bool complete;	 /* the blank line was seen */
+	size_t head_len; /* bytes up to and with the blank line when complete */
+	int64_t content_length; /* -1: not said */
+	bool chunked;
+};
+
+/* "GET" "POST" … ends with NULL; lower case of it is the class name. */
+extern const char *const pkt_http_methods[];
+
+/* Does a message start at p? */
+void pkt_http(const uint8_t *p, size_t n, struct pkt_http_head *ret_head);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * queue - a ring of refs with one writer and many cursors
+ *
+ * A directory has one queue however many read it. The writer never waits for a lossy cursor; it must not push
+ * past a *held* slot (pfs_queue_room() tells how many refs may be pushed). A reliable cursor holds from its next
+ * ref on, always; a lossy one only while pinned, that is while a reply is being made from ring memory.
+ *
+ *	claim	writer: slots below claim - size may be overwritten (stored before writing them)
+ *	head	writer: refs below are published
+ *	next	cursor: the first ref not yet taken
+ *	hold	cursor: first slot (and the records of it and of later ones) that must stay; UINT64_MAX: none
+ *
+ * A cursor that was overtaken counts exactly the refs it will not see: those overwritten in the queue, and those
+ * whose bytes were reclaimed from their ring.
+ *
+ * Threads: push by the holder of the writing task's run lock; each cursor by one thread at a time (its
+ * reader's lock); attach/detach/limit under the domain's cursor lock (pfs_cursors).
+ */
+#ifndef PFS_RING_QUEUE_H
+#define PFS_RING_QUEUE_H
+
+#include "ring/ring.h"
+#include "ring/wait.h"
+
+#define PFS_HOLD_NONE UINT64_MAX
+
+struct pfs_queue {
+	_Atomic uint64_t *slots; /* size * 4 words: refs, read and written word by word */
+	uint64_t size;		 /* a power of two */
+	_Atomic uint64_t claim;
+	_Atomic uint64_t head;
+	struct pfs_cursors *cursors; /* borrowed: the domain's */
+	struct pfs_waitlist waiters; /* parked readers and polls */
+};
+
+/* All cursors of one tree, upstream before downstream; limits are computed over it. */
+struct pfs_cursors {
+	pthread_mutex_t lock;
+	struct pfs_cursor *first; /* lock; ascending depth */
+	const struct pfs_rings *rings; /* borrowed */
+};
+
+struct pfs_cursor {
+	struct pfs_queue *queue; /* borrowed */
+	struct pfs_cursor *next_cursor; /* pfs_cursors.lock */
+	unsigned depth;
+	bool reliable;
+	_Atomic uint64_t next;
+	_Atomic uint64_t hold;
+	pfs_counter lost; /* refs; writer: the cursor's thread */
+
+	/* The record that was handed out in part: kept apart from the queue. */
+	pthread_mutex_t lock;
+	bool begun;		/* lock */
+	struct pfs_ref rest;	/* lock: what is left of it */
+	uint8_t *rescued;	/* lock; owned: its bytes, copied when the ring needed the room */
+};
+
+int pfs_cursors_init(struct pfs_cursors *all, const struct pfs_rings *rings);
+void pfs_cursors_release(struct pfs_cursors *all);
+
+/* size is rounded up to a power of two, at least 512. Memory is touched as it is used. -ENOMEM. */
+int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue);
+void pfs_queue_free(struct pfs_queue *queue); /* no cursor is attached */
+
+/* Refs that may be pushed now without touching a held slot; up to `want`. */
+size_t pfs_queue_room(struct pfs_queue *queue, size_t want);
+/* n <= room. Does not wake: the caller does, once per batch, with pfs_wait_wake(&queue->waiters). */
+void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t n);
+
+/* Attaches at the head: it sees everything pushed from now on. depth orders the cursors of a tree. */
+int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned depth, bool reliable);
+void pfs_cursor_release(struct pfs_cursor *cursor);
+
+/* Refs waiting (0 when it is at the head); may count refs that will turn out lost. */
+uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor);
+
+/*
+ * Pins and copies out up to max refs from `next` on, skipping (and counting) lost ones first. Until
+ * pfs_cursor_unpin() their bytes stay. Returns how many; 0: nothing there (then nothing is pinned).
+ */
+size_t pfs_cursor_pin(struct pfs_cursor *cursor, struct pfs_ref *refs, size_t max);
+/* The first n of the pinned refs are done with; unpins. */
+void pfs_cursor_unpin(struct pfs_cursor *cursor, size_t n);
+
+/*
+ * The limit function's work: how far may ring's tail move towards want as far as the cursors of this tree go?
+ * Rescues what a lossy cursor began and has not finished.
+ */
+uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want);
+
+#endif
