@@ -1,0 +1,17 @@
+/*
+ * umount - not there yet
+ */
+#include "cmd/cmd.h"
+
+static int umount_run(int argc, char **argv)
+{
+	(void)argc;
+	return pfs_fail("%s is not there yet", argv[0]);
+}
+
+const struct pfs_command pfs_cmd_umount = {
+	.name = "umount",
+	.summary = "not there yet",
+	.usage = "DIR",
+	.run = umount_run,
+};
