@@ -8,7 +8,8 @@
  *	PFS_HDR_RECORD	struct pfs_record: what our own writers and our kernel programs write
  *	PFS_HDR_PCAP	the 16 bytes of a pcap file's packet header
  *	PFS_HDR_PCAP24	the 24 bytes of the "modified" (Kuznetzov) pcap variant
- *	PFS_HDR_EPB	the 28 bytes before the data of a pcapng enhanced packet block
+ *	PFS_HDR_EPB	the 28 bytes before the data of a pcapng enhanced packet block (or of the obsolete
+ *			packet block: what is decoded lies at the same places)
  *	PFS_HDR_SPB	the 12 bytes before the data of a pcapng simple packet block (no time)
  *
  * ref->pos is the ring position of that header, the bytes start at pos + header size + off.
@@ -106,6 +107,14 @@ struct pfs_meta {
 	uint32_t mark;
 };
 
+/* Bytes from the start of the header to the first byte it describes. */
 size_t pfs_hdr_size(enum pfs_hdr hdr);
+
+/*
+ * What the header (pfs_hdr_size() bytes) says, with the origin's byte order, time unit and offset. Pure; nothing is
+ * trusted: any bytes give a result. Times outside 1970..2554 stop at the ends; PFS_HDR_SPB has no time (0).
+ */
+void pfs_hdr_decode(enum pfs_hdr hdr, const uint8_t *header, const struct pfs_origin *origin,
+		    struct pfs_meta *ret_meta);
 
 #endif
