@@ -153,11 +153,12 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 void pfs_reader_close(struct pfs_reader *reader);
 
 #define PFS_IOV_MAX 512
+#define PFS_GATHER_MAX ((size_t)256 << 10)
 
 /*
  * Takes up to `size` bytes for one reply; record: at most one record, the tail that does not fit is dropped as by packet
- * pipes. Fills iov (pointing into ring memory, or into `gather`, a buffer of at least `size` bytes, into which small
- * neighbouring records are copied) and returns the number of bytes; 0: end of the stream; -EAGAIN: nothing now.
+ * pipes. Fills iov (pointing into ring memory, or into `gather`, a buffer of at least min(size, PFS_GATHER_MAX) bytes, into which
+ * small neighbouring records are copied) and returns the number of bytes; 0: end of the stream; -EAGAIN: nothing now.
  * keep_short: if the bytes would fill size exactly and no more is ready, leave the last one for the next call (a short
  * reply ends the kernel's splitting of a large read).
  * After a return > 0 the bytes are pinned: reply, then pfs_reader_done(). One get at a time per reader.

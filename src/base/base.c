@@ -1,0 +1,156 @@
+#include "base/base.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+int pfs_diag_set(struct pfs_diag *diag, int err, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (diag) {
+		va_start(ap, fmt);
+		vsnprintf(diag->text, sizeof(diag->text), fmt, ap);
+		va_end(ap);
+	}
+	return -err;
+}
+
+void pfs_buf_release(struct pfs_buf *buf)
+{
+	free(buf->data);
+	*buf = (struct pfs_buf){ 0 };
+}
+
+void *pfs_buf_reserve(struct pfs_buf *buf, size_t len)
+{
+	size_t cap;
+	char *p;
+
+	if (buf->failed || len > PFS_BUF_MAX - buf->len) {
+		buf->failed = true;
+		return NULL;
+	}
+	if (buf->cap - buf->len > len)
+		return buf->data + buf->len;
+	cap = pfs_max(buf->cap * 2, pfs_align8(buf->len + len + 1));
+	cap = pfs_max(cap, 128);
+	p = realloc(buf->data, cap);
+	if (!p) {
+		buf->failed = true;
+		return NULL;
+	}
+	buf->data = p;
+	buf->cap = cap;
+	return p + buf->len;
+}
+
+void pfs_buf_add(struct pfs_buf *buf, const void *data, size_t len)
+{
+	char *p = pfs_buf_reserve(buf, len);
+
+	if (!p)
+		return;
+	if (len)
+		memcpy(p, data, len);
+	p[len] = '\0';
+	buf->len += len;
+}
+
+void pfs_buf_str(struct pfs_buf *buf, const char *s)
+{
+	pfs_buf_add(buf, s, strlen(s));
+}
+
+void pfs_buf_printf(struct pfs_buf *buf, const char *fmt, ...)
+{
+	va_list ap;
+	char *p;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	p = n < 0 ? NULL : pfs_buf_reserve(buf, (size_t)n);
+	if (!p)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(p, (size_t)n + 1, fmt, ap);
+	va_end(ap);
+	buf->len += (size_t)n;
+}
+
+/* Length of the well-formed UTF-8 sequence at s (RFC 3629), 0 when there is none. */
+static size_t utf8_len(const unsigned char *s, size_t n)
+{
+	size_t len;
+
+	if (s[0] < 0x80)
+		return 1;
+	if (s[0] >= 0xc2 && s[0] <= 0xdf)
+		len = 2;
+	else if ((s[0] & 0xf0) == 0xe0)
+		len = 3;
+	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+		len = 4;
+	else
+		return 0;
+	if (len > n)
+		return 0;
+	for (size_t i = 1; i < len; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return len;
+}
+
+void pfs_buf_json(struct pfs_buf *buf, const char *s, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	for (size_t i = 0; i < len;) {
+		size_t n = utf8_len(p + i, len - i);
+
+		if (p[i] == '"' || p[i] == '\\') {
+			pfs_buf_printf(buf, "\\%c", p[i]);
+		} else if (n == 0 || p[i] < 0x20 || p[i] == 0x7f) {
+			pfs_buf_printf(buf, "\\u%04x", p[i]); /* a stray byte reads as Latin-1 */
+			n = 1;
+		} else {
+			pfs_buf_add(buf, p + i, n);
+		}
+		i += n ? n : 1;
+	}
+}
+
+void pfs_buf_clean(struct pfs_buf *buf, const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c >= 0x20 && c < 0x7f && c != '\\')
+			pfs_buf_add(buf, &s[i], 1);
+		else
+			pfs_buf_printf(buf, "\\x%02x", c);
+	}
+}
+
+static uint64_t clock_read(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t pfs_clock_real(void)
+{
+	return clock_read(CLOCK_REALTIME);
+}
+
+uint64_t pfs_clock_mono(void)
+{
+	return clock_read(CLOCK_MONOTONIC);
+}

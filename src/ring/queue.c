@@ -1,0 +1,294 @@
+#include "ring/queue.h"
+
+#include <sys/mman.h>
+
+#define WORDS 4 /* 8-byte words of a ref */
+static_assert(sizeof(struct pfs_ref) == WORDS * sizeof(uint64_t), "a slot holds one ref");
+
+/* --- slots -------------------------------------------------------------------------------- */
+
+/* Word by word and atomic: a limit scan may look at a slot whose cursor has just moved on. */
+static void slot_store(struct pfs_queue *queue, uint64_t index, const struct pfs_ref *ref)
+{
+	_Atomic uint64_t *slot = &queue->slots[(index & (queue->size - 1)) * WORDS];
+	uint64_t words[WORDS];
+
+	memcpy(words, ref, sizeof(words));
+	for (int i = 0; i < WORDS; i++)
+		atomic_store_explicit(&slot[i], words[i], memory_order_relaxed);
+}
+
+static void slot_load(const struct pfs_queue *queue, uint64_t index, struct pfs_ref *ret_ref)
+{
+	_Atomic uint64_t *slot = &queue->slots[(index & (queue->size - 1)) * WORDS];
+	uint64_t words[WORDS];
+
+	for (int i = 0; i < WORDS; i++)
+		words[i] = atomic_load_explicit(&slot[i], memory_order_relaxed);
+	memcpy(ret_ref, words, sizeof(words));
+}
+
+/* --- the cursors of a tree ------------------------------------------------------------------ */
+
+int pfs_cursors_init(struct pfs_cursors *all, const struct pfs_rings *rings)
+{
+	all->first = NULL;
+	all->rings = rings;
+	return -pthread_mutex_init(&all->lock, NULL);
+}
+
+void pfs_cursors_release(struct pfs_cursors *all)
+{
+	assert(!all->first);
+	pthread_mutex_destroy(&all->lock);
+}
+
+/* --- queue ----------------------------------------------------------------------------------- */
+
+int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue)
+{
+	PFS_FREE struct pfs_queue *queue = pfs_zalloc(1, sizeof(*queue));
+	void *slots;
+
+	if (!queue)
+		return -ENOMEM;
+	for (queue->size = 512; queue->size < size;)
+		queue->size *= 2;
+	slots = mmap(NULL, queue->size * sizeof(struct pfs_ref), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (slots == MAP_FAILED)
+		return -ENOMEM;
+	queue->slots = slots;
+	queue->cursors = all;
+	pfs_waitlist_init(&queue->waiters);
+	*ret_queue = TAKE_PTR(queue);
+	return 0;
+}
+
+void pfs_queue_free(struct pfs_queue *queue)
+{
+	if (!queue)
+		return;
+	pfs_waitlist_release(&queue->waiters);
+	munmap(queue->slots, queue->size * sizeof(struct pfs_ref));
+	free(queue);
+}
+
+/* Smallest held index of this queue's cursors; cursor lock held. */
+static uint64_t lowest_hold(const struct pfs_queue *queue)
+{
+	uint64_t lowest = PFS_HOLD_NONE;
+
+	for (struct pfs_cursor *c = queue->cursors->first; c; c = c->next_cursor)
+		if (c->queue == queue)
+			lowest = pfs_min64(lowest, atomic_load(&c->hold));
+	return lowest;
+}
+
+static size_t room_below(const struct pfs_queue *queue, uint64_t head, uint64_t hold, size_t want)
+{
+	if (hold == PFS_HOLD_NONE || head + want <= hold + queue->size)
+		return want;
+	return (size_t)(hold + queue->size - head);
+}
+
+size_t pfs_queue_room(struct pfs_queue *queue, size_t want)
+{
+	uint64_t head = atomic_load_explicit(&queue->head, memory_order_relaxed);
+	size_t room;
+
+	pthread_mutex_lock(&queue->cursors->lock);
+	room = room_below(queue, head, lowest_hold(queue), want);
+	if (head + room > atomic_load_explicit(&queue->claim, memory_order_relaxed)) {
+		/* Twin: hold is stored before claim is loaded, in pfs_cursor_pin(). */
+		atomic_store(&queue->claim, head + room);
+		atomic_thread_fence(memory_order_seq_cst);
+	}
+	room = room_below(queue, head, lowest_hold(queue), room);
+	pthread_mutex_unlock(&queue->cursors->lock);
+	return room;
+}
+
+void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t n)
+{
+	uint64_t head = atomic_load_explicit(&queue->head, memory_order_relaxed);
+
+	assert(head + n <= atomic_load_explicit(&queue->claim, memory_order_relaxed));
+	for (size_t i = 0; i < n; i++)
+		slot_store(queue, head + i, &refs[i]);
+	/* Pairs with the acquire loads of head: slots are there before they are counted. */
+	atomic_store_explicit(&queue->head, head + n, memory_order_release);
+}
+
+/* --- cursor ------------------------------------------------------------------------------------ */
+
+int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned depth, bool reliable)
+{
+	struct pfs_cursors *all = queue->cursors;
+	struct pfs_cursor **at;
+	uint64_t head;
+
+	*cursor = (struct pfs_cursor){ .queue = queue, .depth = depth, .reliable = reliable };
+	pthread_mutex_init(&cursor->lock, NULL);
+	pthread_mutex_lock(&all->lock);
+	head = atomic_load_explicit(&queue->head, memory_order_acquire);
+	atomic_init(&cursor->next, head);
+	atomic_init(&cursor->hold, reliable ? head : PFS_HOLD_NONE);
+	for (at = &all->first; *at && (*at)->depth <= depth; at = &(*at)->next_cursor)
+		;
+	cursor->next_cursor = *at;
+	*at = cursor;
+	pthread_mutex_unlock(&all->lock);
+	return 0;
+}
+
+void pfs_cursor_release(struct pfs_cursor *cursor)
+{
+	struct pfs_cursors *all;
+
+	if (!cursor->queue)
+		return;
+	all = cursor->queue->cursors;
+	pthread_mutex_lock(&all->lock);
+	for (struct pfs_cursor **at = &all->first; *at; at = &(*at)->next_cursor) {
+		if (*at == cursor) {
+			*at = cursor->next_cursor;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&all->lock);
+	free(cursor->rescued);
+	pthread_mutex_destroy(&cursor->lock);
+	cursor->rescued = NULL;
+	cursor->queue = NULL;
+}
+
+uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor)
+{
+	return atomic_load_explicit(&cursor->queue->head, memory_order_acquire) -
+	       atomic_load_explicit(&((struct pfs_cursor *)cursor)->next, memory_order_relaxed);
+}
+
+/* Are the bytes still there? Control refs have none. */
+static bool ref_alive(const struct pfs_rings *rings, const struct pfs_ref *ref)
+{
+	struct pfs_ring *ring;
+
+	if (ref->flags & PFS_REF_CONTROL)
+		return true;
+	ring = pfs_ring_get(rings, ref->ring);
+	return ref->pos >= atomic_load(&ring->tail);
+}
+
+/* Holds from `next` on and steps over what was overwritten in the queue. */
+static uint64_t hold_valid(struct pfs_cursor *cursor)
+{
+	struct pfs_queue *queue = cursor->queue;
+	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed);
+	uint64_t claim;
+
+	for (;;) {
+		atomic_store(&cursor->hold, next); /* twins: claim in pfs_queue_room(), tail in pfs_ring_reclaim() */
+		atomic_thread_fence(memory_order_seq_cst);
+		claim = atomic_load(&queue->claim);
+		if (next + queue->size >= claim)
+			return next;
+		pfs_counter_add(&cursor->lost, claim - queue->size - next);
+		next = claim - queue->size;
+		atomic_store_explicit(&cursor->next, next, memory_order_relaxed);
+	}
+}
+
+static void hold_drop(struct pfs_cursor *cursor)
+{
+	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed);
+
+	atomic_store(&cursor->hold, cursor->reliable ? next : PFS_HOLD_NONE);
+}
+
+size_t pfs_cursor_pin(struct pfs_cursor *cursor, struct pfs_ref *refs, size_t max)
+{
+	struct pfs_queue *queue = cursor->queue;
+	uint64_t head, next;
+	size_t n = 0;
+
+	if (pfs_cursor_ready(cursor) == 0)
+		return 0;
+	next = hold_valid(cursor);
+	head = atomic_load_explicit(&queue->head, memory_order_acquire);
+	while (n < max && next + n < head) {
+		slot_load(queue, next + n, &refs[n]);
+		if (ref_alive(queue->cursors->rings, &refs[n])) {
+			n++;
+			continue;
+		}
+		if (n > 0) /* per-CPU rings are reclaimed apart: the dead one is dealt with next time */
+			break;
+		pfs_counter_add(&cursor->lost, 1);
+		atomic_store_explicit(&cursor->next, ++next, memory_order_relaxed);
+	}
+	if (n == 0)
+		hold_drop(cursor);
+	return n;
+}
+
+void pfs_cursor_unpin(struct pfs_cursor *cursor, size_t n)
+{
+	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed);
+
+	atomic_store_explicit(&cursor->next, next + n, memory_order_relaxed);
+	hold_drop(cursor);
+}
+
+/* --- limits ------------------------------------------------------------------------------------- */
+
+/* Keeps the rest of a begun record, or saves it from a ring that needs its room. Returns the lowered limit. */
+static uint64_t limit_begun(struct pfs_cursor *cursor, const struct pfs_rings *rings,
+			    const struct pfs_ring *ring, uint64_t want, bool held)
+{
+	pthread_mutex_lock(&cursor->lock);
+	if (cursor->begun && !cursor->rescued && cursor->rest.ring == ring->id &&
+	    cursor->rest.pos < want) {
+		if (!cursor->reliable && !held)
+			cursor->rescued = malloc(cursor->rest.len ? cursor->rest.len : 1);
+		if (cursor->rescued)
+			memcpy(cursor->rescued, pfs_ref_bytes(rings, &cursor->rest), cursor->rest.len);
+		else
+			want = cursor->rest.pos; /* held, or no memory: the record stays where it is */
+	}
+	pthread_mutex_unlock(&cursor->lock);
+	return want;
+}
+
+/* Position of the first held ref into ring, or `want`. */
+static uint64_t limit_held(const struct pfs_cursor *cursor, const struct pfs_ring *ring, uint64_t hold,
+			   uint64_t want)
+{
+	uint64_t head = atomic_load_explicit(&cursor->queue->head, memory_order_acquire);
+	struct pfs_ref ref;
+
+	for (uint64_t i = hold; i < head; i++) {
+		slot_load(cursor->queue, i, &ref);
+		if (ref.ring == ring->id && !(ref.flags & PFS_REF_CONTROL))
+			return pfs_min64(want, ref.pos);
+	}
+	return want;
+}
+
+uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want)
+{
+	pthread_mutex_lock(&all->lock);
+	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor) {
+		uint64_t hold, limit;
+
+		do { /* a cursor that moved on meanwhile may have left a slot that was overwritten under us */
+			hold = atomic_load(&c->hold);
+			limit = limit_begun(c, all->rings, ring, want, hold != PFS_HOLD_NONE);
+			if (hold != PFS_HOLD_NONE)
+				limit = limit_held(c, ring, hold, limit);
+		} while (atomic_load(&c->hold) != hold);
+		want = limit;
+	}
+	pthread_mutex_unlock(&all->lock);
+	return want;
+}

@@ -1,0 +1,363 @@
+#include "ring/ring.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/mman.h>
+
+#define TABLE_SIZE 65536
+
+struct pfs_rings {
+	pthread_mutex_t lock; /* changes; reading is lock-free */
+	unsigned next;	      /* lock */
+	unsigned norigins;    /* lock */
+	_Atomic(struct pfs_ring *) ring[TABLE_SIZE];
+	_Atomic(struct pfs_origin *) origin[TABLE_SIZE];
+};
+
+/* --- memory ------------------------------------------------------------------------------ */
+
+static void memfd_release(struct pfs_ring *ring)
+{
+	if (ring->data)
+		munmap(ring->data, 2 * ring->size);
+	if (ring->fd >= 0)
+		close(ring->fd);
+}
+
+/* The same pages twice in a row. */
+static int map_twice(int fd, uint64_t size, uint8_t **ret_data)
+{
+	uint8_t *data = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (data == MAP_FAILED)
+		return -errno;
+	for (int half = 0; half < 2; half++) {
+		if (mmap(data + (uint64_t)half * size, size, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
+			int r = -errno;
+
+			munmap(data, 2 * size);
+			return r;
+		}
+	}
+	*ret_data = data;
+	return 0;
+}
+
+static int memfd_map(struct pfs_ring *ring)
+{
+	int r;
+
+	ring->fd = memfd_create("pipesfs-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (ring->fd < 0 || ftruncate(ring->fd, (off_t)ring->size) < 0)
+		return -errno;
+	r = map_twice(ring->fd, ring->size, &ring->data);
+	if (r < 0)
+		return r;
+	/* Our own writable mapping stays; nobody gets another one. */
+	if (fcntl(ring->fd, F_ADD_SEALS,
+		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+		return -errno;
+	return 0;
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+int pfs_rings_new(struct pfs_rings **ret_table)
+{
+	struct pfs_rings *table = pfs_zalloc(1, sizeof(*table));
+
+	if (!table)
+		return -ENOMEM;
+	pthread_mutex_init(&table->lock, NULL);
+	*ret_table = table;
+	return 0;
+}
+
+void pfs_rings_free(struct pfs_rings *table)
+{
+	if (!table)
+		return;
+	for (unsigned i = 0; i < table->norigins; i++)
+		free(atomic_load(&table->origin[i]));
+	pthread_mutex_destroy(&table->lock);
+	free(table);
+}
+
+struct pfs_ring *pfs_ring_get(const struct pfs_rings *table, uint16_t id)
+{
+	return atomic_load_explicit(&((struct pfs_rings *)table)->ring[id], memory_order_acquire);
+}
+
+const struct pfs_origin *pfs_origin_get(const struct pfs_rings *table, uint16_t id)
+{
+	return atomic_load_explicit(&((struct pfs_rings *)table)->origin[id], memory_order_acquire);
+}
+
+static bool origin_equal(const struct pfs_origin *a, const struct pfs_origin *b)
+{
+	return strncmp(a->name, b->name, sizeof(a->name)) == 0 && a->link_type == b->link_type &&
+	       a->big_endian == b->big_endian && a->snaplen == b->snaplen &&
+	       a->time_unit == b->time_unit && a->time_offset == b->time_offset &&
+	       a->ifindex == b->ifindex;
+}
+
+static int origin_add(struct pfs_rings *table, const struct pfs_origin *origin, uint16_t *ret_id)
+{
+	struct pfs_origin *copy;
+
+	for (unsigned i = 0; i < table->norigins; i++) {
+		if (origin_equal(atomic_load(&table->origin[i]), origin)) {
+			*ret_id = (uint16_t)i;
+			return 0;
+		}
+	}
+	if (table->norigins == TABLE_SIZE - 1)
+		return -ENOSPC;
+	copy = malloc(sizeof(*copy));
+	if (!copy)
+		return -ENOMEM;
+	*copy = *origin;
+	copy->name[sizeof(copy->name) - 1] = '\0';
+	atomic_store_explicit(&table->origin[table->norigins], copy, memory_order_release);
+	*ret_id = (uint16_t)table->norigins++;
+	return 0;
+}
+
+int pfs_origin_intern(struct pfs_rings *table, const struct pfs_origin *origin, uint16_t *ret_id)
+{
+	int r;
+
+	pthread_mutex_lock(&table->lock);
+	r = origin_add(table, origin, ret_id);
+	pthread_mutex_unlock(&table->lock);
+	return r;
+}
+
+static int table_enter(struct pfs_rings *table, struct pfs_ring *ring)
+{
+	int r = -ENOSPC;
+
+	pthread_mutex_lock(&table->lock);
+	for (unsigned i = 0; i < TABLE_SIZE; i++) {
+		unsigned id = (table->next + i) % TABLE_SIZE;
+
+		if (!atomic_load(&table->ring[id])) {
+			ring->id = (uint16_t)id;
+			ring->table = table;
+			table->next = id + 1;
+			atomic_store_explicit(&table->ring[id], ring, memory_order_release);
+			r = 0;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&table->lock);
+	return r;
+}
+
+/* --- rings ------------------------------------------------------------------------------------ */
+
+size_t pfs_ring_max_record(const struct pfs_ring *ring)
+{
+	return ring->size / 4;
+}
+
+static uint64_t round_size(size_t size)
+{
+	uint64_t rounded = 4096;
+
+	while (rounded < size)
+		rounded *= 2;
+	return rounded;
+}
+
+int pfs_ring_new(struct pfs_rings *table, size_t size, pfs_ring_limit_fn limit, void *owner,
+		 struct pfs_ring **ret_ring)
+{
+	struct pfs_ring *ring = pfs_zalloc(1, sizeof(*ring));
+	int r;
+
+	if (!ring)
+		return -ENOMEM;
+	ring->fd = -1;
+	ring->size = round_size(size);
+	ring->limit = limit;
+	ring->owner = owner;
+	ring->release = memfd_release;
+	r = memfd_map(ring);
+	if (r >= 0)
+		r = table_enter(table, ring);
+	if (r < 0) {
+		pfs_ring_free(ring);
+		return r;
+	}
+	*ret_ring = ring;
+	return 0;
+}
+
+int pfs_ring_adopt(struct pfs_rings *table, uint8_t *data, uint64_t size,
+		   void (*release)(struct pfs_ring *), void *priv, pfs_ring_limit_fn limit, void *owner,
+		   struct pfs_ring **ret_ring)
+{
+	struct pfs_ring *ring = pfs_zalloc(1, sizeof(*ring));
+	int r;
+
+	if (!ring)
+		return -ENOMEM;
+	assert((size & (size - 1)) == 0);
+	ring->fd = -1;
+	ring->data = data;
+	ring->size = size;
+	ring->priv = priv;
+	ring->limit = limit;
+	ring->owner = owner;
+	r = table_enter(table, ring);
+	if (r < 0) {
+		free(ring);
+		return r;
+	}
+	ring->release = release;
+	*ret_ring = ring;
+	return 0;
+}
+
+void pfs_ring_free(struct pfs_ring *ring)
+{
+	if (!ring)
+		return;
+	if (ring->table)
+		atomic_store_explicit(&ring->table->ring[ring->id], NULL, memory_order_release);
+	if (ring->release)
+		ring->release(ring);
+	free(ring);
+}
+
+uint64_t pfs_ring_reclaim(struct pfs_ring *ring, uint64_t to)
+{
+	uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+	uint64_t limit;
+
+	if (to > tail) {
+		limit = ring->limit(ring->owner, ring, to);
+		if (limit > tail) {
+			tail = limit;
+			/* Twin: the pin published before tail is loaded, in pfs_cursor_pin(). */
+			atomic_store_explicit(&ring->tail, tail, memory_order_seq_cst);
+			atomic_thread_fence(memory_order_seq_cst);
+		}
+	}
+	if (ring->free_to < tail) {
+		limit = ring->limit(ring->owner, ring, tail);
+		ring->free_to = pfs_max64(ring->free_to, pfs_min64(limit, tail));
+	}
+	return ring->free_to;
+}
+
+/* Makes [head, head + total) free to write, moving the tail a good step at once. */
+static bool make_room(struct pfs_ring *ring, uint64_t head, uint64_t total)
+{
+	uint64_t need, want;
+
+	if (head + total <= ring->free_to + ring->size)
+		return true;
+	need = head + total - ring->size;
+	want = pfs_min64(head, need + ring->size / 16);
+	return pfs_ring_reclaim(ring, want) >= need;
+}
+
+int pfs_ring_reserve(struct pfs_ring *ring, size_t len, struct pfs_record **ret_rec)
+{
+	uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	uint64_t total = pfs_align8(sizeof(struct pfs_record) + len);
+	struct pfs_record *rec;
+
+	if (len > pfs_ring_max_record(ring) || total > ring->size / 2)
+		return -EMSGSIZE;
+	if (!make_room(ring, head, total))
+		return -EAGAIN;
+	rec = (struct pfs_record *)(void *)pfs_ring_at(ring, head);
+	atomic_store_explicit(&rec->state, PFS_RECORD_FREE, memory_order_relaxed);
+	rec->size = (uint32_t)total;
+	rec->time = 0;
+	rec->len = rec->wire_len = (uint32_t)len;
+	rec->stream = rec->mark = rec->ifindex = 0;
+	rec->origin = rec->flags = 0;
+	/* Pairs with the acquire load in pfs_ring_scan(): the busy state is seen with the new head. */
+	atomic_store_explicit(&ring->head, head + total, memory_order_release);
+	*ret_rec = rec;
+	return 0;
+}
+
+void pfs_ring_shrink(struct pfs_ring *ring, struct pfs_record *rec, size_t len)
+{
+	uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+	uint64_t total = pfs_align8(sizeof(struct pfs_record) + len);
+
+	assert(len <= rec->len);
+	atomic_store_explicit(&ring->head, head - rec->size + total, memory_order_release);
+	rec->size = (uint32_t)total;
+	rec->len = rec->wire_len = (uint32_t)len;
+}
+
+void pfs_ring_commit(struct pfs_ring *ring, struct pfs_record *rec)
+{
+	(void)ring;
+	atomic_store_explicit(&rec->state, PFS_RECORD_READY, memory_order_release);
+}
+
+struct pfs_record *pfs_ring_scan(struct pfs_ring *ring, uint64_t *pos)
+{
+	while (*pos != atomic_load_explicit(&ring->head, memory_order_acquire)) {
+		struct pfs_record *rec = (struct pfs_record *)(void *)pfs_ring_at(ring, *pos);
+		uint32_t state = atomic_load_explicit(&rec->state, memory_order_acquire);
+
+		if (state == PFS_RECORD_READY)
+			return rec;
+		if (state == PFS_RECORD_FREE)
+			return NULL;
+		*pos += rec->size;
+	}
+	return NULL;
+}
+
+uint64_t pfs_ring_pos(const struct pfs_ring *ring, const void *p, uint64_t near_pos)
+{
+	uint64_t at = (uint64_t)((const uint8_t *)p - ring->data) & (ring->size - 1);
+	uint64_t pos = (near_pos & ~(ring->size - 1)) | at;
+
+	/* The candidate nearest to near_pos. */
+	if (pos > near_pos && pos - near_pos > ring->size / 2 && pos >= ring->size)
+		pos -= ring->size;
+	else if (pos < near_pos && near_pos - pos > ring->size / 2)
+		pos += ring->size;
+	return pos;
+}
+
+const uint8_t *pfs_ref_bytes(const struct pfs_rings *table, const struct pfs_ref *ref)
+{
+	const struct pfs_ring *ring = pfs_ring_get(table, ref->ring);
+
+	return pfs_ring_at(ring, ref->pos) + pfs_hdr_size((enum pfs_hdr)ref->hdr) + ref->off;
+}
+
+void pfs_ref_meta(const struct pfs_rings *table, const struct pfs_ref *ref, struct pfs_meta *ret_meta)
+{
+	const struct pfs_ring *ring = pfs_ring_get(table, ref->ring);
+
+	pfs_hdr_decode((enum pfs_hdr)ref->hdr, pfs_ring_at(ring, ref->pos),
+		       pfs_origin_get(table, ref->origin), ret_meta);
+}
+
+struct pfs_ref pfs_ref_of_record(const struct pfs_ring *ring, const struct pfs_record *rec, uint64_t pos)
+{
+	return (struct pfs_ref){
+		.pos = pos,
+		.len = rec->len,
+		.ring = ring->id,
+		.origin = rec->origin,
+		.l3 = PFS_LAYER_NONE,
+		.l4 = PFS_LAYER_NONE,
+		.flags = (uint8_t)rec->flags,
+		.hdr = PFS_HDR_RECORD,
+	};
+}
