@@ -3,7 +3,23 @@
  *
  * Pure functions over bytes: nothing outside [p, p + n) is read, truncated packets give as many layers as are
  * there. Link types: every LINKTYPE_ of the captures people have (Ethernet, SLL, SLL2, RAW, IPV4, IPV6, NULL, LOOP,
- * PPP, 802.11 with and without radiotap, ...); unknown ones give no layers.
+ * PPP, 802.11 with and without radiotap, ...; the table in link.c); unknown ones give no layers.
+ *
+ * Filters decide on ethertype and proto alone, and then agree with pcap-filter(7):
+ *
+ *	ip	ethertype == 0x0800		as `ip`, but also below VLAN tags (link_i.h has the list)
+ *	ip6	ethertype == 0x86dd		as `ip6`
+ *	arp	ethertype == 0x0806		as `arp`
+ *	tcp	proto == 6 and (ip or ip6)	as `tcp`: fragments after the first and packets with
+ *						a broken IP header too (their l4 is PFS_LAYER_NONE)
+ *	udp icmp ...				likewise
+ *	vlan	pkt_vlan() >= 0			as `vlan`
+ *
+ * Behind IPv6 extension headers the last protocol is found however many stand before it (up to 16); libpcap looks at
+ * the first header and behind a fragment header only. AH is a protocol in both, IPv4 and IPv6: what is behind it is not
+ * looked at, as in libpcap.
+ *
+ * Threads: any.
  */
 #ifndef PFS_PACKET_DISSECT_H
 #define PFS_PACKET_DISSECT_H
@@ -14,19 +30,24 @@
 /*
  * Fills l3, l4, ethertype and proto of *layers from the packet bytes (its other fields are not touched).
  * ethertype is 0xffff when nothing is known ("dissected, found nothing"), so that it is not done twice. VLAN tags (802.1Q,
- * 802.1ad, stacked) are walked; IPv6 extension headers too; l4 is PFS_LAYER_NONE for fragments after the first.
+ * 802.1ad, stacked) are walked; IPv6 extension headers too; l4 is PFS_LAYER_NONE for fragments after the first, for IP
+ * headers that are cut off or wrong. proto is 0 when it is not known (and for IPv6's hop-by-hop options, cut off).
+ * l3 and l4 are at most n: nothing need be there.
  */
 void pkt_dissect(const uint8_t *p, size_t n, uint16_t link_type, struct pfs_ref *layers);
 
-/* Transport ports; false when the packet has none or they are cut off. */
+/* Transport ports of TCP, UDP and SCTP; false when the packet has none or they are cut off. */
 bool pkt_ports(const uint8_t *p, size_t n, const struct pfs_ref *layers, uint16_t *ret_src,
 	       uint16_t *ret_dst);
 
-/* Payload of TCP or UDP: offset and length inside [p, p + n), limited by the IP length. False: there is none known. */
+/*
+ * Payload of TCP or UDP: offset and length inside [p, p + n), limited by the lengths that IP and UDP state (0 there: the
+ * whole rest, as in frames of segmentation offload). May be empty. False: there is none known.
+ */
 bool pkt_payload(const uint8_t *p, size_t n, const struct pfs_ref *layers, size_t *ret_off,
 		 size_t *ret_len);
 
-/* The outermost VLAN id or -1; whether any tag is there. */
+/* The outermost VLAN id (0 when it is cut off), -1: there is no tag. */
 int pkt_vlan(const uint8_t *p, size_t n, uint16_t link_type);
 
 /* One summary line for people, without control characters, and without a newline: "10.0.0.1.5000 > 10.0.0.2.80: tcp ...". */

@@ -1,0 +1,47 @@
+/*
+ * ether - the numbers that src/packet looks for in headers
+ */
+#ifndef PFS_PACKET_ETHER_I_H
+#define PFS_PACKET_ETHER_I_H
+
+enum {
+	ETHER_LENGTH_MAX = 1500, /* 802.3: smaller ones are lengths */
+	ETHER_IP = 0x0800,
+	ETHER_ARP = 0x0806,
+	ETHER_RARP = 0x8035,
+	ETHER_VLAN = 0x8100,
+	ETHER_IP6 = 0x86dd,
+	ETHER_MPLS = 0x8847,
+	ETHER_PPPOE_DISCOVERY = 0x8863,
+	ETHER_PPPOE = 0x8864,
+	ETHER_EAPOL = 0x888e,
+	ETHER_QINQ = 0x88a8,
+	ETHER_LLDP = 0x88cc,
+	ETHER_QINQ_OLD = 0x9100,
+	ETHER_UNKNOWN = 0xffff, /* dissected, found nothing */
+};
+
+enum {
+	PROTO_HOPOPT = 0,
+	PROTO_ICMP = 1,
+	PROTO_IGMP = 2,
+	PROTO_IPIP = 4,
+	PROTO_TCP = 6,
+	PROTO_UDP = 17,
+	PROTO_IP6 = 41,
+	PROTO_ROUTING = 43,
+	PROTO_FRAGMENT = 44,
+	PROTO_GRE = 47,
+	PROTO_ESP = 50,
+	PROTO_AH = 51,
+	PROTO_ICMP6 = 58,
+	PROTO_NONE = 59,
+	PROTO_DSTOPTS = 60,
+	PROTO_EIGRP = 88,
+	PROTO_OSPF = 89,
+	PROTO_PIM = 103,
+	PROTO_VRRP = 112,
+	PROTO_SCTP = 132,
+};
+
+#endif
