@@ -54,7 +54,20 @@ int pkt_vlan(const uint8_t *p, size_t n, uint16_t link_type);
 void pkt_summary(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
 		 struct pfs_buf *out);
 
-/* `"src":"10.0.0.1","dst":…,"proto":"tcp","sport":…` … without braces, each value valid JSON. */
+/*
+ * `"proto":"tcp","len":5,"src":"10.0.0.1","dst":…,"sport":…` … without braces, each value valid JSON, never empty. Names:
+ *
+ *	always		proto ("tcp", "arp", "lldp", "0x88b5", "802.3", "unknown", "bytes"), len (of the payload, or
+ *			behind the last header known)
+ *	link		src_mac dst_mac vlan
+ *	IP		src dst ttl fragment (its offset)
+ *	transport	sport dport flags seq ack win; type code icmp id seq
+ *	ARP		src dst op
+ *	HTTP		http ("request", "response") method host path status content_length
+ *	DNS		dns ("query", "response") id qtype name rcode answers
+ *
+ * Neither of the two needs dissected layers (ethertype may be 0).
+ */
 void pkt_json(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
 	      struct pfs_buf *out);
 

@@ -1,0 +1,161 @@
+#include "packet/dissect.h"
+
+#include <arpa/inet.h>
+
+#include "base/bytes.h"
+#include "packet/dns.h"
+#include "packet/ether_i.h"
+#include "packet/text_i.h"
+
+/* ,"name":"value" */
+static void json_string(const char *name, const void *value, size_t len, struct pfs_buf *out)
+{
+	pfs_buf_printf(out, ",\"%s\":\"", name);
+	pfs_buf_json(out, value, len);
+	pfs_buf_add(out, "\"", 1);
+}
+
+static bool json_http(const uint8_t *p, size_t n, struct pfs_buf *out)
+{
+	struct pkt_http_head head;
+
+	pkt_http(p, n, &head);
+	if (head.kind == PKT_HTTP_NONE)
+		return false;
+	if (head.kind == PKT_HTTP_RESPONSE) {
+		pfs_buf_printf(out, ",\"http\":\"response\",\"status\":%u", head.status);
+	} else {
+		pfs_buf_printf(out, ",\"http\":\"request\",\"method\":\"%s\"", head.method);
+		if (head.host)
+			json_string("host", head.host, head.host_len, out);
+		json_string("path", head.path, head.path_len, out);
+	}
+	if (head.content_length >= 0)
+		pfs_buf_printf(out, ",\"content_length\":%lld", (long long)head.content_length);
+	return true;
+}
+
+static void json_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
+{
+	const char *name;
+	struct pkt_dns dns;
+
+	if (!pkt_dns(p, n, &dns))
+		return;
+	pfs_buf_printf(out, ",\"dns\":\"%s\",\"id\":%u", dns.response ? "response" : "query", dns.id);
+	if (dns.name_len > 0) {
+		name = pkt_dns_type(dns.type);
+		if (name)
+			pfs_buf_printf(out, ",\"qtype\":\"%s\"", name);
+		else
+			pfs_buf_printf(out, ",\"qtype\":\"TYPE%u\"", dns.type); /* RFC 3597 */
+		json_string("name", dns.name, dns.name_len, out);
+	}
+	if (!dns.response)
+		return;
+	name = pkt_dns_rcode(dns.rcode);
+	if (name)
+		pfs_buf_printf(out, ",\"rcode\":\"%s\"", name);
+	else
+		pfs_buf_printf(out, ",\"rcode\":\"RCODE%u\"", dns.rcode);
+	pfs_buf_printf(out, ",\"answers\":%u", dns.answers);
+}
+
+static void json_tcp(const struct pkt_text *text, struct pfs_buf *out)
+{
+	const uint8_t *tcp = text->p + text->layers.l4;
+	char flags[TEXT_FLAGS_MAX];
+
+	if (text->n - text->layers.l4 < 20)
+		return;
+	pkt_text_tcp_flags(tcp[13], flags);
+	pfs_buf_printf(out, ",\"flags\":\"%s\",\"seq\":%u", flags, be32_load(tcp + 4));
+	if (tcp[13] & 0x10)
+		pfs_buf_printf(out, ",\"ack\":%u", be32_load(tcp + 8));
+	pfs_buf_printf(out, ",\"win\":%u", be16_load(tcp + 14));
+}
+
+static void json_icmp(const struct pkt_text *text, bool six, struct pfs_buf *out)
+{
+	const uint8_t *icmp = text->p + text->layers.l4;
+	size_t room = text->n - text->layers.l4;
+	const char *name;
+
+	if (room < 2)
+		return;
+	name = six ? pkt_text_icmp6(icmp[0]) : pkt_text_icmp(icmp[0], icmp[1]);
+	pfs_buf_printf(out, ",\"type\":%u,\"code\":%u", icmp[0], icmp[1]);
+	if (name)
+		pfs_buf_printf(out, ",\"icmp\":\"%s\"", name);
+	if (room >= 8 && (six ? icmp[0] == 128 || icmp[0] == 129 : icmp[0] == 8 || icmp[0] == 0))
+		pfs_buf_printf(out, ",\"id\":%u,\"seq\":%u", be16_load(icmp + 4), be16_load(icmp + 6));
+}
+
+/* What the transport says and what it carries. */
+static void json_transport(const struct pkt_text *text, struct pfs_buf *out)
+{
+	size_t off;
+
+	if (text->layers.l4 == PFS_LAYER_NONE || text->layers.l4 > text->n)
+		return;
+	if (text->layers.proto == PROTO_TCP)
+		json_tcp(text, out);
+	else if (text->layers.proto == PROTO_ICMP)
+		json_icmp(text, false, out);
+	else if (text->layers.proto == PROTO_ICMP6)
+		json_icmp(text, true, out);
+	if (!text->has_payload || json_http(text->payload, text->payload_len, out))
+		return;
+	if (pkt_text_is_dns(text, &off))
+		json_dns(text->payload + off, text->payload_len - off, out);
+}
+
+static void json_arp(const struct pkt_text *text, struct pfs_buf *out)
+{
+	const uint8_t *arp = text->p + text->layers.l3;
+	char sender[TEXT_ADDR_MAX], target[TEXT_ADDR_MAX];
+
+	if (text->n - text->layers.l3 < 28 || be16_load(arp + 2) != ETHER_IP || arp[4] != 6 ||
+	    arp[5] != 4)
+		return;
+	inet_ntop(AF_INET, arp + 14, sender, sizeof(sender));
+	inet_ntop(AF_INET, arp + 24, target, sizeof(target));
+	pfs_buf_printf(out, ",\"src\":\"%s\",\"dst\":\"%s\",\"op\":%u", sender, target,
+		       be16_load(arp + 6));
+}
+
+static void json_ip(const struct pkt_text *text, struct pfs_buf *out)
+{
+	pfs_buf_printf(out, ",\"src\":\"%s\",\"dst\":\"%s\"", text->src, text->dst);
+	if (text->has_ports)
+		pfs_buf_printf(out, ",\"sport\":%u,\"dport\":%u", text->sport, text->dport);
+	pfs_buf_printf(out, ",\"ttl\":%u", text->ttl);
+	if (text->fragment)
+		pfs_buf_printf(out, ",\"fragment\":%u", text->frag_off);
+	json_transport(text, out);
+}
+
+void pkt_json(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
+	      struct pfs_buf *out)
+{
+	struct pkt_text text;
+	char name[16];
+
+	if (link_type == PFS_LINK_BYTES) {
+		pfs_buf_printf(out, "\"proto\":\"bytes\",\"len\":%zu", n);
+		json_http(p, n, out);
+		return;
+	}
+	pkt_text(p, n, link_type, layers, &text);
+	pkt_text_protocol(&text, name);
+	pfs_buf_printf(out, "\"proto\":\"%s\",\"len\":%zu", name, text.len);
+	if (text.has_mac)
+		pfs_buf_printf(out, ",\"src_mac\":\"%s\",\"dst_mac\":\"%s\"", text.src_mac,
+			       text.dst_mac);
+	if (text.vlan >= 0)
+		pfs_buf_printf(out, ",\"vlan\":%d", text.vlan);
+	if (pkt_text_is_ip(&text) && text.has_addr)
+		json_ip(&text, out);
+	else if (text.layers.ethertype == ETHER_ARP)
+		json_arp(&text, out);
+}

@@ -1,0 +1,231 @@
+#include "packet/text.h"
+
+#include <time.h>
+
+#include "packet/dissect.h"
+
+#define NS_PER_S UINT64_C(1000000000)
+#define LINE_BYTES 16
+
+static void digits(char *p, uint32_t value, int n)
+{
+	while (n-- > 0) {
+		p[n] = (char)('0' + value % 10);
+		value /= 10;
+	}
+}
+
+/*
+ * Date of a day since the epoch, proleptic Gregorian. From http://howardhinnant.github.io/date_algorithms.html
+ * (civil_from_days); gmtime_r() takes a lock.
+ */
+static void civil(uint32_t days, uint32_t *ret_year, uint32_t *ret_month, uint32_t *ret_day)
+{
+	uint32_t z = days + 719468;
+	uint32_t era = z / 146097;
+	uint32_t doe = z - era * 146097;
+	uint32_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+	uint32_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+	uint32_t mp = (5 * doy + 2) / 153;
+
+	*ret_day = doy - (153 * mp + 2) / 5 + 1;
+	*ret_month = mp < 10 ? mp + 3 : mp - 9;
+	*ret_year = yoe + era * 400 + (*ret_month <= 2);
+}
+
+size_t pkt_time(uint64_t ns, char separator, char ret_text[PKT_TIME_SIZE])
+{
+	uint64_t s = ns / NS_PER_S;
+	uint32_t of_day = (uint32_t)(s % 86400), year, month, day;
+
+	civil((uint32_t)(s / 86400), &year, &month, &day);
+	memcpy(ret_text, "0000-00-00T00:00:00.000000000Z", 31);
+	digits(ret_text, year, 4);
+	digits(ret_text + 5, month, 2);
+	digits(ret_text + 8, day, 2);
+	ret_text[10] = separator;
+	digits(ret_text + 11, of_day / 3600, 2);
+	digits(ret_text + 14, of_day / 60 % 60, 2);
+	digits(ret_text + 17, of_day % 60, 2);
+	digits(ret_text + 20, (uint32_t)(ns % NS_PER_S), 9);
+	if (separator == 'T')
+		return 30;
+	ret_text[29] = '\0';
+	return 29;
+}
+
+static const char *direction(const struct pfs_ref *ref)
+{
+	return ref->flags & PFS_REC_IN ? "in" : ref->flags & PFS_REC_OUT ? "out" : NULL;
+}
+
+/* --- for people ------------------------------------------------------------------------------ */
+
+/* "\t0x0010:  4500 0034 ...  E..4...\n": one line of up to 16 bytes. Returns its length. */
+static size_t hex_line(char *line, const uint8_t *p, size_t n, uint32_t offset)
+{
+	static const char hex[] = "0123456789abcdef";
+	/* tcpdump: four digits at least, a colon, two spaces, eight pairs, two spaces more */
+	int width = offset > 0xffff ? 5 : 4;
+	char *s = line;
+
+	*s++ = '\t';
+	*s++ = '0';
+	*s++ = 'x';
+	for (int i = width - 1; i >= 0; i--)
+		*s++ = hex[offset >> (4 * i) & 15];
+	*s++ = ':';
+	*s++ = ' ';
+	for (size_t i = 0; i < LINE_BYTES; i++) {
+		if (i % 2 == 0)
+			*s++ = ' ';
+		*s++ = i < n ? hex[p[i] >> 4] : ' ';
+		*s++ = i < n ? hex[p[i] & 15] : ' ';
+	}
+	*s++ = ' ';
+	*s++ = ' ';
+	for (size_t i = 0; i < n; i++)
+		*s++ = p[i] > 0x20 && p[i] < 0x7f ? (char)p[i] : '.';
+	*s++ = '\n';
+	return (size_t)(s - line);
+}
+
+static void hex_dump(const uint8_t *p, size_t n, struct pfs_buf *out)
+{
+	for (size_t at = 0; at < n; at += LINE_BYTES) {
+		char *line = pfs_buf_reserve(out, 80);
+
+		if (!line)
+			return;
+		out->len += hex_line(line, p + at, pfs_min(n - at, LINE_BYTES), (uint32_t)at);
+	}
+}
+
+void pkt_text(const struct pkt_view *view, struct pfs_buf *out)
+{
+	const char *way = direction(view->layers);
+	size_t shown = pfs_min(view->len, PKT_TEXT_BYTES);
+	char time[PKT_TIME_SIZE];
+
+	pfs_buf_add(out, time, pkt_time(view->meta->time, ' ', time));
+	if (view->origin->name[0]) {
+		pfs_buf_add(out, " ", 1);
+		pfs_buf_clean(out, view->origin->name, strlen(view->origin->name));
+	}
+	if (way) {
+		pfs_buf_add(out, " ", 1);
+		pfs_buf_str(out, way);
+	}
+	pfs_buf_add(out, " ", 1);
+	pkt_summary(view->p, view->len, view->origin->link_type, view->layers, out);
+	if (view->meta->wire_len > view->len)
+		pfs_buf_printf(out, " [%zu of %u bytes]", view->len, view->meta->wire_len);
+	pfs_buf_add(out, "\n", 1);
+	hex_dump(view->p, shown, out);
+	if (shown < view->len)
+		pfs_buf_printf(out, "\t... %zu bytes more\n", view->len - shown);
+}
+
+void pkt_text_bytes(const uint8_t *p, size_t n, struct pfs_buf *out)
+{
+	size_t start = 0;
+
+	/* Long runs of what may pass as it is, and the few others between them. */
+	for (size_t i = 0; i < n; i++) {
+		if ((p[i] >= 0x20 && p[i] < 0x7f) || p[i] == '\n')
+			continue;
+		pfs_buf_add(out, p + start, i - start);
+		start = i + 1;
+		if (p[i] == '\t')
+			pfs_buf_add(out, "        ", 8);
+		else if (p[i] == '\r' && i + 1 < n && p[i + 1] == '\n')
+			continue; /* the end of a line, as good as the newline alone */
+		else
+			pfs_buf_clean(out, (const char *)p + i, 1);
+	}
+	pfs_buf_add(out, p + start, n - start);
+}
+
+/* --- JSON ------------------------------------------------------------------------------------- */
+
+static void json_string(struct pfs_buf *out, const char *key, const void *value, size_t len)
+{
+	pfs_buf_str(out, ",\"");
+	pfs_buf_str(out, key);
+	pfs_buf_str(out, "\":\"");
+	pfs_buf_json(out, value, len);
+	pfs_buf_add(out, "\"", 1);
+}
+
+static void json_time(struct pfs_buf *out, uint64_t ns)
+{
+	char time[PKT_TIME_SIZE];
+
+	pfs_buf_str(out, "{\"time\":\"");
+	pfs_buf_add(out, time, pkt_time(ns, 'T', time));
+	pfs_buf_add(out, "\"", 1);
+}
+
+static void json_number(struct pfs_buf *out, const char *key, uint64_t value)
+{
+	char text[24], *p = text + sizeof(text);
+
+	do {
+		*--p = (char)('0' + value % 10);
+		value /= 10;
+	} while (value);
+	pfs_buf_str(out, ",\"");
+	pfs_buf_str(out, key);
+	pfs_buf_str(out, "\":");
+	pfs_buf_add(out, p, (size_t)(text + sizeof(text) - p));
+}
+
+static void json_http(const struct pkt_view *view, struct pfs_buf *out)
+{
+	struct pkt_http_head head;
+	size_t off, len;
+
+	if (view->layers->proto != 6 || !pkt_payload(view->p, view->len, view->layers, &off, &len) ||
+	    len == 0)
+		return;
+	pkt_http(view->p + off, len, &head);
+	if (head.kind == PKT_HTTP_NONE)
+		return;
+	if (head.kind == PKT_HTTP_RESPONSE) {
+		json_number(out, "status", head.status);
+		return;
+	}
+	json_string(out, "method", head.method, strlen(head.method));
+	if (head.host)
+		json_string(out, "host", head.host, head.host_len);
+	json_string(out, "path", head.path, head.path_len);
+}
+
+void pkt_json_line(const struct pkt_view *view, struct pfs_buf *out)
+{
+	const char *way = direction(view->layers);
+	size_t before;
+
+	json_time(out, view->meta->time);
+	if (view->origin->name[0])
+		json_string(out, "interface", view->origin->name, strlen(view->origin->name));
+	if (way)
+		json_string(out, "direction", way, strlen(way));
+	json_number(out, "len", view->meta->wire_len);
+	json_number(out, "caplen", view->len);
+	before = out->len;
+	pfs_buf_add(out, ",", 1);
+	pkt_json(view->p, view->len, view->origin->link_type, view->layers, out);
+	if (!out->failed && out->len == before + 1)
+		out->len = before; /* it had nothing to say */
+	json_http(view, out);
+	pfs_buf_add(out, "}\n", 2);
+}
+
+void pkt_json_bytes(const uint8_t *p, size_t n, const struct pfs_meta *meta, struct pfs_buf *out)
+{
+	json_time(out, meta->time);
+	json_number(out, "len", n);
+	json_string(out, "data", p, n);
+	pfs_buf_add(out, "}\n", 2);
+}
