@@ -1,0 +1,199 @@
+/*
+ * demo - a capture through a mounted pipeline, shown step by step, and checked
+ *
+ * Needs no network, no capture file, no root and no answers: the capture is made by our own generator, which knows
+ * what it put in, so that every number shown is compared with what it must be.
+ */
+#include "cmd/cmd.h"
+#include "cmd/demo_i.h"
+#include "cmd/tree.h"
+#include "packet/generate.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+
+#define PIPELINE "p/accept/unpcap/ip/httpplus"
+
+/* A mount is possible, as far as one can know before. */
+static bool can_mount(void)
+{
+	PFS_CLOSE int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0 && (!geteuid() || demo_has("fusermount3")))
+		return true;
+	if (fd >= 0)
+		pfs_say("without fusermount3 only root can mount: install the package fuse3, or start this as root");
+	else if (errno == EACCES)
+		pfs_say("/dev/fuse is closed to you: start this as root, or let root say  chmod 0666 /dev/fuse");
+	else
+		pfs_say("/dev/fuse: %s; `pipesfs doctor` tells what to do", strerror(errno));
+	return false;
+}
+
+/* IPv4 only, so that what `ip` passes on is all of HTTP; small bodies, so that there are many requests. */
+static void make_capture(struct demo *demo, struct generate_counts *ret_counts)
+{
+	struct generate_options options = GENERATE_DEFAULTS;
+	PFS_CLOSE int fd = -1;
+	int r;
+
+	options.packets = 5000;
+	options.ip6 = 0;
+	options.body_max = 20000;
+	if (!demo_ok(demo))
+		return;
+	fd = open("trace.pcap", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	r = fd < 0 ? -errno : capture_generate_fd(&options, fd, ret_counts);
+	if (r < 0)
+		demo_fail(demo, r, "cannot make trace.pcap: %s", strerror(-r));
+}
+
+struct readers {
+	const char *tool; /* the program that reads the capture, NULL: there is none */
+	size_t text;	  /* children */
+	size_t packets;
+};
+
+static bool all_attached(void *arg)
+{
+	const struct readers *readers = arg;
+
+	return demo_readers(PIPELINE "/get") >= (readers->tool ? 2 : 1);
+}
+
+static void start_readers(struct demo *demo, struct readers *readers)
+{
+	demo_say(demo,
+		 "\nReaders first: nothing has come yet, so they wait. Both read the class `get` of httpplus,");
+	demo_say(demo, "one as text, one as a capture file.");
+	readers->text = demo_start(demo, "cat %s/get/all.txt >get.txt", PIPELINE);
+	readers->tool = demo_has("tcpdump") ? "tcpdump" : demo_has("tshark") ? "tshark" : NULL;
+	if (readers->tool)
+		readers->packets = demo_start(demo,
+					      "%s -n -r %s/get/all.pcapng >get.packets 2>get.err",
+					      readers->tool, PIPELINE);
+	else
+		demo_say(demo, "(Neither tcpdump nor tshark is here: the second reader is left out.)");
+	demo_wait_for(demo, "the readers to open their pipes", 20, all_attached, readers);
+}
+
+static void pour(struct demo *demo, const struct readers *readers)
+{
+	demo_say(demo,
+		 "\nNow the capture goes in. When cat closes the pipe, both readers come to the end.");
+	demo_do(demo, "cat trace.pcap >p/accept/all");
+	demo_join(demo, readers->text, 20);
+	if (readers->tool)
+		demo_join(demo, readers->packets, 20);
+}
+
+static void show(struct demo *demo, const struct readers *readers)
+{
+	demo_say(demo, "\nThe GET requests as text: a line that sums it up, then the bytes.");
+	demo_do(demo, "head -n 8 get.txt | cut -c 1-100");
+	demo_do(demo, "grep 'HTTP GET' get.txt | tail -n 4 | cut -c 1-100");
+	if (readers->tool) {
+		demo_say(demo, "\nThe same packets, as %s read them.", readers->tool);
+		demo_do(demo, "head -n 3 get.packets | cut -c 1-100; wc -l <get.packets");
+	}
+	demo_say(demo, "\nEvery directory counted.");
+	demo_do(demo, "pipesfs ls p");
+}
+
+static uint64_t sum_lost(const struct tree_dir *dir)
+{
+	uint64_t lost = tree_number(dir, "lost");
+
+	for (size_t i = 0; i < dir->nchildren; i++)
+		lost += sum_lost(dir->child[i]);
+	return lost;
+}
+
+static void judge(struct demo *demo, const struct readers *readers, const struct generate_counts *want)
+{
+	TREE struct tree_dir *tree = NULL;
+	uint64_t gets = want->of[GENERATE_HTTP_GET];
+	int r;
+
+	if (!demo_ok(demo))
+		return;
+	r = tree_read("p", 16, &tree);
+	if (r < 0) {
+		demo_fail(demo, r, "cannot read the tree: %s", strerror(-r));
+		return;
+	}
+	demo_say(demo, "\nWhoever made the capture knows what is in it:");
+	demo_check(demo, "packets", tree_number(tree_at(tree, "accept/unpcap"), "out"), want->packets);
+	demo_check(demo, "of them IPv4", tree_number(tree_at(tree, "accept/unpcap/ip"), "out"),
+		   want->of[GENERATE_IP]);
+	demo_check(demo, "HTTP messages",
+		   tree_number(tree_at(tree, "accept/unpcap/ip/httpplus"), "out"),
+		   want->of[GENERATE_HTTP_REQUEST] + want->of[GENERATE_HTTP_RESPONSE]);
+	demo_check(demo, "GET requests",
+		   tree_number(tree_at(tree, "accept/unpcap/ip/httpplus/get"), "out"), gets);
+	demo_check(demo, "GET requests in get.txt", demo_count_lines("get.txt", "HTTP GET"), gets);
+	if (readers->tool)
+		demo_check(demo, "GET requests in get.packets", demo_count_lines("get.packets", ""),
+			   gets);
+	demo_check(demo, "records lost", sum_lost(tree), 0);
+}
+
+static void play(struct demo *demo)
+{
+	struct generate_counts want = { 0 };
+	struct readers readers = { 0 };
+
+	demo_say(demo,
+		 "\nA capture file to play with, made here and now. All of this is removed at the end.");
+	make_capture(demo, &want);
+	demo_do(demo, "ls -sh trace.pcap");
+	demo_say(demo, "\nMount the tree.");
+	demo_do(demo, "mkdir p");
+	demo_undo(demo,
+		  "if grep -q ' %s/p fuse' /proc/mounts; then pipesfs umount p || umount -l p; fi",
+		  demo->dir);
+	demo_do(demo, "pipesfs mount p");
+	demo_say(demo,
+		 "\nA directory is a running filter, a path is a pipeline. This one takes a capture file as it is");
+	demo_say(demo, "written into accept, keeps IPv4, and finds HTTP messages.");
+	demo_do(demo, "mkdir -p %s", PIPELINE);
+	start_readers(demo, &readers);
+	pour(demo, &readers);
+	show(demo, &readers);
+	judge(demo, &readers, &want);
+	demo_say(demo, "\nAnd away.");
+	demo_do(demo, "pipesfs umount p");
+}
+
+static int demo_run(int argc, char **argv)
+{
+	static const struct option longs[] = { { "live", no_argument, NULL, 'l' }, { 0 } };
+	struct demo demo;
+	bool live = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		if (c != 'l')
+			return pfs_usage(&pfs_cmd_demo, NULL);
+		live = true;
+	}
+	if (optind != argc)
+		return pfs_usage(&pfs_cmd_demo, "it takes no argument");
+	if (!can_mount())
+		return PFS_EXIT_FAILED;
+	if (live)
+		return demo_live();
+	demo_begin(&demo);
+	play(&demo);
+	return demo_end(&demo);
+}
+
+const struct pfs_command pfs_cmd_demo = {
+	.name = "demo",
+	.summary = "Show a capture going through a mounted pipeline, and check every number",
+	.usage = "[--live]",
+	.help = "      --live   real traffic between two network namespaces (root)\n"
+		"It asks nothing, uses no network, takes seconds, and removes what it made.\n",
+	.run = demo_run,
+};
