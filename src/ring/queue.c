@@ -89,7 +89,7 @@ static size_t room_below(const struct pfs_queue *queue, uint64_t head, uint64_t 
 {
 	if (hold == PFS_HOLD_NONE || head + want <= hold + queue->size)
 		return want;
-	return (size_t)(hold + queue->size - head);
+	return hold + queue->size > head ? (size_t)(hold + queue->size - head) : 0;
 }
 
 size_t pfs_queue_room(struct pfs_queue *queue, size_t want)
@@ -199,6 +199,11 @@ static uint64_t hold_valid(struct pfs_cursor *cursor)
 	}
 }
 
+void pfs_cursor_hold(struct pfs_cursor *cursor)
+{
+	hold_valid(cursor);
+}
+
 static void hold_drop(struct pfs_cursor *cursor)
 {
 	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed);
@@ -244,17 +249,23 @@ void pfs_cursor_unpin(struct pfs_cursor *cursor, size_t n)
 
 /* Keeps the rest of a begun record, or saves it from a ring that needs its room. Returns the lowered limit. */
 static uint64_t limit_begun(struct pfs_cursor *cursor, const struct pfs_rings *rings,
-			    const struct pfs_ring *ring, uint64_t want, bool held)
+			    const struct pfs_ring *ring, uint64_t want)
 {
+	bool held;
+
 	pthread_mutex_lock(&cursor->lock);
+	/* A reader stores hold, then takes the lock and looks at rescued: one of us sees the other. */
+	held = atomic_load(&cursor->hold) != PFS_HOLD_NONE;
 	if (cursor->begun && !cursor->rescued && cursor->rest.ring == ring->id &&
 	    cursor->rest.pos < want) {
 		if (!cursor->reliable && !held)
 			cursor->rescued = malloc(cursor->rest.len ? cursor->rest.len : 1);
-		if (cursor->rescued)
+		if (cursor->rescued) {
 			memcpy(cursor->rescued, pfs_ref_bytes(rings, &cursor->rest), cursor->rest.len);
-		else
+			cursor->rescued_off = cursor->rest.off;
+		} else {
 			want = cursor->rest.pos; /* held, or no memory: the record stays where it is */
+		}
 	}
 	pthread_mutex_unlock(&cursor->lock);
 	return want;
@@ -283,7 +294,7 @@ uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring,
 
 		do { /* a cursor that moved on meanwhile may have left a slot that was overwritten under us */
 			hold = atomic_load(&c->hold);
-			limit = limit_begun(c, all->rings, ring, want, hold != PFS_HOLD_NONE);
+			limit = limit_begun(c, all->rings, ring, want);
 			if (hold != PFS_HOLD_NONE)
 				limit = limit_held(c, ring, hold, limit);
 		} while (atomic_load(&c->hold) != hold);

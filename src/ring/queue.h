@@ -54,6 +54,7 @@ struct pfs_cursor {
 	bool begun;		/* lock */
 	struct pfs_ref rest;	/* lock: what is left of it */
 	uint8_t *rescued;	/* lock; owned: its bytes, copied when the ring needed the room */
+	uint32_t rescued_off;	/* lock; rest.off when they were copied */
 };
 
 int pfs_cursors_init(struct pfs_cursors *all, const struct pfs_rings *rings);
@@ -82,6 +83,9 @@ uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor);
 size_t pfs_cursor_pin(struct pfs_cursor *cursor, struct pfs_ref *refs, size_t max);
 /* The first n of the pinned refs are done with; unpins. */
 void pfs_cursor_unpin(struct pfs_cursor *cursor, size_t n);
+
+/* Holds from `next` on without taking refs (what was overwritten is counted); pfs_cursor_unpin() lets go. */
+void pfs_cursor_hold(struct pfs_cursor *cursor);
 
 /*
  * The limit function's work: how far may ring's tail move towards want as far as the cursors of this tree go?

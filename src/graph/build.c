@@ -1,0 +1,342 @@
+/*
+ * build - nodes of filters, sources, classes and views
+ *
+ * init() of a filter may open files, which can take its time or lead anywhere: it runs with the control lock given up, on
+ * a node that nobody sees yet. Then the place is looked at once more, and only then is the node linked.
+ */
+#include <stdio.h>
+
+#include "graph/graph_i.h"
+
+const struct pfs_filter *pfs_filter_find(const char *type, size_t len, bool view)
+{
+	for (size_t i = 0; pfs_filters[i]; i++) {
+		const struct pfs_filter *f = pfs_filters[i];
+
+		if (view != !!(f->flags & PFS_FILTER_VIEW))
+			continue;
+		if ((strlen(f->name) == len && memcmp(f->name, type, len) == 0) ||
+		    (f->alias && strlen(f->alias) == len && memcmp(f->alias, type, len) == 0))
+			return f;
+	}
+	return NULL;
+}
+
+const struct pfs_source *pfs_source_find(const char *type, size_t len)
+{
+	for (size_t i = 0; pfs_sources[i]; i++) {
+		const struct pfs_source *s = pfs_sources[i];
+
+		if ((strlen(s->name) == len && memcmp(s->name, type, len) == 0) ||
+		    (s->alias && strlen(s->alias) == len && memcmp(s->alias, type, len) == 0))
+			return s;
+	}
+	return NULL;
+}
+
+/* --- near misses --------------------------------------------------------------------------- */
+
+/* Edits between two short words (Levenshtein), at most 31 bytes each. */
+static size_t distance(const char *a, size_t alen, const char *b)
+{
+	size_t blen = strlen(b), row[32];
+
+	if (alen > 31 || blen > 31)
+		return 99;
+	for (size_t j = 0; j <= blen; j++)
+		row[j] = j;
+	for (size_t i = 1; i <= alen; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= blen; j++) {
+			size_t above = row[j];
+
+			row[j] = pfs_min(pfs_min(above, row[j - 1]) + 1,
+					 diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[blen];
+}
+
+void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag)
+{
+	bool sources = dir->kind == PFS_NODE_ROOT;
+	const char *what = sources ? "source" : "filter", *best = NULL;
+	size_t len = pfs_name_type_len(name), least = 3;
+
+	for (size_t i = 0; sources ? pfs_sources[i] != NULL : pfs_filters[i] != NULL; i++) {
+		const char *known = sources ? pfs_sources[i]->name : pfs_filters[i]->name;
+		size_t d;
+
+		if (!sources && (pfs_filters[i]->flags & PFS_FILTER_VIEW))
+			continue;
+		d = distance(name, len, known);
+		if (d < least) {
+			least = d;
+			best = known;
+		}
+	}
+	if (best)
+		pfs_diag_set(diag, ENOENT, "there is no %s '%.*s'; did you mean '%s'?", what,
+			     (int)pfs_min(len, 60), name, best);
+	else
+		pfs_diag_set(diag, ENOENT, "there is no %s '%.*s' (ls .filters names them all)", what,
+			     (int)pfs_min(len, 60), name);
+}
+
+/* --- classes ---------------------------------------------------------------------------------- */
+
+int pfs_class_find(struct pfs_node *node, const char *name, bool create, uint16_t *ret_class)
+{
+	const struct pfs_filter *filter = node->filter;
+
+	if (!filter)
+		return -ENOENT;
+	for (size_t i = 0; filter->classes && filter->classes[i]; i++) {
+		if (strcmp(filter->classes[i], name) == 0) {
+			*ret_class = (uint16_t)(i + 1);
+			return 0;
+		}
+	}
+	if (filter->class_find && node->state)
+		return filter->class_find(node->state, name, create, ret_class);
+	return -ENOENT;
+}
+
+int pfs_build_class(struct pfs_node *parent, const char *name, uint16_t class_,
+		    struct pfs_node **ret_node)
+{
+	struct pfs_node *node;
+	int r = pfs_node_new(parent->graph, parent, PFS_NODE_CLASS, name, &node);
+
+	if (r < 0)
+		return r;
+	node->class_ = class_;
+	node->flow = parent->flow;
+	node->link_type = parent->link_type;
+	pfs_node_link(parent, node);
+	*ret_node = node;
+	return 0;
+}
+
+/* --- filters and sources ------------------------------------------------------------------------ */
+
+int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pfs_place *ret_place)
+{
+	*ret_place = (struct pfs_place){
+		.flow = (enum pfs_flow)parent->flow,
+		.link_type = parent->link_type,
+		.uid = cred->uid,
+		.gid = cred->gid,
+		.open_file = pfs_open_as,
+		.caller = cred,
+	};
+	return 0;
+}
+
+static const char *flow_word(unsigned flow)
+{
+	if (flow & PFS_FLOW_PACKETS)
+		return "packets with a link layer";
+	if (flow & PFS_FLOW_IP)
+		return "IP packets without a link layer";
+	return flow & PFS_FLOW_TEXT ? "text" : "a byte stream";
+}
+
+/* Does this filter fit below this node? */
+static int check_place(struct pfs_node *parent, const struct pfs_filter *filter,
+		       const struct pfs_args *args, struct pfs_diag *diag)
+{
+	const struct pfs_node *source = parent->domain->source;
+
+	if (args->arg && !filter->has_arg)
+		return pfs_diag_set(diag, EINVAL, "'%s' takes no argument", filter->name);
+	if (!args->arg && filter->needs_arg)
+		return pfs_diag_set(diag, EINVAL, "'%s' needs an argument: %s:...", filter->name,
+				    filter->name);
+	if ((filter->flags & PFS_FILTER_VERDICT) && source->flow != PFS_FLOW_IP)
+		return pfs_diag_set(diag, EINVAL, "'%s' gives a verdict: it fits only below netfilter_*",
+				    filter->name);
+	if ((filter->flags & PFS_FILTER_LINK) && parent->flow == PFS_FLOW_IP)
+		return pfs_diag_set(diag, EINVAL,
+				    "'%s' needs the link layer: packets here start at the IP header",
+				    filter->name);
+	if (!(filter->in & parent->flow))
+		return pfs_diag_set(diag, EINVAL, "'%s' does not fit here: '%s' gives %s", filter->name,
+				    parent->name, flow_word(parent->flow));
+	return 0;
+}
+
+static int init_filter(struct pfs_node *node, const struct pfs_place *place, struct pfs_diag *diag)
+{
+	const struct pfs_filter *filter = node->filter;
+	void *state = pfs_zalloc(1, filter->state_size);
+	int r = state ? 0 : -ENOMEM;
+
+	if (r == 0 && filter->init) {
+		pthread_mutex_unlock(&node->graph->control);
+		r = filter->init(state, &node->args, place, diag);
+		pthread_mutex_lock(&node->graph->control);
+	}
+	if (r < 0) {
+		free(state);
+		return r;
+	}
+	node->state = state;
+	return 0;
+}
+
+static int still_free(struct pfs_node *parent, const char *name, bool view)
+{
+	if (atomic_load(&parent->dead))
+		return -ENOENT;
+	return !view && pfs_node_child(parent, name) ? -EEXIST : 0;
+}
+
+/* A node that was never linked. */
+static void discard(struct pfs_node *node)
+{
+	if (!node)
+		return;
+	pfs_node_finish(node);
+	pfs_node_unref(node);
+}
+
+int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, const char *name,
+		     struct pfs_args *args, const struct pfs_cred *cred, mode_t mode,
+		     struct pfs_node **ret_node, struct pfs_diag *diag)
+{
+	bool view = filter->flags & PFS_FILTER_VIEW;
+	struct pfs_node *node = NULL;
+	struct pfs_place place;
+	int r;
+
+	r = check_place(parent, filter, args, diag);
+	if (r < 0)
+		return r;
+	r = pfs_node_new(parent->graph, parent, view ? PFS_NODE_VIEW : PFS_NODE_FILTER, name, &node);
+	if (r < 0)
+		return r;
+	node->filter = filter;
+	node->uid = cred->uid;
+	node->gid = cred->gid;
+	node->mode = mode & 0777;
+	node->flow = filter->out == PFS_FLOW_SAME ? parent->flow : filter->out;
+	node->link_type = node->flow & PFS_FLOW_ANY_PACKET ?
+				  (parent->flow & PFS_FLOW_ANY_PACKET ? parent->link_type :
+									PFS_LINK_ETHERNET) :
+				  PFS_LINK_BYTES;
+	node->args = *args;
+	*args = (struct pfs_args){ 0 };
+	pfs_place_of(parent, cred, &place);
+	r = init_filter(node, &place, diag);
+	if (r == 0)
+		r = still_free(parent, name, view);
+	if (r == 0 && filter->pull)
+		r = pfs_task_new(node);
+	if (r < 0) {
+		discard(node);
+		return r;
+	}
+	pfs_node_link(parent, node);
+	if (filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)) {
+		r = pfs_domain_replan(node->domain);
+		if (r == 0)
+			r = pfs_feed_start(node->domain, diag);
+		if (r < 0) {
+			atomic_store(&node->dead, true);
+			pfs_domain_replan(node->domain);
+			pfs_node_finish(node);
+			pfs_node_unlink(node);
+			return r;
+		}
+	}
+	*ret_node = node;
+	return 0;
+}
+
+static int init_source(struct pfs_node *node, const char *name, const struct pfs_cred *cred,
+		       struct pfs_diag *diag)
+{
+	const struct pfs_source *source = node->from;
+	void *state = pfs_zalloc(1, source->state_size);
+	struct pfs_place place;
+	int r = state ? 0 : -ENOMEM;
+
+	pfs_place_of(node, cred, &place);
+	if (r == 0 && source->init) {
+		pthread_mutex_unlock(&node->graph->control);
+		r = source->init(state, name, &node->args, &place, diag);
+		pthread_mutex_lock(&node->graph->control);
+	}
+	if (r < 0) {
+		free(state);
+		return r;
+	}
+	node->state = state;
+	return 0;
+}
+
+int pfs_build_source(struct pfs_node *parent, const struct pfs_source *source, const char *name,
+		     struct pfs_args *args, const struct pfs_cred *cred, mode_t mode,
+		     struct pfs_node **ret_node, struct pfs_diag *diag)
+{
+	struct pfs_node *node = NULL;
+	int r;
+
+	if (args->arg && !source->has_arg)
+		return pfs_diag_set(diag, EINVAL, "'%s' takes no argument", source->name);
+	if (!args->arg && source->needs_arg)
+		return pfs_diag_set(diag, EINVAL, "'%s' needs an argument: %s:...", source->name,
+				    source->name);
+	r = pfs_node_new(parent->graph, NULL, PFS_NODE_SOURCE, name, &node);
+	if (r < 0)
+		return r;
+	node->depth = parent->depth + 1;
+	node->from = source;
+	node->uid = cred->uid;
+	node->gid = cred->gid;
+	node->mode = mode & 0777;
+	node->flow = source->out;
+	node->link_type = source->out == PFS_FLOW_IP	  ? PFS_LINK_RAW :
+			  source->out == PFS_FLOW_PACKETS ? PFS_LINK_ETHERNET :
+							    PFS_LINK_BYTES;
+	node->args = *args;
+	*args = (struct pfs_args){ 0 };
+	r = init_source(node, source->name, cred, diag);
+	if (r == 0)
+		r = still_free(parent, name, false);
+	if (r == 0)
+		r = pfs_domain_new(node, &node->domain);
+	if (r == 0)
+		r = pfs_task_new(node);
+	if (r < 0) {
+		discard(node);
+		return r;
+	}
+	pfs_node_link(parent, node);
+	*ret_node = node;
+	return 0;
+}
+
+void pfs_node_finish(struct pfs_node *node)
+{
+	void *state;
+
+	if (node->kind == PFS_NODE_SOURCE && node->domain)
+		pfs_feed_stop(node->domain);
+	if (node->task && node->graph->ticker)
+		pfs_ticker_remove(node->graph->ticker, node->task);
+	if (node->task)
+		pfs_task_retire(node->task);
+	state = TAKE_PTR(node->state);
+	if (!state)
+		return;
+	if (node->filter && node->filter->fini)
+		node->filter->fini(state);
+	if (node->kind == PFS_NODE_SOURCE && node->from->fini)
+		node->from->fini(state);
+	free(state);
+}

@@ -1,0 +1,363 @@
+/*
+ * feed - a source's thread and its way into the graph
+ */
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include "graph/graph_i.h"
+
+int pfs_feed_init(struct pfs_domain *domain)
+{
+	struct pfs_feed *feed = &domain->feed;
+
+	feed->domain = domain;
+	feed->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (feed->stop_fd < 0)
+		return -errno;
+	pthread_mutex_init(&feed->lock, NULL);
+	pthread_cond_init(&feed->cond, NULL);
+	return 0;
+}
+
+/* Frees rings: all of them, or the adopted ones of the run that is over. */
+static void free_rings(struct pfs_domain *domain, bool all)
+{
+	struct pfs_feed_ring **at = &domain->rings;
+
+	while (*at) {
+		struct pfs_feed_ring *entry = *at;
+
+		entry->used = false;
+		if (!all && !entry->adopted) {
+			at = &entry->next;
+			continue;
+		}
+		*at = entry->next;
+		if (!entry->adopted)
+			pfs_graph_refund(domain->graph, entry->ring->size);
+		pfs_ring_free(entry->ring);
+		free(entry);
+	}
+}
+
+void pfs_feed_release(struct pfs_domain *domain)
+{
+	struct pfs_feed *feed = &domain->feed;
+
+	assert(!feed->started);
+	free_rings(domain, true);
+	close(feed->stop_fd);
+	pthread_cond_destroy(&feed->cond);
+	pthread_mutex_destroy(&feed->lock);
+}
+
+/* --- start and stop: control ------------------------------------------------------------------ */
+
+static void *feed_main(void *arg)
+{
+	struct pfs_feed *feed = arg;
+	struct pfs_node *node = feed->domain->source;
+
+	node->from->run(node->state, feed);
+	atomic_store(&feed->running, false);
+	return NULL;
+}
+
+/* Readers may still hold refs into adopted rings: then they are freed when the next run ends, or with the domain. */
+static bool nobody_reads(struct pfs_domain *domain)
+{
+	bool nobody;
+
+	pthread_mutex_lock(&domain->cursors.lock);
+	nobody = !domain->cursors.first;
+	pthread_mutex_unlock(&domain->cursors.lock);
+	return nobody;
+}
+
+void pfs_feed_stop(struct pfs_domain *domain)
+{
+	struct pfs_feed *feed = &domain->feed;
+	const struct pfs_source *source = domain->source->from;
+	uint64_t one = 1;
+
+	if (!feed->started)
+		return;
+	pthread_mutex_lock(&feed->lock);
+	atomic_store(&feed->stopping, true);
+	pthread_cond_broadcast(&feed->cond);
+	pthread_mutex_unlock(&feed->lock);
+	if (write(feed->stop_fd, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN); /* it is readable already */
+	pthread_join(feed->thread, NULL);
+	feed->started = false;
+	if (source->stop)
+		source->stop(domain->source->state);
+	if (nobody_reads(domain))
+		free_rings(domain, false);
+}
+
+int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)
+{
+	struct pfs_feed *feed = &domain->feed;
+	struct pfs_node *node = domain->source;
+	uint64_t count;
+	int r;
+
+	if (!node->from->run || !domain->active)
+		return 0;
+	if (feed->started && atomic_load(&feed->running))
+		return 0;
+	pfs_feed_stop(domain); /* a run that came to its end */
+	while (read(feed->stop_fd, &count, sizeof(count)) > 0)
+		;
+	atomic_store(&feed->stopping, false);
+	if (node->from->start) {
+		r = node->from->start(node->state, feed, diag);
+		if (r < 0)
+			return r;
+	}
+	atomic_store(&feed->running, true);
+	r = -pthread_create(&feed->thread, NULL, feed_main, feed);
+	if (r < 0) {
+		atomic_store(&feed->running, false);
+		if (node->from->stop)
+			node->from->stop(node->state);
+		return r;
+	}
+	feed->started = true;
+	return 0;
+}
+
+/* --- for run() ------------------------------------------------------------------------------------ */
+
+int pfs_feed_stop_fd(const struct pfs_feed *feed)
+{
+	return feed->stop_fd;
+}
+
+bool pfs_feed_stopping(const struct pfs_feed *feed)
+{
+	return atomic_load(&((struct pfs_feed *)feed)->stopping);
+}
+
+const struct pfs_rings *pfs_feed_rings(const struct pfs_feed *feed)
+{
+	return feed->domain->graph->rings;
+}
+
+size_t pfs_feed_ring_size(const struct pfs_feed *feed)
+{
+	return feed->domain->graph->options.ring_size;
+}
+
+uint64_t pfs_feed_latency(const struct pfs_feed *feed)
+{
+	return feed->domain->graph->options.latency;
+}
+
+static void ring_enter(struct pfs_domain *domain, struct pfs_feed_ring *entry)
+{
+	pthread_mutex_lock(&domain->feed.lock);
+	entry->next = domain->rings;
+	domain->rings = entry;
+	pthread_mutex_unlock(&domain->feed.lock);
+}
+
+static struct pfs_ring *ring_again(struct pfs_domain *domain, size_t size)
+{
+	struct pfs_ring *ring = NULL;
+
+	pthread_mutex_lock(&domain->feed.lock);
+	for (struct pfs_feed_ring *e = domain->rings; e && !ring; e = e->next) {
+		if (!e->used && !e->adopted && e->ring->size >= size) {
+			e->used = true;
+			ring = e->ring;
+		}
+	}
+	pthread_mutex_unlock(&domain->feed.lock);
+	return ring;
+}
+
+int pfs_feed_ring(struct pfs_feed *feed, size_t size, struct pfs_ring **ret_ring)
+{
+	struct pfs_domain *domain = feed->domain;
+	struct pfs_feed_ring *entry;
+	int r;
+
+	size = size ? size : domain->graph->options.ring_size;
+	*ret_ring = ring_again(domain, size);
+	if (*ret_ring)
+		return 0;
+	entry = pfs_zalloc(1, sizeof(*entry));
+	r = entry ? pfs_graph_charge(domain->graph, size) : -ENOMEM;
+	if (r == 0) {
+		r = pfs_ring_new(domain->graph->rings, size, pfs_domain_limit, domain, &entry->ring);
+		if (r < 0)
+			pfs_graph_refund(domain->graph, size);
+		else if (entry->ring->size > size)
+			(void)pfs_graph_charge(domain->graph, entry->ring->size - size);
+	}
+	if (r < 0) {
+		free(entry);
+		return r;
+	}
+	entry->used = true;
+	*ret_ring = entry->ring;
+	ring_enter(domain, entry);
+	return 0;
+}
+
+int pfs_feed_adopt(struct pfs_feed *feed, uint8_t *data, uint64_t size,
+		   void (*release)(struct pfs_ring *), void *priv, struct pfs_ring **ret_ring)
+{
+	struct pfs_domain *domain = feed->domain;
+	struct pfs_feed_ring *entry = pfs_zalloc(1, sizeof(*entry));
+	int r;
+
+	if (!entry)
+		return -ENOMEM;
+	r = pfs_ring_adopt(domain->graph->rings, data, size, release, priv, pfs_domain_limit, domain,
+			   &entry->ring);
+	if (r < 0) {
+		free(entry);
+		return r;
+	}
+	entry->adopted = true;
+	*ret_ring = entry->ring;
+	ring_enter(domain, entry);
+	return 0;
+}
+
+int pfs_feed_origin(struct pfs_feed *feed, const struct pfs_origin *origin, uint16_t *ret_id)
+{
+	return pfs_origin_intern(feed->domain->graph->rings, origin, ret_id);
+}
+
+void pfs_feed_lost(struct pfs_feed *feed, const char *reason, uint64_t n)
+{
+	pfs_node_lost(feed->domain->source, reason, n);
+}
+
+/* --- waiting for room ---------------------------------------------------------------------------------- */
+
+struct room_wait {
+	struct pfs_waiter waiter;
+	struct pfs_feed *feed;
+	bool woken; /* feed's lock */
+};
+
+static void room_wake(struct pfs_waiter *waiter)
+{
+	struct room_wait *wait = CONTAINER_OF(waiter, struct room_wait, waiter);
+
+	pthread_mutex_lock(&wait->feed->lock);
+	wait->woken = true;
+	pthread_cond_broadcast(&wait->feed->cond);
+	pthread_mutex_unlock(&wait->feed->lock);
+}
+
+/* Tries attempt() until it does not say -EAGAIN; between tries it sleeps until somebody moved on. */
+static int feed_try(struct pfs_feed *feed, int (*attempt)(void *arg), void *arg)
+{
+	struct room_wait wait = { .waiter = { .wake = room_wake }, .feed = feed };
+	int r = attempt(arg);
+
+	while (r == -EAGAIN && !pfs_feed_stopping(feed)) {
+		wait.woken = false;
+		pfs_wait_add(&feed->domain->space, &wait.waiter);
+		r = attempt(arg);
+		if (r != -EAGAIN && pfs_wait_remove(&feed->domain->space, &wait.waiter))
+			break;
+		pthread_mutex_lock(&feed->lock);
+		while (!wait.woken && !atomic_load(&feed->stopping))
+			pthread_cond_wait(&feed->cond, &feed->lock);
+		pthread_mutex_unlock(&feed->lock);
+		if (!pfs_wait_remove(&feed->domain->space, &wait.waiter)) {
+			/* taken off the list: its wake has been called or is just being called */
+			pthread_mutex_lock(&feed->lock);
+			while (!wait.woken)
+				pthread_cond_wait(&feed->cond, &feed->lock);
+			pthread_mutex_unlock(&feed->lock);
+		}
+		if (r == -EAGAIN)
+			r = attempt(arg);
+	}
+	return r == -EAGAIN ? -EINTR : r;
+}
+
+struct reserve_attempt {
+	struct pfs_ring *ring;
+	size_t len;
+	struct pfs_record **ret_rec;
+};
+
+static int try_reserve(void *arg)
+{
+	struct reserve_attempt *a = arg;
+
+	return pfs_ring_reserve(a->ring, a->len, a->ret_rec);
+}
+
+int pfs_feed_reserve(struct pfs_feed *feed, struct pfs_ring *ring, size_t len,
+		     struct pfs_record **ret_rec)
+{
+	struct reserve_attempt attempt = { .ring = ring, .len = len, .ret_rec = ret_rec };
+
+	return feed_try(feed, try_reserve, &attempt);
+}
+
+struct push_attempt {
+	struct pfs_feed *feed;
+	struct pfs_ref *refs;
+	size_t n;
+	size_t done;
+};
+
+/* As many as there is room for; -EAGAIN when that is none. A control ref goes alone. */
+static int try_push(void *arg)
+{
+	struct push_attempt *a = arg;
+	struct pfs_task *task = a->feed->domain->source->task;
+	struct pfs_touched touched = { .n = 0 };
+	bool outermost = pfs_work_begin(), blocked = false;
+
+	pthread_mutex_lock(&task->run);
+	while (a->done < a->n && !blocked && task->plan) {
+		size_t room = pfs_plan_room(task->plan, pfs_min(a->n - a->done, PFS_BATCH));
+		struct pfs_step *step = task->plan->steps[0];
+
+		blocked = room == 0;
+		if (blocked)
+			break;
+		if (a->refs[a->done].flags & PFS_REF_CONTROL) {
+			pfs_step_control(step, &a->refs[a->done]);
+			a->done++;
+			continue;
+		}
+		pfs_counter_add(&step->node->in, room);
+		pfs_step_deliver(step, a->refs + a->done, room);
+		a->done += room;
+	}
+	if (!task->plan)
+		a->done = a->n; /* nobody wants them */
+	else
+		pfs_plan_touched(task->plan, &touched);
+	pthread_mutex_unlock(&task->run);
+	pfs_touched_wake(&touched);
+	pfs_work_end(outermost);
+	return blocked ? -EAGAIN : 0;
+}
+
+int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
+{
+	struct push_attempt attempt = { .feed = feed, .refs = refs, .n = n };
+
+	return feed_try(feed, try_push, &attempt);
+}
+
+int pfs_feed_eof(struct pfs_feed *feed)
+{
+	struct pfs_ref eof = { .flags = PFS_REF_EOF, .l3 = PFS_LAYER_NONE, .l4 = PFS_LAYER_NONE };
+
+	return pfs_feed_push(feed, &eof, 1);
+}

@@ -1,0 +1,146 @@
+#include "graph/graph.h"
+
+#include "graph/graph_i.h"
+
+/* The sources that are there without mkdir. */
+static int make_static(struct pfs_graph *graph)
+{
+	struct pfs_cred cred = { .uid = graph->options.uid, .gid = graph->options.gid };
+	struct pfs_node *node;
+	int r = 0;
+
+	for (size_t i = 0; pfs_sources[i] && r == 0; i++) {
+		const struct pfs_source *source = pfs_sources[i];
+		struct pfs_args args = { 0 };
+
+		if (source->flags & PFS_SOURCE_DEVICES) {
+			r = pfs_node_new(graph, graph->root, PFS_NODE_FOLDER, source->name, &node);
+			if (r < 0)
+				break;
+			node->from = source;
+			node->mode = 0755;
+			pfs_node_link(graph->root, node);
+		} else if (source->flags & PFS_SOURCE_STATIC) {
+			r = pfs_build_source(graph->root, source, source->name, &args, &cred, 0700, &node,
+					     NULL);
+		}
+	}
+	return r;
+}
+
+static void set_defaults(struct pfs_graph_options *options)
+{
+	if (!options->ring_size)
+		options->ring_size = (size_t)16 << 20;
+	if (options->ring_size < 4 * PFS_WRITE_MAX)
+		options->ring_size = 4 * PFS_WRITE_MAX;
+	if (!options->memory_max)
+		options->memory_max = (size_t)2 << 30;
+	if (!options->nodes_max)
+		options->nodes_max = 20000;
+}
+
+int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **ret_graph)
+{
+	struct pfs_graph *graph = pfs_zalloc(1, sizeof(*graph));
+	int r;
+
+	if (!graph)
+		return -ENOMEM;
+	graph->options = *options;
+	set_defaults(&graph->options);
+	pthread_mutex_init(&graph->control, NULL);
+	r = pfs_rings_new(&graph->rings);
+	if (r == 0)
+		r = pfs_ticker_new(&graph->ticker);
+	pthread_mutex_lock(&graph->control);
+	if (r == 0)
+		r = pfs_node_new(graph, NULL, PFS_NODE_ROOT, "", &graph->root);
+	if (r == 0) {
+		graph->root->uid = graph->options.uid;
+		graph->root->gid = graph->options.gid;
+		graph->root->mode = 01777;
+		r = make_static(graph);
+	}
+	pthread_mutex_unlock(&graph->control);
+	if (r < 0) {
+		pfs_graph_free(graph);
+		return r;
+	}
+	*ret_graph = graph;
+	return 0;
+}
+
+struct pfs_node *pfs_graph_root(struct pfs_graph *graph)
+{
+	return graph->root;
+}
+
+static void wake_everything(struct pfs_node *node)
+{
+	if (node->queue)
+		pfs_wait_wake(&node->queue->waiters);
+	if (node->kind == PFS_NODE_SOURCE)
+		pfs_wait_wake(&node->domain->space);
+	for (struct pfs_node *c = node->children; c; c = c->sibling)
+		wake_everything(c);
+}
+
+static void stop_feeds(struct pfs_node *node)
+{
+	if (node->kind == PFS_NODE_SOURCE)
+		pfs_feed_stop(node->domain);
+	for (struct pfs_node *c = node->children; c; c = c->sibling)
+		stop_feeds(c);
+}
+
+void pfs_graph_shutdown(struct pfs_graph *graph)
+{
+	pthread_mutex_lock(&graph->control);
+	atomic_store(&graph->shutdown, true);
+	stop_feeds(graph->root);
+	wake_everything(graph->root);
+	pthread_mutex_unlock(&graph->control);
+}
+
+/* From the leaves up, with everything that ever ran stopped. */
+static void free_tree(struct pfs_node *node)
+{
+	while (node->children)
+		free_tree(node->children);
+	atomic_store(&node->dead, true);
+	pfs_node_finish(node);
+	if (node->parent)
+		pfs_node_unlink(node);
+	else
+		pfs_node_unref(node);
+}
+
+/* No plan may know a node that free_tree() ends. */
+static void drop_plans(struct pfs_node *node)
+{
+	for (struct pfs_node *c = node->children; c; c = c->sibling)
+		drop_plans(c);
+	if (node->kind == PFS_NODE_SOURCE)
+		pfs_feed_stop(node->domain);
+	if (node->task)
+		pfs_task_retire(node->task);
+}
+
+void pfs_graph_free(struct pfs_graph *graph)
+{
+	if (!graph)
+		return;
+	pthread_mutex_lock(&graph->control);
+	atomic_store(&graph->shutdown, true);
+	if (graph->root) {
+		stop_feeds(graph->root);
+		drop_plans(graph->root);
+		free_tree(graph->root);
+	}
+	pthread_mutex_unlock(&graph->control);
+	pfs_ticker_free(graph->ticker);
+	pfs_rings_free(graph->rings);
+	pthread_mutex_destroy(&graph->control);
+	free(graph);
+}

@@ -1,0 +1,290 @@
+/*
+ * graph_i - how the graph is made inside
+ *
+ *	control lock	structure: nodes, children, consumers, plans being built, source threads' start and stop
+ *	task run lock	data: one thread at a time runs a task's plan, and is the single writer of its queues, ring
+ *			and counters
+ *	inject lock	one writer at a time stores into an injection ring
+ *
+ * Order: control, then run, then inject or cursors. The data side never takes the control lock.
+ *
+ * A *task* is the root of a run: a source (with the inline filters and classes under it) or a pulling filter (with
+ * its own). It takes from injection rings, from its input cursor, or (sources) from pushes of its feed. A *plan* is
+ * the immutable list of steps of a task that somebody consumes. Tasks are run by pfs_kick(): whichever thread made
+ * something possible runs what became possible, one task after the other, never nested.
+ */
+#ifndef PFS_GRAPH_GRAPH_I_H
+#define PFS_GRAPH_GRAPH_I_H
+
+#include <pthread.h>
+
+#include "graph/graph.h"
+#include "graph/source.h"
+#include "graph/tables.h"
+#include "ring/queue.h"
+
+#define PFS_DEPTH_MAX 64
+#define PFS_REASONS_MAX 8
+#define PFS_QUEUE_RELIABLE ((size_t)16 << 10) /* refs */
+#define PFS_QUEUE_LOSSY ((size_t)128 << 10)
+
+struct pfs_plan;
+struct pfs_task;
+struct pfs_inject;
+struct pfs_ticker;
+
+struct pfs_graph {
+	pthread_mutex_t control;
+	struct pfs_graph_options options;
+	struct pfs_rings *rings;
+	struct pfs_node *root;
+	struct pfs_ticker *ticker; /* made when the first task waits for time or a descriptor */
+	_Atomic uint64_t memory;   /* bytes of rings and queues */
+	_Atomic unsigned nodes;
+	uint64_t next_id;	   /* control */
+	uint64_t generation;	   /* control: plans published */
+	_Atomic uint32_t next_stream;
+	_Atomic bool shutdown;
+};
+
+struct pfs_loss {
+	_Atomic(const char *) reason; /* a literal */
+	pfs_counter n;
+};
+
+/* What a source's thread needs; part of the domain. */
+struct pfs_feed {
+	struct pfs_domain *domain; /* borrowed */
+	pthread_t thread;
+	bool started;	       /* control: thread to be joined */
+	_Atomic bool running;  /* run() has not returned */
+	_Atomic bool stopping;
+	int stop_fd; /* eventfd */
+	pthread_mutex_t lock; /* with cond: waiting for room */
+	pthread_cond_t cond;
+	unsigned kicks; /* lock */
+};
+
+struct pfs_feed_ring {
+	struct pfs_ring *ring; /* owned */
+	struct pfs_feed_ring *next;
+	bool adopted;
+	bool used; /* by this run; memfd rings are used again by the next one */
+};
+
+/* Everything below one source. Freed with its last node. */
+struct pfs_domain {
+	struct pfs_graph *graph;   /* borrowed */
+	struct pfs_node *source;   /* borrowed */
+	bool lossy;
+	_Atomic unsigned refs;
+	struct pfs_cursors cursors;
+	struct pfs_waitlist space; /* parked writers and feeds: woken when a reader or a task moved on */
+	struct pfs_task *tasks;	   /* control */
+	struct pfs_feed_ring *rings; /* feed's lock */
+	struct pfs_feed feed;
+	bool active;		   /* control: the source has a consumer */
+	_Atomic unsigned writers;  /* open pfs_writers */
+};
+
+struct pfs_node {
+	struct pfs_graph *graph;   /* borrowed */
+	struct pfs_domain *domain; /* a reference; NULL for root and folders */
+	struct pfs_node *parent;   /* borrowed while linked; NULL once removed */
+	struct pfs_node *children; /* control; the tree's references */
+	struct pfs_node *sibling;
+	_Atomic unsigned refs;
+	_Atomic bool dead;
+	enum pfs_node_kind kind;
+	char *name;
+	uint64_t id;
+	unsigned depth;
+	uid_t uid;
+	gid_t gid;
+	mode_t mode;
+	struct timespec created;
+	struct timespec changed;
+
+	const struct pfs_filter *filter; /* FILTER, VIEW */
+	const struct pfs_source *from;	 /* SOURCE; FOLDER of devices */
+	struct pfs_args args;
+	void *state; /* NULL once ended */
+	uint16_t class_;
+	unsigned flow;
+	uint16_t link_type;
+
+	unsigned readers;	  /* control: open readers here */
+	struct pfs_reader *first_reader; /* control */
+	bool wanted;		  /* control: a consumer is here or below; as of the last plan */
+	struct pfs_queue *queue;  /* control; kept from the first consumer on */
+	struct pfs_task *task;	  /* of sources and pulling filters */
+	struct pfs_task *owner;	  /* the task that runs this node; a reference to its node unless it is ours */
+	struct pfs_inject *inject; /* control; made by the first writer */
+
+	pfs_counter in, out, bytes; /* writer: the run lock's holder */
+	struct pfs_loss lost[PFS_REASONS_MAX];
+	_Atomic bool ended; /* pfs_emit_eof() was called in this generation */
+	_Atomic uint64_t seen; /* closed class sets: bit (class_ - 1) */
+};
+
+struct pfs_end {
+	uint16_t flags; /* PFS_REF_EOF, PFS_REF_STREAM_END */
+	uint32_t stream;
+};
+
+/* Writes into a directory: a ring and how far the task has read it. */
+struct pfs_inject {
+	struct pfs_node *node; /* borrowed */
+	struct pfs_ring *ring; /* owned */
+	pthread_mutex_t lock;
+	_Atomic uint64_t scan;	 /* writer: the task; records from here on are still to be run */
+	unsigned writers;	 /* lock */
+	unsigned streams;	 /* lock: open writers, for the room of `ends` */
+	struct pfs_end *ends;	 /* lock; owned: ends that found no room in the ring, delivered after it */
+	unsigned nends, cap_ends;
+	uint16_t origin;
+};
+
+/* One node of a plan; structure is immutable, the batches are scratch of the run lock's holder. */
+struct pfs_step {
+	struct pfs_plan *plan;
+	struct pfs_node *node; /* a reference */
+	struct pfs_queue *queue; /* borrowed from node; NULL: nobody takes here */
+	struct pfs_step **children;
+	unsigned nchildren;
+	struct pfs_step **classes; /* steps of class nodes */
+	unsigned nclasses;
+	struct pfs_task **tasks; /* pulling filters on this queue: kicked after a push */
+	unsigned ntasks;
+	struct pfs_emitter em;
+	struct pfs_ref out[PFS_BATCH];
+	size_t nout;
+	struct pfs_ref *extra; /* pfs_emit_class(); PFS_BATCH refs, made when there are classes */
+	size_t nextra;
+	struct pfs_ref *pick;  /* scratch for one class */
+	struct pfs_record *pending; /* reserved in the task's ring */
+	bool eof;
+	bool touched; /* its queue was pushed to since the last wake */
+	bool emitted; /* something was emitted since the last flush of a pull */
+};
+
+struct pfs_plan {
+	struct pfs_task *task; /* borrowed */
+	struct pfs_step **steps; /* [0] is the task's node */
+	unsigned nsteps;
+	struct pfs_step **injects; /* steps whose nodes have an injection ring */
+	unsigned ninjects;
+};
+
+struct pfs_task {
+	struct pfs_node *node;	  /* borrowed: the task is part of it */
+	struct pfs_task *next;	  /* domain->tasks; control */
+	pthread_mutex_t run;
+	struct pfs_plan *plan;	  /* run; NULL: nothing to do */
+	_Atomic unsigned requests; /* > 0: somebody is running it and will look again */
+	_Atomic bool queued;	  /* on the work list of some thread */
+	struct pfs_task *work_next; /* that thread's */
+	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */
+	bool has_input;		  /* run */
+	struct pfs_cursor input;  /* run; of the parent's queue */
+	struct pfs_node *input_node; /* run; a reference: whose queue input reads */
+	struct pfs_ring *ring;	  /* run; owned: for new bytes */
+	uint16_t origin;	  /* of its records */
+	_Atomic uint64_t unflushed; /* in that ring: first record whose ref is not in the queues yet */
+	struct pfs_ref batch[PFS_BATCH]; /* run: what is being pulled or injected */
+	uint64_t wait;		  /* ticker's lock: absolute mono ns, 0: none */
+	bool waiting_fd;	  /* ticker's lock */
+};
+
+/* --- node.c ------------------------------------------------------------------------------- */
+
+struct pfs_node *pfs_node_child(struct pfs_node *dir, const char *name); /* control; borrowed */
+int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node_kind kind,
+		 const char *name, struct pfs_node **ret_node); /* control; unlinked, one reference */
+void pfs_node_link(struct pfs_node *parent, struct pfs_node *node); /* takes the reference */
+void pfs_node_unlink(struct pfs_node *node);			    /* gives up the tree's reference */
+void pfs_node_lost(struct pfs_node *node, const char *reason, uint64_t n);
+uint64_t pfs_node_lost_sum(const struct pfs_node *node);
+/* Kicks every task: data that waited for a consumer flows. No lock held. */
+void pfs_domain_kick(struct pfs_domain *domain);
+void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out); /* control */
+void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag);
+int pfs_graph_charge(struct pfs_graph *graph, uint64_t bytes); /* -ENOMEM beyond memory_max */
+void pfs_graph_refund(struct pfs_graph *graph, uint64_t bytes);
+
+/* --- build.c: making nodes of filters and sources ------------------------------------------ */
+
+int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, const char *name,
+		     struct pfs_args *args, const struct pfs_cred *cred, mode_t mode,
+		     struct pfs_node **ret_node, struct pfs_diag *diag);
+int pfs_build_source(struct pfs_node *parent, const struct pfs_source *source, const char *name,
+		     struct pfs_args *args, const struct pfs_cred *cred, mode_t mode,
+		     struct pfs_node **ret_node, struct pfs_diag *diag);
+int pfs_build_class(struct pfs_node *parent, const char *name, uint16_t class_,
+		    struct pfs_node **ret_node);
+void pfs_node_finish(struct pfs_node *node); /* control, unplanned: fini of its state */
+const struct pfs_filter *pfs_filter_find(const char *type, size_t len, bool view);
+const struct pfs_source *pfs_source_find(const char *type, size_t len);
+int pfs_class_find(struct pfs_node *node, const char *name, bool create, uint16_t *ret_class);
+int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pfs_place *ret_place);
+
+/* --- plan.c -------------------------------------------------------------------------------- */
+
+/* Rebuilds what runs in this domain and publishes it. Control lock. On -ENOMEM the old plans stay. */
+int pfs_domain_replan(struct pfs_domain *domain);
+int pfs_node_queue(struct pfs_node *node); /* makes node->queue */
+int pfs_task_new(struct pfs_node *node);
+void pfs_task_retire(struct pfs_task *task); /* control: off the domain's list, without plan and input */
+void pfs_task_free(struct pfs_task *task);
+void pfs_plan_free(struct pfs_plan *plan);
+struct pfs_domain *pfs_domain_ref(struct pfs_domain *domain);
+void pfs_domain_unref(struct pfs_domain *domain);
+int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain);
+uint64_t pfs_domain_limit(void *domain, struct pfs_ring *ring, uint64_t want); /* pfs_ring_limit_fn */
+
+/* --- run.c --------------------------------------------------------------------------------- */
+
+/* Runs the task and all that becomes possible by that, on this thread, or leaves it to the thread that is at it. */
+void pfs_kick(struct pfs_task *task);
+/* A reader or task moved on in this queue of `owner`: whoever waited for room goes on. */
+void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner);
+size_t pfs_plan_room(struct pfs_plan *plan, size_t want); /* run lock */
+void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n); /* run lock; n <= room */
+void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref);      /* run lock; room for 1 */
+
+
+/* Whom to wake when the run lock is given up: readers of queues that were pushed to. */
+struct pfs_touched {
+	struct pfs_node *nodes[32]; /* references */
+	unsigned n;
+};
+/* Kicks the pulling filters on queues that were pushed to and collects their readers. Run lock, inside of work. */
+void pfs_plan_touched(struct pfs_plan *plan, struct pfs_touched *touched);
+void pfs_touched_wake(struct pfs_touched *touched); /* no lock held */
+
+/* Kicks between begin and end are run at end; pairs nest. No run lock may be held at end. */
+bool pfs_work_begin(void);
+void pfs_work_end(bool outermost);
+
+/* --- feed.c -------------------------------------------------------------------------------- */
+
+int pfs_feed_init(struct pfs_domain *domain);
+void pfs_feed_release(struct pfs_domain *domain);
+int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag); /* control */
+void pfs_feed_stop(struct pfs_domain *domain);			       /* control; joins */
+
+/* --- ticker.c ------------------------------------------------------------------------------- */
+
+int pfs_ticker_new(struct pfs_ticker **ret_ticker);
+void pfs_ticker_free(struct pfs_ticker *ticker);
+/* Kick the task at `when` (mono ns), or when fd polls writable or readable (fd >= 0). */
+void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t when, int fd);
+/* Forgets the task and waits until the ticker is not running it. */
+void pfs_ticker_remove(struct pfs_ticker *ticker, struct pfs_task *task);
+
+/* --- openas.c -------------------------------------------------------------------------------- */
+
+int pfs_open_as(const struct pfs_place *place, const char *path, int flags, mode_t mode,
+		struct pfs_diag *diag);
+
+#endif

@@ -1,0 +1,648 @@
+/*
+ * node - the tree: find, make, remove, list
+ */
+#include <stdio.h>
+
+#include "graph/graph_i.h"
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+int pfs_graph_charge(struct pfs_graph *graph, uint64_t bytes)
+{
+	if (atomic_fetch_add(&graph->memory, bytes) + bytes > graph->options.memory_max) {
+		atomic_fetch_sub(&graph->memory, bytes);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void pfs_graph_refund(struct pfs_graph *graph, uint64_t bytes)
+{
+	atomic_fetch_sub(&graph->memory, bytes);
+}
+
+struct pfs_node *pfs_node_ref(struct pfs_node *node)
+{
+	atomic_fetch_add_explicit(&node->refs, 1, memory_order_relaxed);
+	return node;
+}
+
+static void inject_free(struct pfs_inject *inject)
+{
+	if (!inject)
+		return;
+	pfs_graph_refund(inject->node->graph, inject->ring->size);
+	pfs_ring_free(inject->ring);
+	pthread_mutex_destroy(&inject->lock);
+	free(inject->ends);
+	free(inject);
+}
+
+static void node_free(struct pfs_node *node)
+{
+	struct pfs_domain *domain = node->domain;
+	struct pfs_graph *graph = node->graph;
+
+	assert(!node->children && !node->state);
+	if (node->owner && node->owner != node->task)
+		pfs_node_unref(node->owner->node);
+	pfs_task_free(node->task);
+	if (node->queue) {
+		pfs_graph_refund(graph, node->queue->size * sizeof(struct pfs_ref));
+		pfs_queue_free(node->queue);
+	}
+	inject_free(node->inject);
+	pfs_args_release(&node->args);
+	free(node->name);
+	free(node);
+	atomic_fetch_sub(&graph->nodes, 1);
+	pfs_domain_unref(domain);
+}
+
+void pfs_node_unref(struct pfs_node *node)
+{
+	if (node && atomic_fetch_sub_explicit(&node->refs, 1, memory_order_acq_rel) == 1)
+		node_free(node);
+}
+
+int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node_kind kind,
+		 const char *name, struct pfs_node **ret_node)
+{
+	PFS_FREE char *copy = strdup(name);
+	struct pfs_node *node;
+
+	if (atomic_load(&graph->nodes) >= graph->options.nodes_max)
+		return -ENOSPC;
+	node = pfs_zalloc(1, sizeof(*node));
+	if (!node || !copy) {
+		free(node);
+		return -ENOMEM;
+	}
+	node->graph = graph;
+	node->kind = kind;
+	node->name = TAKE_PTR(copy);
+	node->id = ++graph->next_id;
+	atomic_init(&node->refs, 1);
+	node->link_type = PFS_LINK_BYTES;
+	clock_gettime(CLOCK_REALTIME, &node->created);
+	node->changed = node->created;
+	if (parent) {
+		node->depth = parent->depth + 1;
+		node->uid = parent->uid;
+		node->gid = parent->gid;
+		node->mode = parent->mode;
+		node->domain = parent->domain ? pfs_domain_ref(parent->domain) : NULL;
+		node->owner = parent->owner;
+		if (node->owner)
+			pfs_node_ref(node->owner->node);
+	}
+	atomic_fetch_add(&graph->nodes, 1);
+	*ret_node = node;
+	return 0;
+}
+
+void pfs_node_link(struct pfs_node *parent, struct pfs_node *node)
+{
+	struct pfs_node **at;
+
+	for (at = &parent->children; *at; at = &(*at)->sibling)
+		;
+	*at = node;
+	node->parent = parent;
+	clock_gettime(CLOCK_REALTIME, &parent->changed);
+}
+
+void pfs_node_unlink(struct pfs_node *node)
+{
+	struct pfs_node *parent = node->parent;
+
+	for (struct pfs_node **at = &parent->children; *at; at = &(*at)->sibling) {
+		if (*at == node) {
+			*at = node->sibling;
+			break;
+		}
+	}
+	node->sibling = NULL;
+	node->parent = NULL;
+	clock_gettime(CLOCK_REALTIME, &parent->changed);
+	pfs_node_unref(node);
+}
+
+void pfs_node_lost(struct pfs_node *node, const char *reason, uint64_t n)
+{
+	for (size_t i = 0; i < PFS_REASONS_MAX; i++) {
+		const char *known = atomic_load_explicit(&node->lost[i].reason, memory_order_relaxed);
+
+		if (known && strcmp(known, reason) != 0 && i < PFS_REASONS_MAX - 1)
+			continue;
+		pfs_counter_add(&node->lost[i].n, n);
+		if (!known)
+			atomic_store_explicit(&node->lost[i].reason, reason, memory_order_release);
+		return;
+	}
+}
+
+uint64_t pfs_node_lost_sum(const struct pfs_node *node)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < PFS_REASONS_MAX; i++)
+		sum += pfs_counter_get(&node->lost[i].n);
+	return sum;
+}
+
+/* --- looking ----------------------------------------------------------------------------------- */
+
+struct pfs_node *pfs_node_child(struct pfs_node *dir, const char *name)
+{
+	for (struct pfs_node *c = dir->children; c; c = c->sibling)
+		if (c->kind != PFS_NODE_VIEW && strcmp(c->name, name) == 0)
+			return c;
+	return NULL;
+}
+
+static unsigned count_filters(const struct pfs_node *dir)
+{
+	unsigned n = 0;
+
+	for (const struct pfs_node *c = dir->children; c; c = c->sibling) {
+		if (c->kind == PFS_NODE_CLASS)
+			n += count_filters(c);
+		else if (c->kind != PFS_NODE_VIEW)
+			n++;
+	}
+	return n;
+}
+
+static bool is_sink(const struct pfs_node *node)
+{
+	return node->filter && (node->filter->flags & PFS_FILTER_SINK);
+}
+
+static void fill_info(const struct pfs_node *node, struct pfs_node_info *info)
+{
+	*info = (struct pfs_node_info){
+		.kind = node->kind,
+		.id = node->id,
+		.uid = node->uid,
+		.gid = node->gid,
+		.mode = node->mode,
+		.created = node->created,
+		.flow = node->flow,
+		.sink = is_sink(node),
+		.alive = !atomic_load(&node->dead),
+		.children = count_filters(node),
+	};
+	info->writable = node->domain && !info->sink &&
+			 (node->flow != PFS_FLOW_BYTES || node->kind == PFS_NODE_FILTER ||
+			  (node->from && (node->from->flags & PFS_SOURCE_WRITABLE)));
+	info->params_writable = node->filter ? node->filter->reconfigure != NULL :
+					       node->from && node->from->reconfigure != NULL;
+	info->program = node->kind == PFS_NODE_SOURCE && node->from && node->from->program;
+}
+
+void pfs_node_info(struct pfs_node *node, struct pfs_node_info *ret_info)
+{
+	pthread_mutex_lock(&node->graph->control);
+	fill_info(node, ret_info);
+	pthread_mutex_unlock(&node->graph->control);
+}
+
+static void path_of(const struct pfs_node *node, struct pfs_buf *out)
+{
+	if (!node->parent)
+		return;
+	path_of(node->parent, out);
+	pfs_buf_str(out, "/");
+	pfs_buf_str(out, node->name);
+}
+
+void pfs_node_path(struct pfs_node *node, struct pfs_buf *out)
+{
+	pthread_mutex_lock(&node->graph->control);
+	path_of(node, out);
+	if (out->len == 0)
+		pfs_buf_str(out, "/");
+	pthread_mutex_unlock(&node->graph->control);
+}
+
+/* A device of a folder: there when the kernel has it, gone when it has not (and nobody built on it). */
+static int lookup_device(struct pfs_node *dir, const char *name, struct pfs_node **ret_node)
+{
+	const struct pfs_source *source = dir->from;
+	struct pfs_node *node = pfs_node_child(dir, name);
+	struct pfs_cred cred = { .uid = dir->uid, .gid = dir->gid };
+	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
+	bool exists = source->device_exists && source->device_exists(name);
+
+	if (node) {
+		if (exists || node->args.n || node->children || node->readers) {
+			*ret_node = pfs_node_ref(node);
+			return 0;
+		}
+		atomic_store(&node->dead, true);
+		pfs_node_finish(node);
+		pfs_node_unlink(node);
+		return -ENOENT;
+	}
+	if (!exists)
+		return -ENOENT;
+	args.arg = strdup(name);
+	if (!args.arg)
+		return -ENOMEM;
+	args.arg_len = strlen(name);
+	int r = pfs_build_source(dir, source, name, &args, &cred, 0700, &node, NULL);
+	if (r < 0)
+		return r;
+	*ret_node = pfs_node_ref(node);
+	return 0;
+}
+
+static int lookup(struct pfs_node *dir, const char *name, struct pfs_node **ret_node)
+{
+	struct pfs_node *node;
+	uint16_t class_;
+	int r;
+
+	if (atomic_load(&dir->dead))
+		return -ENOENT;
+	if (dir->kind == PFS_NODE_FOLDER)
+		return lookup_device(dir, name, ret_node);
+	node = pfs_node_child(dir, name);
+	if (!node) {
+		if (pfs_class_find(dir, name, false, &class_) < 0)
+			return -ENOENT;
+		r = pfs_build_class(dir, name, class_, &node);
+		if (r < 0)
+			return r;
+	}
+	*ret_node = pfs_node_ref(node);
+	return 0;
+}
+
+int pfs_node_lookup(struct pfs_node *dir, const char *name, struct pfs_node **ret_node)
+{
+	int r;
+
+	pthread_mutex_lock(&dir->graph->control);
+	r = lookup(dir, name, ret_node);
+	pthread_mutex_unlock(&dir->graph->control);
+	return r;
+}
+
+/* --- listing -------------------------------------------------------------------------------------- */
+
+struct listing {
+	struct pfs_node *dir;
+	struct {
+		char *name;
+		struct pfs_node_info info;
+	} *entries;
+	size_t n, cap;
+	bool failed;
+};
+
+static void listing_release(struct listing *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		free(list->entries[i].name);
+	free(list->entries);
+}
+
+static void listing_add(struct listing *list, const char *name, const struct pfs_node_info *info)
+{
+	for (size_t i = 0; list->dir->kind == PFS_NODE_FOLDER && i < list->n; i++)
+		if (strcmp(list->entries[i].name, name) == 0)
+			return;
+	if (list->n == list->cap) {
+		size_t cap = list->cap ? list->cap * 2 : 32;
+		void *p = reallocarray(list->entries, cap, sizeof(*list->entries));
+
+		if (!p) {
+			list->failed = true;
+			return;
+		}
+		list->entries = p;
+		list->cap = cap;
+	}
+	list->entries[list->n].name = strdup(name);
+	list->entries[list->n].info = *info;
+	if (list->entries[list->n].name)
+		list->n++;
+	else
+		list->failed = true;
+}
+
+static void listing_add_missing(void *arg, const char *name)
+{
+	struct listing *list = arg;
+	struct pfs_node_info info;
+
+	fill_info(list->dir, &info);
+	info.kind = PFS_NODE_SOURCE;
+	info.id = 0; /* not looked up yet: no number */
+	listing_add(list, name, &info);
+}
+
+static bool class_is_listed(const struct pfs_node *node)
+{
+	const struct pfs_filter *filter = node->parent->filter;
+
+	if (count_filters(node) > 0 || !filter || !filter->classes)
+		return true;
+	return atomic_load(&node->parent->seen) >> (node->class_ - 1) & 1;
+}
+
+/* Classes that were seen but never looked up. */
+static void list_classes(struct listing *list)
+{
+	struct pfs_node *dir = list->dir;
+	const struct pfs_filter *filter = dir->filter;
+	struct pfs_node_info info;
+	char name[PFS_NAME_MAX + 1];
+
+	fill_info(dir, &info);
+	info.kind = PFS_NODE_CLASS;
+	info.id = 0;
+	for (size_t i = 0; filter->classes && filter->classes[i] && i < 64; i++)
+		if ((atomic_load(&dir->seen) >> i & 1) && !pfs_node_child(dir, filter->classes[i]))
+			listing_add(list, filter->classes[i], &info);
+	if (!filter->class_count || !dir->state)
+		return;
+	for (size_t i = 1; i <= filter->class_count(dir->state); i++)
+		if (filter->class_name(dir->state, (uint16_t)i, name, sizeof(name)) == 0 &&
+		    !pfs_node_child(dir, name))
+			listing_add(list, name, &info);
+}
+
+static void list_all(struct listing *list)
+{
+	struct pfs_node *dir = list->dir;
+	struct pfs_node_info info;
+
+	for (struct pfs_node *c = dir->children; c; c = c->sibling) {
+		if (c->kind == PFS_NODE_VIEW || (c->kind == PFS_NODE_CLASS && !class_is_listed(c)))
+			continue;
+		if (dir->kind == PFS_NODE_FOLDER && c->args.n == 0)
+			continue; /* comes with the devices, if it still exists */
+		fill_info(c, &info);
+		listing_add(list, c->name, &info);
+	}
+	if (dir->filter)
+		list_classes(list);
+	if (dir->kind == PFS_NODE_FOLDER && dir->from->devices)
+		dir->from->devices(listing_add_missing, list);
+}
+
+int pfs_node_list(struct pfs_node *dir,
+		  int (*each)(void *arg, const char *name, const struct pfs_node_info *info), void *arg)
+{
+	PFS_CLEANUP(listing_release) struct listing list = { .dir = dir };
+	int r = 0;
+
+	pthread_mutex_lock(&dir->graph->control);
+	if (!atomic_load(&dir->dead))
+		list_all(&list);
+	pthread_mutex_unlock(&dir->graph->control);
+	if (list.failed)
+		return -ENOMEM;
+	for (size_t i = 0; i < list.n && r == 0; i++)
+		r = each(arg, list.entries[i].name, &list.entries[i].info);
+	return r;
+}
+
+/* --- making ----------------------------------------------------------------------------------------- */
+
+static int make_in_folder(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
+			  mode_t mode, struct pfs_node **ret_node, struct pfs_diag *diag)
+{
+	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
+	PFS_FREE char *full = NULL;
+	int r;
+
+	if (cred->uid != 0 && cred->uid != dir->uid)
+		return pfs_diag_set(diag, EACCES, "network sources belong to root");
+	if (asprintf(&full, "%s:%s", dir->name, name) < 0)
+		return -ENOMEM;
+	r = pfs_args_parse(full, dir->from->params, &args, diag);
+	if (r < 0)
+		return r;
+	if (args.n == 0)
+		return pfs_diag_set(diag, ENODEV, "there is no network device '%.100s'", name);
+	return pfs_build_source(dir, dir->from, name, &args, cred, mode, ret_node, diag);
+}
+
+static int make_source(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
+		       struct pfs_node **ret_node, struct pfs_diag *diag)
+{
+	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
+	const struct pfs_source *source = pfs_source_find(name, pfs_name_type_len(name));
+	int r;
+
+	if (!source) {
+		pfs_graph_near(dir, name, diag);
+		return -ENOENT;
+	}
+	if ((source->flags & PFS_SOURCE_STATIC) && cred->uid != 0 && cred->uid != dir->uid)
+		return pfs_diag_set(diag, EACCES, "network sources belong to root");
+	r = pfs_args_parse(name, source->params, &args, diag);
+	if (r < 0)
+		return r;
+	return pfs_build_source(dir, source, name, &args, cred, mode & 0700, ret_node, diag);
+}
+
+static int make_filter(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
+		       struct pfs_node **ret_node, struct pfs_diag *diag)
+{
+	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
+	const struct pfs_filter *filter;
+	uint16_t class_;
+	int r;
+
+	if (pfs_class_find(dir, name, false, &class_) == 0)
+		return -EEXIST;
+	filter = pfs_filter_find(name, pfs_name_type_len(name), false);
+	if (!filter) {
+		r = pfs_class_find(dir, name, true, &class_);
+		if (r == 0)
+			return pfs_build_class(dir, name, class_, ret_node);
+		pfs_graph_near(dir, name, diag);
+		return r == -ENOSPC ? r : -ENOENT;
+	}
+	r = pfs_args_parse(name, filter->params, &args, diag);
+	if (r < 0)
+		return r;
+	return pfs_build_filter(dir, filter, name, &args, cred, mode, ret_node, diag);
+}
+
+
+void pfs_domain_kick(struct pfs_domain *domain)
+{
+	struct pfs_graph *graph = domain->graph;
+	struct pfs_node **nodes;
+	size_t n = 0, cap = 0;
+
+	pthread_mutex_lock(&graph->control);
+	for (struct pfs_task *t = domain->tasks; t; t = t->next)
+		cap++;
+	nodes = pfs_zalloc(cap, sizeof(*nodes));
+	for (struct pfs_task *t = domain->tasks; nodes && t; t = t->next)
+		nodes[n++] = pfs_node_ref(t->node);
+	pthread_mutex_unlock(&graph->control);
+	for (size_t i = 0; i < n; i++) {
+		pfs_kick(nodes[i]->task);
+		pfs_node_unref(nodes[i]);
+	}
+	free(nodes);
+}
+
+static int make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
+		struct pfs_node **ret_node, struct pfs_diag *diag)
+{
+	if (atomic_load(&dir->dead))
+		return -ENOENT;
+	if (strlen(name) > PFS_NAME_MAX)
+		return pfs_diag_set(diag, ENAMETOOLONG, "a name has at most %d bytes", PFS_NAME_MAX);
+	if (dir->depth >= PFS_DEPTH_MAX)
+		return pfs_diag_set(diag, ELOOP, "a pipeline has at most %d stages", PFS_DEPTH_MAX);
+	if (atomic_load(&dir->graph->nodes) >= dir->graph->options.nodes_max)
+		return pfs_diag_set(diag, ENOSPC, "there are %u directories already (mount option nodes=)",
+				    dir->graph->options.nodes_max);
+	if (pfs_node_child(dir, name))
+		return -EEXIST;
+	switch (dir->kind) {
+	case PFS_NODE_ROOT:
+		return make_source(dir, name, cred, mode, ret_node, diag);
+	case PFS_NODE_FOLDER:
+		return make_in_folder(dir, name, cred, mode, ret_node, diag);
+	case PFS_NODE_SOURCE:
+	case PFS_NODE_FILTER:
+	case PFS_NODE_CLASS:
+	case PFS_NODE_VIEW:
+		break;
+	}
+	if (is_sink(dir))
+		return pfs_diag_set(diag, EINVAL, "'%s' is a sink: nothing comes out of it", dir->name);
+	return make_filter(dir, name, cred, mode, ret_node, diag);
+}
+
+int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
+		  struct pfs_node **ret_node, struct pfs_diag *diag)
+{
+	struct pfs_graph *graph = dir->graph;
+	struct pfs_node *node = NULL;
+	int r;
+
+	if (diag)
+		diag->text[0] = '\0';
+	pthread_mutex_lock(&graph->control);
+	r = make(dir, name, cred, mode, &node, diag);
+	if (r == 0)
+		pfs_node_ref(node);
+	pthread_mutex_unlock(&graph->control);
+	if (r < 0)
+		return r;
+	if (node->filter && (node->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))
+		pfs_domain_kick(node->domain);
+	if (ret_node)
+		*ret_node = node;
+	else
+		pfs_node_unref(node);
+	return 0;
+}
+
+/* --- removing ----------------------------------------------------------------------------------------- */
+
+/* Marks a node and what hangs on it (classes, views) dead, so that they are not in the next plan; or takes it back. */
+static void bury(struct pfs_node *node, bool dead)
+{
+	atomic_store(&node->dead, dead);
+	for (struct pfs_node *c = node->children; c; c = c->sibling)
+		bury(c, dead);
+}
+
+/* After the replan: ends their states, gives up the tree's references, tells their readers. */
+static void dismantle(struct pfs_node *node)
+{
+	while (node->children)
+		dismantle(node->children);
+	if (node->kind != PFS_NODE_VIEW || node->readers == 0)
+		pfs_node_finish(node);
+	if (node->queue)
+		pfs_wait_wake(&node->queue->waiters);
+	pfs_node_unlink(node);
+}
+
+static int remove_node(struct pfs_node *dir, struct pfs_node *node, const struct pfs_cred *cred,
+		       struct pfs_diag *diag)
+{
+	struct pfs_domain *domain = node->domain;
+	int r;
+
+	if (node->kind == PFS_NODE_FOLDER ||
+	    (node->from && (node->from->flags & PFS_SOURCE_STATIC) && node->args.n == 0) ||
+	    (dir->kind == PFS_NODE_FOLDER && node->args.n == 0))
+		return pfs_diag_set(diag, EBUSY, "'%s' is always there", node->name);
+	if (count_filters(node) > 0)
+		return -ENOTEMPTY;
+	if (dir->kind == PFS_NODE_ROOT && cred->uid != 0 && cred->uid != node->uid &&
+	    cred->uid != node->graph->options.uid)
+		return pfs_diag_set(diag, EPERM, "'%s' belongs to somebody else", node->name);
+	if (node->kind == PFS_NODE_CLASS)
+		atomic_fetch_and(&dir->seen, ~(1ull << (node->class_ - 1)));
+	pfs_domain_ref(domain);
+	bury(node, true);
+	r = pfs_domain_replan(domain);
+	if (r < 0) {
+		bury(node, false);
+		pfs_domain_unref(domain);
+		return r;
+	}
+	dismantle(node);
+	pfs_wait_wake(&domain->space);
+	pfs_domain_unref(domain);
+	return 0;
+}
+
+int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
+		    struct pfs_diag *diag)
+{
+	struct pfs_node *node;
+	uint16_t class_;
+	int r;
+
+	if (diag)
+		diag->text[0] = '\0';
+	pthread_mutex_lock(&dir->graph->control);
+	node = atomic_load(&dir->dead) ? NULL : pfs_node_child(dir, name);
+	if (node) {
+		r = remove_node(dir, node, cred, diag);
+	} else if (pfs_class_find(dir, name, false, &class_) == 0) {
+		if (class_ <= 64)
+			atomic_fetch_and(&dir->seen, ~(1ull << (class_ - 1)));
+		r = 0; /* a class that nobody looked up */
+	} else {
+		r = -ENOENT;
+	}
+	pthread_mutex_unlock(&dir->graph->control);
+	return r;
+}
+
+int pfs_node_chown(struct pfs_node *node, uid_t uid, gid_t gid)
+{
+	pthread_mutex_lock(&node->graph->control);
+	if (uid != (uid_t)-1)
+		node->uid = uid;
+	if (gid != (gid_t)-1)
+		node->gid = gid;
+	pthread_mutex_unlock(&node->graph->control);
+	return 0;
+}
+
+int pfs_node_chmod(struct pfs_node *node, mode_t mode)
+{
+	pthread_mutex_lock(&node->graph->control);
+	node->mode = mode & 07777;
+	pthread_mutex_unlock(&node->graph->control);
+	return 0;
+}

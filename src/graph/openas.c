@@ -1,0 +1,180 @@
+/*
+ * openas - opens a file with the rights of the user who asked
+ *
+ * The daemon may be root; the file is the user's affair. The calling thread takes the caller's filesystem uid, gid and
+ * groups (raw system calls: libc would change all threads), and starts from the caller's working directory. A caller in
+ * another root or mount namespace means other files by the same names and is refused.
+ */
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <sys/fsuid.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include "graph/graph_i.h"
+
+#define GROUPS_MAX 1024
+
+static bool same_link(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+	       sa.st_ino == sb.st_ino;
+}
+
+/* Is the caller where we are: same root, same mounts? */
+static int check_caller(const struct pfs_cred *cred, struct pfs_diag *diag)
+{
+	char path[64];
+
+	if (cred->pid == 0)
+		return pfs_diag_set(diag, EPERM,
+				    "files are opened as their user, and this caller cannot be seen from here");
+	if (cred->pid == getpid())
+		return 0;
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)cred->pid);
+	if (!same_link(path, "/proc/self/ns/mnt"))
+		return pfs_diag_set(diag, EPERM,
+				    "the caller lives in another mount namespace: its files are not ours");
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)cred->pid);
+	if (!same_link(path, "/proc/self/root"))
+		return pfs_diag_set(diag, EPERM, "the caller has another root directory");
+	return 0;
+}
+
+/* Supplementary groups of a process. */
+static int groups_of(pid_t pid, gid_t *groups, size_t max, size_t *ret_n)
+{
+	PFS_FREE char *line = NULL;
+	char path[64], *p;
+	size_t cap = 0, n = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (getline(&line, &cap, f) > 0) {
+		if (strncmp(line, "Groups:", 7) != 0)
+			continue;
+		for (p = line + 7; n < max;) {
+			char *end;
+			unsigned long gid = strtoul(p, &end, 10);
+
+			if (end == p)
+				break;
+			groups[n++] = (gid_t)gid;
+			p = end;
+		}
+		break;
+	}
+	fclose(f);
+	*ret_n = n;
+	return 0;
+}
+
+struct identity {
+	bool taken;
+	size_t ngroups;
+	gid_t groups[GROUPS_MAX];
+};
+
+static int identity_take(const struct pfs_cred *cred, struct identity *old)
+{
+	gid_t groups[GROUPS_MAX];
+	size_t n;
+	int r;
+
+	old->taken = false;
+	if (geteuid() != 0 || cred->uid == 0)
+		return cred->uid == geteuid() || geteuid() == 0 ? 0 : -EPERM;
+	r = groups_of(cred->pid, groups, GROUPS_MAX, &n);
+	if (r < 0)
+		return r;
+	r = getgroups(GROUPS_MAX, old->groups);
+	if (r < 0)
+		return -errno;
+	old->ngroups = (size_t)r;
+	if (syscall(SYS_setgroups, n, groups) < 0)
+		return -errno;
+	old->taken = true;
+	setfsgid(cred->gid);
+	setfsuid(cred->uid);
+	return (uid_t)setfsuid((uid_t)-1) == cred->uid ? 0 : -EPERM;
+}
+
+static void identity_give_back(struct identity *old)
+{
+	if (!old->taken)
+		return;
+	setfsuid(0);
+	setfsgid(getegid());
+	(void)syscall(SYS_setgroups, old->ngroups, old->groups);
+}
+
+/* Is this file in a pipesfs? Reading oneself would never end. */
+static bool in_pipesfs(const struct stat *st)
+{
+	PFS_FREE char *line = NULL;
+	size_t cap = 0;
+	bool found = false;
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+
+	while (f && !found && getline(&line, &cap, f) > 0) {
+		unsigned major_nr, minor_nr;
+
+		found = sscanf(line, "%*u %*u %u:%u", &major_nr, &minor_nr) == 2 &&
+			makedev(major_nr, minor_nr) == st->st_dev && strstr(line, " fuse.pipesfs ");
+	}
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static int open_from(const struct pfs_cred *cred, const char *path, int flags, mode_t mode)
+{
+	PFS_CLOSE int dir = -1;
+	char cwd[64];
+	int fd;
+
+	if (path[0] != '/' && cred->pid != getpid()) {
+		snprintf(cwd, sizeof(cwd), "/proc/%d/cwd", (int)cred->pid);
+		dir = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (dir < 0)
+			return -errno;
+	}
+	/* O_NONBLOCK: a FIFO must not hold us. */
+	fd = openat(dir >= 0 ? dir : AT_FDCWD, path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
+	return fd < 0 ? -errno : fd;
+}
+
+int pfs_open_as(const struct pfs_place *place, const char *path, int flags, mode_t mode,
+		struct pfs_diag *diag)
+{
+	const struct pfs_cred *cred = place->caller;
+	PFS_CLOSE int fd = -1;
+	struct identity old;
+	struct stat st;
+	int r = check_caller(cred, diag);
+
+	if (r < 0)
+		return r;
+	r = identity_take(cred, &old);
+	fd = r < 0 ? r : open_from(cred, path, flags, mode);
+	identity_give_back(&old);
+	if (fd < 0) {
+		r = fd;
+		fd = -1;
+		return pfs_diag_set(diag, -r, "%.150s: %s", path, strerror(-r));
+	}
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) && !(S_ISCHR(st.st_mode) && (flags & O_ACCMODE) != O_RDONLY))
+		return pfs_diag_set(diag, EINVAL, "%.150s is not a regular file", path);
+	if (in_pipesfs(&st))
+		return pfs_diag_set(diag, ELOOP, "%.150s is in pipesfs itself", path);
+	return TAKE_FD(fd);
+}

@@ -1,0 +1,410 @@
+/*
+ * plan - what runs: built beside the old plan, published, and the old one freed when no thread can be in it
+ *
+ * Publishing takes the task's run lock for the swap: that is the quiescent point, since a plan is used under this lock
+ * only. Inputs are attached before any plan that feeds them is published, and plans are published from the leaves to the
+ * source, so that nothing flows past a branch that is about to be there.
+ */
+#include <sys/mman.h>
+
+#include "graph/graph_i.h"
+
+/* --- domain ------------------------------------------------------------------------------------ */
+
+struct pfs_domain *pfs_domain_ref(struct pfs_domain *domain)
+{
+	atomic_fetch_add_explicit(&domain->refs, 1, memory_order_relaxed);
+	return domain;
+}
+
+void pfs_domain_unref(struct pfs_domain *domain)
+{
+	if (!domain || atomic_fetch_sub_explicit(&domain->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pfs_feed_release(domain);
+	pfs_waitlist_release(&domain->space);
+	pfs_cursors_release(&domain->cursors);
+	free(domain);
+}
+
+int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain)
+{
+	struct pfs_domain *domain = pfs_zalloc(1, sizeof(*domain));
+	int r;
+
+	if (!domain)
+		return -ENOMEM;
+	domain->graph = source->graph;
+	domain->source = source;
+	domain->lossy = source->from->flags & PFS_SOURCE_LOSSY;
+	atomic_init(&domain->refs, 1);
+	r = pfs_cursors_init(&domain->cursors, source->graph->rings);
+	if (r == 0)
+		r = pfs_feed_init(domain);
+	if (r < 0) {
+		free(domain);
+		return r;
+	}
+	pfs_waitlist_init(&domain->space);
+	*ret_domain = domain;
+	return 0;
+}
+
+/*
+ * Upstream first: what a ring's own reader has not taken yet, then the cursors in order of depth. A ref that moves
+ * down between two looks is seen at the second.
+ */
+uint64_t pfs_domain_limit(void *owner, struct pfs_ring *ring, uint64_t want)
+{
+	struct pfs_domain *domain = owner;
+	_Atomic uint64_t *held = ring->priv;
+
+	if (held)
+		want = pfs_min64(want, atomic_load(held));
+	return pfs_cursors_limit(&domain->cursors, ring, want);
+}
+
+/* --- task ---------------------------------------------------------------------------------------- */
+
+int pfs_task_new(struct pfs_node *node)
+{
+	struct pfs_task *task = pfs_zalloc(1, sizeof(*task));
+	struct pfs_task **at;
+
+	if (!task)
+		return -ENOMEM;
+	task->node = node;
+	pthread_mutex_init(&task->run, NULL);
+	atomic_init(&task->unflushed, PFS_HOLD_NONE);
+	if (node->owner)
+		pfs_node_unref(node->owner->node);
+	node->task = node->owner = task;
+	for (at = &node->domain->tasks; *at; at = &(*at)->next)
+		;
+	*at = task;
+	return 0;
+}
+
+void pfs_task_free(struct pfs_task *task)
+{
+	struct pfs_graph *graph;
+
+	if (!task)
+		return;
+	graph = task->node->graph;
+	assert(!task->plan && !task->has_input);
+	if (task->ring) {
+		pfs_graph_refund(graph, task->ring->size);
+		pfs_ring_free(task->ring);
+	}
+	pthread_mutex_destroy(&task->run);
+	free(task);
+}
+
+/* --- which nodes are wanted -------------------------------------------------------------------------- */
+
+static bool mark_wanted(struct pfs_node *node)
+{
+	bool wanted = node->readers > 0;
+	bool before = node->wanted;
+
+	if (node->filter && (node->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))
+		wanted = true;
+	for (struct pfs_node *c = node->children; c; c = c->sibling)
+		wanted |= mark_wanted(c);
+	/* a view of a removed directory still drains what is queued for it */
+	node->wanted = wanted && !atomic_load(&node->dead);
+	if (node->wanted && !before) {
+		struct pfs_task *owner = node->owner;
+
+		pthread_mutex_lock(&owner->run);
+		atomic_store(&node->ended, false);
+		if (node->filter && node->filter->attach && node->state)
+			node->filter->attach(node->state);
+		pthread_mutex_unlock(&owner->run);
+	}
+	return node->wanted;
+}
+
+int pfs_node_queue(struct pfs_node *node)
+{
+	size_t size = node->domain->lossy ? PFS_QUEUE_LOSSY : PFS_QUEUE_RELIABLE;
+	int r;
+
+	if (node->queue)
+		return 0;
+	r = pfs_graph_charge(node->graph, size * sizeof(struct pfs_ref));
+	if (r < 0)
+		return r;
+	r = pfs_queue_new(size, &node->domain->cursors, &node->queue);
+	if (r < 0)
+		pfs_graph_refund(node->graph, size * sizeof(struct pfs_ref));
+	return r;
+}
+
+/* --- building ------------------------------------------------------------------------------------------- */
+
+static void step_free(struct pfs_step *step)
+{
+	if (!step)
+		return;
+	free(step->children);
+	free(step->classes);
+	free(step->tasks);
+	free(step->extra);
+	free(step->pick);
+	pfs_node_unref(step->node);
+	free(step);
+}
+
+void pfs_plan_free(struct pfs_plan *plan)
+{
+	if (!plan)
+		return;
+	for (unsigned i = 0; i < plan->nsteps; i++)
+		step_free(plan->steps[i]);
+	free(plan->steps);
+	free(plan->injects);
+	free(plan);
+}
+
+static int append(void *array_ptr, unsigned n, void *item)
+{
+	void ***array = array_ptr;
+	void **p;
+
+	if (n && (n & (n - 1))) { /* room up to the next power of two is there */
+		(*array)[n] = item;
+		return 0;
+	}
+	p = reallocarray(*array, n ? 2 * (size_t)n : 1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p[n] = item;
+	*array = p;
+	return 0;
+}
+
+static int step_build(struct pfs_plan *plan, struct pfs_node *node, struct pfs_step **ret_step);
+
+/* A wanted child: a pulling one is another task, fed by our queue; others are steps of this plan. */
+static int step_add_child(struct pfs_plan *plan, struct pfs_step *step, struct pfs_node *child)
+{
+	struct pfs_step *sub;
+	int r;
+
+	if (child->task) {
+		r = append(&step->tasks, step->ntasks, child->task);
+		if (r == 0)
+			step->ntasks++;
+		return r;
+	}
+	r = step_build(plan, child, &sub);
+	if (r < 0)
+		return r;
+	if (child->kind == PFS_NODE_CLASS) {
+		r = append(&step->classes, step->nclasses, sub);
+		if (r == 0)
+			step->nclasses++;
+	} else {
+		r = append(&step->children, step->nchildren, sub);
+		if (r == 0)
+			step->nchildren++;
+	}
+	return r;
+}
+
+static int step_build(struct pfs_plan *plan, struct pfs_node *node, struct pfs_step **ret_step)
+{
+	struct pfs_step *step = pfs_zalloc(1, sizeof(*step));
+	int r;
+
+	if (!step)
+		return -ENOMEM;
+	step->plan = plan;
+	step->node = pfs_node_ref(node);
+	step->em = (struct pfs_emitter){ .rings = node->graph->rings, .step = step };
+	r = append(&plan->steps, plan->nsteps, step);
+	if (r < 0) {
+		step_free(step);
+		return r;
+	}
+	plan->nsteps++;
+	for (struct pfs_node *c = node->children; c && r == 0; c = c->sibling)
+		if (c->wanted)
+			r = step_add_child(plan, step, c);
+	if (r == 0 && (node->readers > 0 || step->ntasks > 0)) {
+		r = pfs_node_queue(node);
+		step->queue = node->queue;
+	}
+	if (r == 0 && node->inject) {
+		r = append(&plan->injects, plan->ninjects, step);
+		if (r == 0)
+			plan->ninjects++;
+	}
+	if (r == 0 && step->nclasses) {
+		step->extra = pfs_zalloc(PFS_BATCH, sizeof(*step->extra));
+		step->pick = pfs_zalloc(2 * PFS_BATCH, sizeof(*step->pick));
+		r = step->extra && step->pick ? 0 : -ENOMEM;
+	}
+	*ret_step = step;
+	return r;
+}
+
+static int plan_build(struct pfs_task *task, struct pfs_plan **ret_plan)
+{
+	struct pfs_plan *plan = pfs_zalloc(1, sizeof(*plan));
+	struct pfs_step *root;
+	int r;
+
+	if (!plan)
+		return -ENOMEM;
+	plan->task = task;
+	r = step_build(plan, task->node, &root);
+	if (r < 0) {
+		pfs_plan_free(plan);
+		return r;
+	}
+	*ret_plan = plan;
+	return 0;
+}
+
+/* --- publishing -------------------------------------------------------------------------------------------- */
+
+struct change {
+	struct pfs_task *task;
+	struct pfs_plan *plan; /* new */
+};
+
+static bool task_wanted(const struct pfs_task *task)
+{
+	return task->node->wanted;
+}
+
+/* A view whose directory was removed keeps its input until its readers have drained it. */
+static bool task_drains(const struct pfs_task *task)
+{
+	return task->node->kind == PFS_NODE_VIEW && atomic_load(&task->node->dead) &&
+	       task->node->readers > 0;
+}
+
+static void attach_input(struct pfs_task *task)
+{
+	struct pfs_node *node = task->node, *parent = node->parent;
+
+	if (!node->filter || task->has_input || !task_wanted(task))
+		return;
+	pthread_mutex_lock(&task->run);
+	task->input_node = pfs_node_ref(parent);
+	pfs_cursor_init(&task->input, parent->queue, parent->depth * 2, !node->domain->lossy);
+	task->has_input = true;
+	pthread_mutex_unlock(&task->run);
+}
+
+static void detach_input(struct pfs_task *task)
+{
+	struct pfs_node *input_node;
+
+	if (!task->has_input)
+		return;
+	pthread_mutex_lock(&task->run);
+	pfs_cursor_release(&task->input);
+	task->has_input = false;
+	input_node = TAKE_PTR(task->input_node);
+	pthread_mutex_unlock(&task->run);
+	pfs_node_unref(input_node);
+}
+
+void pfs_task_retire(struct pfs_task *task)
+{
+	struct pfs_domain *domain = task->node->domain;
+	struct pfs_plan *old;
+
+	for (struct pfs_task **at = &domain->tasks; *at; at = &(*at)->next) {
+		if (*at == task) {
+			*at = task->next;
+			break;
+		}
+	}
+	detach_input(task);
+	pthread_mutex_lock(&task->run);
+	old = TAKE_PTR(task->plan);
+	pthread_mutex_unlock(&task->run);
+	pfs_plan_free(old);
+}
+
+static void publish(struct change *change)
+{
+	struct pfs_task *task = change->task;
+	struct pfs_plan *old;
+
+	pthread_mutex_lock(&task->run);
+	old = task->plan;
+	task->plan = change->plan;
+	pthread_mutex_unlock(&task->run);
+	change->plan = NULL;
+	for (unsigned i = 0; old && i < old->nsteps; i++) {
+		struct pfs_queue *queue = old->steps[i]->queue;
+
+		/* nobody reads this one any more: give its pages back */
+		if (queue && old->steps[i]->node->readers == 0 && !old->steps[i]->node->wanted)
+			madvise(queue->slots, queue->size * sizeof(struct pfs_ref), MADV_DONTNEED);
+	}
+	pfs_plan_free(old);
+}
+
+static int deeper_first(const void *a, const void *b)
+{
+	const struct change *x = a, *y = b;
+
+	return x->task->node->depth < y->task->node->depth ? 1 : -1;
+}
+
+static int build_all(struct change *changes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (task_wanted(changes[i].task)) {
+			int r = plan_build(changes[i].task, &changes[i].plan);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+int pfs_domain_replan(struct pfs_domain *domain)
+{
+	struct change *changes;
+	size_t n = 0, i;
+	int r;
+
+	domain->active = mark_wanted(domain->source);
+	for (struct pfs_task *t = domain->tasks; t; t = t->next)
+		n++;
+	changes = pfs_zalloc(n, sizeof(*changes));
+	if (!changes)
+		return -ENOMEM;
+	i = 0;
+	for (struct pfs_task *t = domain->tasks; t; t = t->next)
+		changes[i++].task = t;
+	qsort(changes, n, sizeof(*changes), deeper_first);
+	r = build_all(changes, n);
+	for (i = 0; i < n && r == 0; i++)
+		attach_input(changes[i].task);
+	for (i = 0; i < n && r == 0; i++)
+		if (!task_drains(changes[i].task))
+			publish(&changes[i]);
+	for (i = 0; i < n; i++) {
+		if (r == 0 && !task_wanted(changes[i].task) && !task_drains(changes[i].task))
+			detach_input(changes[i].task);
+		pfs_plan_free(changes[i].plan);
+	}
+	free(changes);
+	domain->graph->generation++;
+	if (!domain->active)
+		pfs_feed_stop(domain);
+	/* tasks whose input is gone held room */
+	pfs_wait_wake(&domain->space);
+	return r;
+}

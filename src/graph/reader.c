@@ -1,0 +1,511 @@
+/*
+ * reader - one open of a pipe: a cursor, and what of a record is still owed
+ *
+ * get() pins, done() unpins; in between the mount copies from ring memory to the reader. A record of which only a part
+ * went out is kept in the cursor (begun, rest), where the limit scan saves its bytes if a lossy reader is lapped.
+ */
+#include <stdio.h>
+
+#include "graph/graph_i.h"
+
+#define GATHER_BELOW 4096 /* smaller pieces are copied together: cheaper than an iovec each */
+#define PIN_MAX 2048
+
+const char *const pfs_view_names[] = { "pcapng", "json", "txt", NULL };
+
+struct pfs_reader {
+	struct pfs_node *node; /* a reference */
+	struct pfs_reader *next; /* control: node->first_reader */
+	struct pfs_cursor cursor;
+	struct pfs_cred cred;
+	pfs_counter delivered;
+	struct pfs_buf preamble;
+	size_t preamble_sent;
+	bool generation_over; /* EOF was given and nothing has come since */
+
+	/* between get and done */
+	bool pinned;
+	size_t full;	      /* refs given whole */
+	size_t records;	      /* of them (and of a finished rest) data records */
+	size_t sent;	      /* bytes of preamble or rest */
+	enum { FROM_QUEUE, FROM_REST, FROM_PREAMBLE } from;
+	struct pfs_ref part; /* the one given in part, narrowed to what is left; len 0: none */
+	struct pfs_ref last_given; /* the last whole one */
+};
+
+/* --- open ------------------------------------------------------------------------------------- */
+
+/* The view's node below dir; made when it is not there. */
+static int view_node(struct pfs_node *dir, const char *view, struct pfs_node **ret_node,
+		     struct pfs_diag *diag)
+{
+	const struct pfs_filter *filter = pfs_filter_find(view, strlen(view), true);
+	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
+	struct pfs_cred cred = { .uid = dir->uid, .gid = dir->gid };
+
+	for (struct pfs_node *c = dir->children; c; c = c->sibling) {
+		if (c->kind == PFS_NODE_VIEW && c->filter == filter) {
+			*ret_node = c;
+			return 0;
+		}
+	}
+	if (!filter)
+		return pfs_diag_set(diag, ENOENT, "there is no view '%s'", view);
+	return pfs_build_filter(dir, filter, view, &args, &cred, 0, ret_node, diag);
+}
+
+/* A view without readers goes, once no plan knows it any more. Otherwise it waits for its next reader. */
+static void replan_without(struct pfs_node *node)
+{
+	bool drop = node->kind == PFS_NODE_VIEW && node->readers == 0;
+	bool was_dead = atomic_exchange(&node->dead, drop || atomic_load(&node->dead));
+
+	if (pfs_domain_replan(node->domain) < 0) {
+		atomic_store(&node->dead, was_dead);
+		return;
+	}
+	if (!drop)
+		return;
+	pfs_node_finish(node);
+	if (node->parent)
+		pfs_node_unlink(node);
+}
+
+/* What the view says before the stream, in step with where the cursor stands. */
+static int take_preamble(struct pfs_reader *reader)
+{
+	struct pfs_node *node = reader->node;
+	struct pfs_emitter em = { .rings = node->graph->rings };
+
+	if (!node->filter || !node->filter->preamble)
+		return 0;
+	return node->filter->preamble(node->state, &em, &reader->preamble);
+}
+
+static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliable, struct pfs_diag *diag)
+{
+	int r = pfs_node_queue(node);
+
+	if (r < 0)
+		return pfs_diag_set(diag, -r, "no memory left for another queue (mount option memory=)");
+	/* With the run lock nothing is pushed between the preamble and the attachment. */
+	pthread_mutex_lock(&node->owner->run);
+	r = take_preamble(reader);
+	if (r == 0)
+		r = pfs_cursor_init(&reader->cursor, node->queue, node->depth * 2 + 1, reliable);
+	pthread_mutex_unlock(&node->owner->run);
+	if (r < 0)
+		return r;
+	reader->next = node->first_reader;
+	node->first_reader = reader;
+	node->readers++;
+	r = pfs_domain_replan(node->domain);
+	return r < 0 ? r : pfs_feed_start(node->domain, diag);
+}
+
+static void detach(struct pfs_reader *reader)
+{
+	struct pfs_node *node = reader->node;
+
+	for (struct pfs_reader **at = &node->first_reader; *at; at = &(*at)->next) {
+		if (*at == reader) {
+			*at = reader->next;
+			break;
+		}
+	}
+	node->readers--;
+	pfs_cursor_release(&reader->cursor);
+	replan_without(node);
+}
+
+static int open_locked(struct pfs_reader *reader, struct pfs_node *dir,
+		       const struct pfs_reader_options *options, struct pfs_diag *diag)
+{
+	struct pfs_node *node = dir;
+	bool reliable;
+	int r;
+
+	if (atomic_load(&dir->dead))
+		return -ENOENT;
+	if (!dir->domain || (dir->filter && (dir->filter->flags & PFS_FILTER_SINK)))
+		return pfs_diag_set(diag, EINVAL, "nothing comes out of '%s'", dir->name);
+	if (options->view) {
+		r = view_node(dir, options->view, &node, diag);
+		if (r < 0)
+			return r;
+	}
+	reader->node = pfs_node_ref(node);
+	reliable = options->policy < 0 ? !dir->domain->lossy : options->policy > 0;
+	r = attach(reader, node, reliable, diag);
+	if (r < 0 && reader->cursor.queue)
+		detach(reader);
+	else if (r < 0)
+		replan_without(node);
+	return r;
+}
+
+int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *options,
+		    struct pfs_reader **ret_reader, struct pfs_diag *diag)
+{
+	struct pfs_graph *graph = node->graph;
+	struct pfs_reader *reader = pfs_zalloc(1, sizeof(*reader));
+	int r;
+
+	if (diag)
+		diag->text[0] = '\0';
+	if (!reader)
+		return -ENOMEM;
+	reader->cred = options->cred;
+	pthread_mutex_lock(&graph->control);
+	r = open_locked(reader, node, options, diag);
+	pthread_mutex_unlock(&graph->control);
+	if (r < 0) {
+		pfs_node_unref(reader->node);
+		pfs_buf_release(&reader->preamble);
+		free(reader);
+		return r;
+	}
+	*ret_reader = reader;
+	pfs_domain_kick(reader->node->domain);
+	return 0;
+}
+
+void pfs_reader_close(struct pfs_reader *reader)
+{
+	struct pfs_node *node;
+	struct pfs_graph *graph;
+
+	if (!reader)
+		return;
+	node = reader->node;
+	graph = node->graph;
+	pthread_mutex_lock(&graph->control);
+	detach(reader);
+	pthread_mutex_unlock(&graph->control);
+	pfs_domain_kick(node->domain);
+	pfs_buf_release(&reader->preamble);
+	free(reader);
+	pfs_node_unref(node);
+}
+
+/* --- get --------------------------------------------------------------------------------------------- */
+
+/* A reply in the making. */
+struct reply {
+	struct iovec *iov;
+	unsigned niov;
+	uint8_t *gather;
+	size_t gathered;
+	size_t size, total;
+};
+
+/* Adds n bytes at p; how many fitted. */
+static size_t reply_add(struct reply *reply, const uint8_t *p, size_t n)
+{
+	bool copy = n < GATHER_BELOW;
+	struct iovec *last = reply->niov ? &reply->iov[reply->niov - 1] : NULL;
+	uint8_t *to = reply->gather + reply->gathered;
+
+	n = pfs_min(n, reply->size - reply->total);
+	if (copy)
+		n = pfs_min(n, PFS_GATHER_MAX - reply->gathered);
+	if (n == 0)
+		return 0;
+	if (copy) {
+		memcpy(to, p, n);
+		reply->gathered += n;
+		p = to;
+	}
+	if (last && (uint8_t *)last->iov_base + last->iov_len == p) {
+		last->iov_len += n;
+	} else {
+		if (reply->niov == PFS_IOV_MAX) {
+			if (copy)
+				reply->gathered -= n;
+			return 0;
+		}
+		reply->iov[reply->niov++] = (struct iovec){ (void *)(uintptr_t)p, n };
+	}
+	reply->total += n;
+	return n;
+}
+
+/* The reply shall not be full to the last byte: takes one back. */
+static void reply_shorten(struct reply *reply)
+{
+	struct iovec *last = &reply->iov[reply->niov - 1];
+
+	last->iov_len--;
+	reply->total--;
+	if (last->iov_len == 0)
+		reply->niov--;
+}
+
+static ssize_t get_preamble(struct pfs_reader *reader, struct reply *reply)
+{
+	reader->from = FROM_PREAMBLE;
+	reader->sent = reply_add(reply, (uint8_t *)reader->preamble.data + reader->preamble_sent,
+				 reader->preamble.len - reader->preamble_sent);
+	return (ssize_t)reply->total;
+}
+
+/* What is left of a record that was begun. */
+static ssize_t get_rest(struct pfs_reader *reader, struct reply *reply, bool record)
+{
+	struct pfs_cursor *cursor = &reader->cursor;
+	const uint8_t *bytes;
+
+	pfs_cursor_hold(cursor); /* before the lock: see limit_begun() */
+	pthread_mutex_lock(&cursor->lock);
+	bytes = cursor->rescued ? cursor->rescued + (cursor->rest.off - cursor->rescued_off) :
+				  pfs_ref_bytes(cursor->queue->cursors->rings, &cursor->rest);
+	pthread_mutex_unlock(&cursor->lock);
+	reader->from = FROM_REST;
+	reader->pinned = true;
+	reader->sent = reply_add(reply, bytes, cursor->rest.len);
+	(void)record;
+	return (ssize_t)reply->total;
+}
+
+/* Steps over stream ends at the front; true when an EOF was there (and is taken). */
+static bool take_controls(struct pfs_reader *reader, const struct pfs_ref *refs, size_t n)
+{
+	size_t i = 0;
+
+	while (i < n && (refs[i].flags & PFS_REF_CONTROL) && !(refs[i].flags & PFS_REF_EOF))
+		i++;
+	if (i < n && (refs[i].flags & PFS_REF_EOF)) {
+		pfs_cursor_unpin(&reader->cursor, i + 1);
+		reader->generation_over = true;
+		return true;
+	}
+	reader->full = i;
+	return false;
+}
+
+/* Is the end of the stream reached for good, or for this generation, when nothing is queued? */
+static bool at_end(struct pfs_reader *reader)
+{
+	struct pfs_node *node = reader->node;
+	struct pfs_domain *domain = node->domain;
+
+	if (atomic_load(&node->dead)) {
+		struct pfs_task *task = node->task;
+		bool drained = true;
+
+		/* a view of a directory that was removed: is there input left for it? */
+		if (node->kind == PFS_NODE_VIEW && task) {
+			pthread_mutex_lock(&task->run);
+			drained = !task->has_input || !pfs_cursor_ready(&task->input);
+			pthread_mutex_unlock(&task->run);
+		}
+		return drained && !pfs_cursor_ready(&reader->cursor);
+	}
+	if (atomic_load(&node->graph->shutdown))
+		return true;
+	return reader->generation_over && atomic_load(&domain->writers) == 0 &&
+	       !atomic_load(&domain->feed.running);
+}
+
+static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool record)
+{
+	struct pfs_ref refs[PIN_MAX];
+	size_t max = record ? 16 : pfs_min(PIN_MAX, reply->size / 16 + 16);
+	size_t n = pfs_cursor_pin(&reader->cursor, refs, max);
+	const struct pfs_rings *rings = reader->node->graph->rings;
+
+	if (n == 0)
+		return at_end(reader) ? 0 : -EAGAIN;
+	if (take_controls(reader, refs, n))
+		return 0;
+	reader->from = FROM_QUEUE;
+	for (size_t i = reader->full; i < n; i++) {
+		size_t took;
+
+		if (refs[i].flags & PFS_REF_EOF)
+			break;
+		if (refs[i].flags & PFS_REF_CONTROL || refs[i].len == 0) {
+			reader->full++;
+			continue;
+		}
+		took = reply_add(reply, pfs_ref_bytes(rings, &refs[i]), refs[i].len);
+		if (took == 0)
+			break;
+		reader->full++;
+		reader->records++;
+		if (record)
+			break;
+		if (took < refs[i].len) {
+			reader->part = refs[i];
+			reader->part.off += (uint32_t)took;
+			reader->part.len -= (uint32_t)took;
+			reader->records--;
+			break;
+		}
+		reader->last_given = refs[i];
+	}
+	if (reply->total == 0) { /* only stream ends were there */
+		pfs_cursor_unpin(&reader->cursor, reader->full);
+		return -EAGAIN;
+	}
+	reader->pinned = true;
+	reader->generation_over = false;
+	return (ssize_t)reply->total;
+}
+
+/* Takes the last byte back from a reply that is full while nothing more is there. */
+static void keep_one(struct pfs_reader *reader, struct reply *reply)
+{
+	bool more = pfs_cursor_ready(&reader->cursor) > reader->full || reader->part.len > 0;
+
+	if (reply->total < reply->size || more || reply->total < 2)
+		return;
+	if (reader->from == FROM_REST) {
+		if (reader->sent == reader->cursor.rest.len) {
+			reply_shorten(reply);
+			reader->sent--;
+		}
+		return;
+	}
+	if (reader->from == FROM_QUEUE && reader->last_given.len) {
+		reply_shorten(reply);
+		reader->part = reader->last_given;
+		reader->part.off += reader->part.len - 1;
+		reader->part.len = 1;
+		reader->records--;
+	}
+}
+
+ssize_t pfs_reader_get(struct pfs_reader *reader, size_t size, bool record, bool keep_short,
+		       uint8_t *gather, struct iovec iov[PFS_IOV_MAX], unsigned *ret_niov)
+{
+	struct reply reply = { .iov = iov, .gather = gather, .size = size };
+	ssize_t n;
+
+	assert(!reader->pinned && size > 0);
+	reader->full = reader->records = reader->sent = 0;
+	reader->part = reader->last_given = (struct pfs_ref){ 0 };
+	do {
+		if (reader->preamble_sent < reader->preamble.len)
+			n = get_preamble(reader, &reply);
+		else if (reader->cursor.begun)
+			n = get_rest(reader, &reply, record);
+		else
+			n = get_queued(reader, &reply, record);
+	} while (n == -EAGAIN && pfs_reader_ready(reader));
+	if (n > 0 && keep_short && !record)
+		keep_one(reader, &reply);
+	*ret_niov = reply.niov;
+	return n > 0 ? (ssize_t)reply.total : n;
+}
+
+/* --- done ----------------------------------------------------------------------------------------------- */
+
+static void done_rest(struct pfs_reader *reader, bool delivered)
+{
+	struct pfs_cursor *cursor = &reader->cursor;
+
+	pthread_mutex_lock(&cursor->lock);
+	if (delivered) {
+		cursor->rest.off += (uint32_t)reader->sent;
+		cursor->rest.len -= (uint32_t)reader->sent;
+		if (cursor->rest.len == 0) {
+			cursor->begun = false;
+			free(TAKE_PTR(cursor->rescued));
+			pfs_counter_add(&reader->delivered, 1);
+		}
+	}
+	pthread_mutex_unlock(&cursor->lock);
+	pfs_cursor_unpin(cursor, 0);
+}
+
+static void done_queued(struct pfs_reader *reader, bool delivered)
+{
+	struct pfs_cursor *cursor = &reader->cursor;
+
+	if (!delivered) {
+		pfs_cursor_unpin(cursor, 0);
+		return;
+	}
+	pfs_counter_add(&reader->delivered, reader->records);
+	if (reader->part.len) {
+		pthread_mutex_lock(&cursor->lock);
+		cursor->begun = true;
+		cursor->rest = reader->part;
+		pthread_mutex_unlock(&cursor->lock);
+	}
+	pfs_cursor_unpin(cursor, reader->full);
+}
+
+void pfs_reader_done(struct pfs_reader *reader, bool delivered)
+{
+	struct pfs_node *node = reader->node;
+
+	if (reader->from == FROM_PREAMBLE) {
+		if (delivered)
+			reader->preamble_sent += reader->sent;
+		reader->sent = 0;
+		return;
+	}
+	if (!reader->pinned)
+		return;
+	reader->pinned = false;
+	if (reader->from == FROM_REST)
+		done_rest(reader, delivered);
+	else
+		done_queued(reader, delivered);
+	pfs_moved_on(node->domain, node->owner);
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------ */
+
+bool pfs_reader_ready(struct pfs_reader *reader)
+{
+	return reader->preamble_sent < reader->preamble.len || reader->cursor.begun ||
+	       pfs_cursor_ready(&reader->cursor) > 0 || at_end(reader);
+}
+
+bool pfs_reader_park(struct pfs_reader *reader, struct pfs_waiter *waiter)
+{
+	struct pfs_waitlist *list = &reader->node->queue->waiters;
+
+	pfs_wait_add(list, waiter);
+	if (!pfs_reader_ready(reader))
+		return true;
+	/* Somebody may be waking it already: then it is as good as parked. */
+	return !pfs_wait_remove(list, waiter);
+}
+
+bool pfs_reader_unpark(struct pfs_reader *reader, struct pfs_waiter *waiter)
+{
+	return pfs_wait_remove(&reader->node->queue->waiters, waiter);
+}
+
+/* --- .readers ------------------------------------------------------------------------------------------------- */
+
+void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out)
+{
+	for (struct pfs_reader *r = node->first_reader; r; r = r->next) {
+		char path[64], comm[32] = "?";
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/%d/comm", (int)r->cred.pid);
+		f = r->cred.pid ? fopen(path, "re") : NULL;
+		if (f && fgets(comm, sizeof(comm), f))
+			comm[strcspn(comm, "\n")] = '\0';
+		if (f)
+			fclose(f);
+		pfs_buf_printf(out, "uid=%u pid=%d command=", (unsigned)r->cred.uid, (int)r->cred.pid);
+		pfs_buf_clean(out, comm, strlen(comm));
+		if (node->kind == PFS_NODE_VIEW)
+			pfs_buf_printf(out, " view=%s", node->name);
+		pfs_buf_printf(out, " policy=%s delivered=%llu lost=%llu lag=%llu\n",
+			       r->cursor.reliable ? "reliable" : "lossy",
+			       (unsigned long long)pfs_counter_get(&r->delivered),
+			       (unsigned long long)pfs_counter_get(&r->cursor.lost),
+			       (unsigned long long)pfs_cursor_ready(&r->cursor));
+	}
+	for (struct pfs_node *c = node->children; c; c = c->sibling)
+		if (c->kind == PFS_NODE_VIEW)
+			pfs_readers_text(c, out);
+}

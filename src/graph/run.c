@@ -1,0 +1,574 @@
+/*
+ * run - tasks: batches through the steps of a plan
+ *
+ * A task is run in rounds under its run lock. A thread that wants it run while another is at it leaves a mark (requests)
+ * and goes its way. What a round makes possible (pulling filters below, tasks that waited for room above) goes onto the
+ * thread's own work list, which the outermost pfs_kick() empties: no recursion, however deep the tree.
+ *
+ * Room: nothing is run that could not be pushed into every queue of the plan. A task that finds no room says so in
+ * `stalled` *before* it looks at the holds; whoever lets go of a hold looks at `stalled` afterwards (pfs_moved_on).
+ */
+#include "graph/graph_i.h"
+
+#define ROUND_BATCHES 64 /* then others get their turn */
+
+/* The tasks this thread still has to run. Thread-local: each is on one thread's list at most (task->queued). */
+static _Thread_local struct {
+	bool draining;
+	struct pfs_task *first, **last;
+} work;
+
+/* --- emitting -------------------------------------------------------------------------------- */
+
+static void step_flush(struct pfs_step *step);
+
+static bool step_pulls(const struct pfs_step *step)
+{
+	return step->node->filter && step->node->filter->pull;
+}
+
+/* Takes one record of room from a pulling filter. False: there is none, the record is lost (a bug of the filter). */
+static bool take_room(struct pfs_emitter *out)
+{
+	if (!step_pulls(out->step))
+		return true;
+	if (out->room == 0) {
+		pfs_node_lost(out->step->node, "no room", 1);
+		return false;
+	}
+	out->room--;
+	return true;
+}
+
+void pfs_emit(struct pfs_emitter *out, const struct pfs_ref *ref)
+{
+	struct pfs_step *step = out->step;
+
+	if (!take_room(out))
+		return;
+	step->emitted = true;
+	if (step->nout == PFS_BATCH)
+		step_flush(step);
+	step->out[step->nout++] = *ref;
+}
+
+void pfs_emit_all(struct pfs_emitter *out, const struct pfs_ref *refs, size_t n)
+{
+	struct pfs_step *step = out->step;
+
+	if (!step_pulls(step) && step->nout + n <= PFS_BATCH) {
+		memcpy(step->out + step->nout, refs, n * sizeof(*refs));
+		step->nout += n;
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		pfs_emit(out, &refs[i]);
+}
+
+void pfs_emit_class(struct pfs_emitter *out, const struct pfs_ref *ref)
+{
+	struct pfs_step *step = out->step;
+
+	if (step->extra && step->nextra < PFS_BATCH)
+		step->extra[step->nextra++] = *ref;
+}
+
+void pfs_emit_eof(struct pfs_emitter *out)
+{
+	out->step->eof = true;
+}
+
+int pfs_emit_origin(struct pfs_emitter *out, const struct pfs_origin *origin, uint16_t *ret_id)
+{
+	return pfs_origin_intern(out->step->node->graph->rings, origin, ret_id);
+}
+
+void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n)
+{
+	pfs_node_lost(out->step->node, reason, n);
+}
+
+/* The task's own ring, made when it is first written to. */
+static struct pfs_ring *own_ring(struct pfs_step *step)
+{
+	struct pfs_task *task = step->plan->task;
+	struct pfs_node *node = step->node;
+	struct pfs_origin bytes = { .link_type = PFS_LINK_BYTES };
+	size_t size = node->filter->ring_size;
+
+	if (task->ring)
+		return task->ring;
+	size = size ? size : node->graph->options.ring_size;
+	if (pfs_graph_charge(node->graph, size) < 0)
+		return NULL;
+	if (pfs_origin_intern(node->graph->rings, &bytes, &task->origin) < 0 ||
+	    pfs_ring_new(node->graph->rings, size, pfs_domain_limit, node->domain, &task->ring) < 0) {
+		pfs_graph_refund(node->graph, size);
+		return NULL;
+	}
+	if (task->ring->size > size)
+		(void)pfs_graph_charge(node->graph, task->ring->size - size);
+	task->ring->priv = &task->unflushed;
+	return task->ring;
+}
+
+void *pfs_emit_new(struct pfs_emitter *out, size_t len, struct pfs_record **ret_rec)
+{
+	struct pfs_step *step = out->step;
+	struct pfs_ring *ring;
+	struct pfs_record *rec;
+
+	assert(step_pulls(step) && !step->pending);
+	if (out->room == 0)
+		return NULL;
+	ring = own_ring(step);
+	if (!ring || pfs_ring_reserve(ring, len, &rec) < 0) {
+		out->room = 0;
+		return NULL;
+	}
+	rec->origin = step->plan->task->origin;
+	step->pending = rec;
+	*ret_rec = rec;
+	return rec + 1;
+}
+
+void pfs_emit_shrink(struct pfs_emitter *out, struct pfs_record *rec, size_t len)
+{
+	pfs_ring_shrink(out->step->plan->task->ring, rec, len);
+}
+
+void pfs_emit_commit(struct pfs_emitter *out, struct pfs_record *rec)
+{
+	struct pfs_step *step = out->step;
+	struct pfs_task *task = step->plan->task;
+	struct pfs_ring *ring = task->ring;
+	uint64_t pos = atomic_load_explicit(&ring->head, memory_order_relaxed) - rec->size;
+	struct pfs_ref ref;
+
+	assert(step->pending == rec);
+	step->pending = NULL;
+	pfs_ring_commit(ring, rec);
+	ref = pfs_ref_of_record(ring, rec, pos);
+	if (atomic_load_explicit(&task->unflushed, memory_order_relaxed) == PFS_HOLD_NONE)
+		atomic_store(&task->unflushed, pos);
+	pfs_emit(out, &ref);
+}
+
+/* --- delivering ---------------------------------------------------------------------------------- */
+
+static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n);
+
+static void mark_seen(struct pfs_node *node, const struct pfs_ref *refs, size_t n)
+{
+	uint64_t seen = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (refs[i].class_ > 0 && refs[i].class_ <= 64)
+			seen |= 1ull << (refs[i].class_ - 1);
+	if (seen & ~atomic_load_explicit(&node->seen, memory_order_relaxed))
+		atomic_fetch_or(&node->seen, seen);
+}
+
+static void deliver_classes(struct pfs_step *step, const struct pfs_ref *refs, size_t n)
+{
+	for (unsigned c = 0; c < step->nclasses; c++) {
+		struct pfs_step *sub = step->classes[c];
+		size_t picked = 0;
+
+		for (size_t i = 0; i < n; i++)
+			if (refs[i].class_ == sub->node->class_)
+				step->pick[picked++] = refs[i];
+		for (size_t i = 0; i < step->nextra; i++)
+			if (step->extra[i].class_ == sub->node->class_)
+				step->pick[picked++] = step->extra[i];
+		for (size_t at = 0; at < picked; at += PFS_BATCH)
+			step_run(sub, step->pick + at, pfs_min(picked - at, PFS_BATCH));
+	}
+}
+
+void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n)
+{
+	struct pfs_node *node = step->node;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += refs[i].len;
+	pfs_counter_add(&node->out, n);
+	pfs_counter_add(&node->bytes, bytes);
+	if (node->filter && node->filter->classes) {
+		mark_seen(node, refs, n);
+		mark_seen(node, step->extra, step->nextra);
+	}
+	if (step->queue && n) {
+		pfs_queue_push(step->queue, refs, n);
+		step->touched = true;
+	}
+	for (unsigned i = 0; i < step->nchildren && n; i++)
+		step_run(step->children[i], refs, n);
+	if (step->nclasses)
+		deliver_classes(step, refs, n);
+}
+
+/* What the filter of this step emitted goes on. */
+static void step_flush(struct pfs_step *step)
+{
+	struct pfs_task *task = step->plan->task;
+	size_t n = step->nout;
+
+	if (n || step->nextra)
+		pfs_step_deliver(step, step->out, n);
+	step->nout = step->nextra = 0;
+	if (step == step->plan->steps[0])
+		atomic_store(&task->unflushed, PFS_HOLD_NONE);
+	if (step->eof) {
+		struct pfs_ref eof = { .flags = PFS_REF_EOF, .l3 = PFS_LAYER_NONE, .l4 = PFS_LAYER_NONE };
+
+		step->eof = false;
+		if (!atomic_exchange(&step->node->ended, true))
+			pfs_step_control(step, &eof);
+	}
+}
+
+/* One inline filter (or a class, which passes everything). */
+static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n)
+{
+	struct pfs_node *node = step->node;
+
+	pfs_counter_add(&node->in, n);
+	if (node->kind == PFS_NODE_CLASS) {
+		pfs_step_deliver(step, refs, n);
+		return;
+	}
+	if (atomic_load_explicit(&node->ended, memory_order_relaxed))
+		return;
+	node->filter->batch(node->state, refs, n, &step->em);
+	step_flush(step);
+}
+
+/* The control ref arrives at an inline step. */
+static void control_in(struct pfs_step *step, const struct pfs_ref *ref)
+{
+	const struct pfs_filter *filter = step->node->filter;
+	struct pfs_meta meta = { .stream = ref->len };
+
+	if (filter && filter->control) {
+		filter->control(step->node->state, ref, &meta, &step->em);
+		step_flush(step);
+	}
+	if ((ref->flags & PFS_REF_EOF) && atomic_exchange(&step->node->ended, false))
+		return; /* its readers had their end of this generation already */
+	pfs_step_control(step, ref);
+}
+
+void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref)
+{
+	if (step->queue) {
+		pfs_queue_push(step->queue, ref, 1);
+		step->touched = true;
+	}
+	for (unsigned i = 0; i < step->nchildren; i++)
+		control_in(step->children[i], ref);
+	for (unsigned i = 0; i < step->nclasses; i++)
+		control_in(step->classes[i], ref);
+}
+
+/* Refs that may go into every queue of the plan; inline filters never make more of them. */
+size_t pfs_plan_room(struct pfs_plan *plan, size_t want)
+{
+	for (unsigned i = 0; i < plan->nsteps && want; i++)
+		if (plan->steps[i]->queue)
+			want = pfs_min(want, pfs_queue_room(plan->steps[i]->queue, want));
+	return want;
+}
+
+/* --- inputs ----------------------------------------------------------------------------------------- */
+
+/* What one look at an input said. */
+enum step_result { IDLE, PROGRESS, BLOCKED };
+
+static struct pfs_ref control_ref(uint16_t flags, uint32_t stream)
+{
+	return (struct pfs_ref){
+		.len = stream, /* a control ref has no bytes: this is where its stream is told */
+		.flags = (uint8_t)(flags & PFS_REF_CONTROL),
+		.l3 = PFS_LAYER_NONE,
+		.l4 = PFS_LAYER_NONE,
+	};
+}
+
+/* Ends that found no room in the ring come after everything in it. */
+static enum step_result inject_ends(struct pfs_step *step, struct pfs_inject *inject)
+{
+	struct pfs_end end = { 0 };
+	struct pfs_ref ref;
+
+	pthread_mutex_lock(&inject->lock);
+	if (inject->nends && atomic_load(&inject->scan) == atomic_load(&inject->ring->head)) {
+		end = inject->ends[0];
+		memmove(inject->ends, inject->ends + 1, --inject->nends * sizeof(end));
+	}
+	pthread_mutex_unlock(&inject->lock);
+	if (!end.flags)
+		return IDLE;
+	ref = control_ref(end.flags, end.stream);
+	pfs_step_control(step, &ref);
+	return PROGRESS;
+}
+
+/* Runs what was written into this step's directory. */
+static enum step_result run_inject(struct pfs_step *step)
+{
+	struct pfs_inject *inject = step->node->inject;
+	struct pfs_ring *ring = inject->ring;
+	struct pfs_ref *batch = step->plan->task->batch;
+	uint64_t pos = atomic_load_explicit(&inject->scan, memory_order_relaxed);
+	struct pfs_record *rec = pfs_ring_scan(ring, &pos);
+	size_t room, n = 0;
+
+	if (!rec && !inject->nends)
+		return IDLE;
+	room = pfs_plan_room(step->plan, PFS_BATCH);
+	if (room == 0)
+		return BLOCKED;
+	if (!rec)
+		return inject_ends(step, inject);
+	if (rec->flags & PFS_REF_CONTROL) {
+		struct pfs_ref ref = control_ref(rec->flags, rec->stream);
+
+		pfs_step_control(step, &ref);
+		pos += rec->size;
+	} else {
+		for (; rec && n < room && !(rec->flags & PFS_REF_CONTROL);
+		     rec = pfs_ring_scan(ring, &pos)) {
+			batch[n++] = pfs_ref_of_record(ring, rec, pos);
+			pos += rec->size;
+		}
+		pfs_counter_add(&step->node->in, n);
+		pfs_step_deliver(step, batch, n);
+	}
+	/* Twin: pfs_domain_limit() reads scan before it looks at the cursors. */
+	atomic_store(&inject->scan, pos);
+	return PROGRESS;
+}
+
+static bool passes_stream_end(const struct pfs_filter *filter)
+{
+	return filter->out == PFS_FLOW_SAME || filter->out == PFS_FLOW_BYTES;
+}
+
+/* A control ref at the head of the input. Room for at least one record is there. */
+static enum step_result pull_control(struct pfs_task *task, const struct pfs_ref *ref, size_t room)
+{
+	struct pfs_step *step = task->plan->steps[0];
+	const struct pfs_filter *filter = step->node->filter;
+	struct pfs_meta meta = { .stream = ref->len };
+	bool done = true;
+
+	step->em.room = room - 1; /* one for the control ref itself */
+	step->emitted = false;
+	if (filter->control)
+		done = filter->control(step->node->state, ref, &meta, &step->em);
+	step_flush(step);
+	if (!done) {
+		pfs_cursor_unpin(&task->input, 0);
+		return step->emitted ? PROGRESS : BLOCKED;
+	}
+	if (ref->flags & PFS_REF_EOF) {
+		if (!atomic_exchange(&step->node->ended, false))
+			pfs_step_control(step, ref);
+	} else if (passes_stream_end(filter)) {
+		pfs_step_control(step, ref);
+	}
+	pfs_cursor_unpin(&task->input, 1);
+	return PROGRESS;
+}
+
+static void wait_for(struct pfs_task *task, uint64_t wait)
+{
+	struct pfs_node *node = task->node;
+	int fd = -1;
+
+	if (wait == UINT64_MAX && node->filter->ready_fd)
+		fd = node->filter->ready_fd(node->state);
+	pfs_ticker_add(node->graph->ticker, task,
+		       wait == UINT64_MAX ? UINT64_MAX : pfs_clock_mono() + wait, fd);
+}
+
+/* Lets the pulling filter take from its input. */
+static enum step_result run_pull(struct pfs_task *task)
+{
+	struct pfs_step *step = task->plan->steps[0];
+	struct pfs_node *node = step->node;
+	uint64_t wait = 0;
+	size_t n, used, room;
+
+	if (!pfs_cursor_ready(&task->input))
+		return IDLE;
+	room = pfs_plan_room(task->plan, PFS_BATCH);
+	if (room == 0)
+		return BLOCKED;
+	n = pfs_cursor_pin(&task->input, task->batch, PFS_BATCH);
+	if (n == 0)
+		return IDLE;
+	if (task->batch[0].flags & PFS_REF_CONTROL)
+		return pull_control(task, &task->batch[0], room);
+	for (size_t i = 1; i < n; i++)
+		if (task->batch[i].flags & PFS_REF_CONTROL)
+			n = i;
+	step->em.room = room;
+	step->emitted = false;
+	used = node->state && !atomic_load(&node->ended) ?
+		       node->filter->pull(node->state, task->batch, n, &step->em, &wait) :
+		       n;
+	assert(used <= n && !step->pending);
+	step_flush(step);
+	pfs_counter_add(&node->in, used);
+	pfs_cursor_unpin(&task->input, used);
+	if (used < n && wait) {
+		wait_for(task, wait);
+		return BLOCKED;
+	}
+	/* Nothing taken and nothing made: its ring is full. Else look again, at what room there is now. */
+	return used > 0 || step->emitted ? PROGRESS : BLOCKED;
+}
+
+/* --- rounds ------------------------------------------------------------------------------------------- */
+
+static void work_add(struct pfs_task *task)
+{
+	if (atomic_exchange(&task->queued, true))
+		return; /* on some thread's list and not started yet */
+	pfs_node_ref(task->node);
+	task->work_next = NULL;
+	*work.last = task;
+	work.last = &task->work_next;
+}
+
+void pfs_plan_touched(struct pfs_plan *plan, struct pfs_touched *touched)
+{
+	for (unsigned i = 0; i < plan->nsteps; i++) {
+		struct pfs_step *step = plan->steps[i];
+
+		if (!step->touched)
+			continue;
+		step->touched = false;
+		for (unsigned t = 0; t < step->ntasks; t++)
+			pfs_kick(step->tasks[t]);
+		if (touched->n < ARRAY_SIZE(touched->nodes))
+			touched->nodes[touched->n++] = pfs_node_ref(step->node);
+		else
+			pfs_wait_wake(&step->queue->waiters);
+	}
+}
+
+void pfs_touched_wake(struct pfs_touched *touched)
+{
+	for (unsigned i = 0; i < touched->n; i++) {
+		pfs_wait_wake(&touched->nodes[i]->queue->waiters);
+		pfs_node_unref(touched->nodes[i]);
+	}
+	touched->n = 0;
+}
+
+void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	if (owner && atomic_load(&owner->stalled))
+		pfs_kick(owner);
+	pfs_wait_wake(&domain->space);
+}
+
+/* A bounded run of the task. True: there is more to do at once. */
+static bool task_round(struct pfs_task *task)
+{
+	struct pfs_domain *domain = task->node->domain;
+	struct pfs_touched touched = { .n = 0 };
+	bool blocked = false, progress = true, moved = false;
+	unsigned batches = 0;
+
+	pthread_mutex_lock(&task->run);
+	if (!task->plan) {
+		pthread_mutex_unlock(&task->run);
+		return false;
+	}
+	atomic_store(&task->stalled, true);
+	atomic_thread_fence(memory_order_seq_cst);
+	while (progress && batches < ROUND_BATCHES) {
+		progress = blocked = false;
+		for (unsigned i = 0; i < task->plan->ninjects; i++) {
+			enum step_result result = run_inject(task->plan->injects[i]);
+
+			progress |= result == PROGRESS;
+			blocked |= result == BLOCKED;
+		}
+		if (task->has_input) {
+			enum step_result result = run_pull(task);
+
+			progress |= result == PROGRESS;
+			blocked |= result == BLOCKED;
+		}
+		moved |= progress;
+		batches++;
+	}
+	if (!blocked && !progress)
+		atomic_store(&task->stalled, false);
+	pfs_plan_touched(task->plan, &touched);
+	if (moved && task->has_input)
+		pfs_moved_on(domain, task->input_node->owner);
+	else if (moved)
+		pfs_wait_wake(&domain->space);
+	pthread_mutex_unlock(&task->run);
+	pfs_touched_wake(&touched);
+	return progress;
+}
+
+static void task_run(struct pfs_task *task)
+{
+	unsigned seen;
+
+	if (atomic_fetch_add(&task->requests, 1) != 0)
+		return; /* the thread that is at it will look again */
+	do {
+		seen = atomic_load(&task->requests);
+		if (task_round(task)) {
+			/* let those below take their part before more is made for them */
+			atomic_store(&task->requests, 0);
+			pfs_kick(task);
+			return;
+		}
+	} while (atomic_fetch_sub(&task->requests, seen) != seen);
+}
+
+bool pfs_work_begin(void)
+{
+	if (work.draining)
+		return false;
+	work.draining = true;
+	work.last = &work.first;
+	return true;
+}
+
+void pfs_work_end(bool outermost)
+{
+	while (outermost && work.first) {
+		struct pfs_task *task = work.first;
+		struct pfs_node *node = task->node;
+
+		work.first = task->work_next;
+		if (!work.first)
+			work.last = &work.first;
+		atomic_store(&task->queued, false);
+		task_run(task);
+		pfs_node_unref(node);
+	}
+	if (outermost)
+		work.draining = false;
+}
+
+void pfs_kick(struct pfs_task *task)
+{
+	bool outermost = pfs_work_begin();
+
+	work_add(task);
+	pfs_work_end(outermost);
+}

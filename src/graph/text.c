@@ -1,0 +1,205 @@
+/*
+ * text - the hidden files: .stats .params .readers .program .graph and the manual
+ */
+#include "graph/graph_i.h"
+
+static uint64_t node_dropped(const struct pfs_node *node)
+{
+	uint64_t in = pfs_counter_get(&node->in), out = pfs_counter_get(&node->out);
+
+	if (!node->filter || !node->filter->batch || in < out)
+		return 0;
+	return in - out;
+}
+
+static void line(struct pfs_buf *out, const char *name, uint64_t value)
+{
+	pfs_buf_printf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static unsigned count_readers(const struct pfs_node *node)
+{
+	unsigned n = node->readers;
+
+	for (const struct pfs_node *c = node->children; c; c = c->sibling)
+		if (c->kind == PFS_NODE_VIEW)
+			n += c->readers;
+	return n;
+}
+
+static void stats(struct pfs_node *node, struct pfs_buf *out)
+{
+	line(out, "in", pfs_counter_get(&node->in));
+	line(out, "out", pfs_counter_get(&node->out));
+	line(out, "dropped", node_dropped(node));
+	line(out, "bytes", pfs_counter_get(&node->bytes));
+	line(out, "lost", pfs_node_lost_sum(node));
+	for (size_t i = 0; i < PFS_REASONS_MAX; i++) {
+		const char *reason = atomic_load(&node->lost[i].reason);
+
+		if (!reason)
+			continue;
+		pfs_buf_str(out, "lost.");
+		for (const char *s = reason; *s; s++)
+			pfs_buf_add(out, *s == ' ' ? "-" : s, 1);
+		line(out, "", pfs_counter_get(&node->lost[i].n));
+	}
+	line(out, "readers", count_readers(node));
+	if (node->kind == PFS_NODE_SOURCE)
+		line(out, "active", node->domain->active);
+	if (node->state && node->filter && node->filter->stats)
+		node->filter->stats(node->state, out);
+	if (node->state && node->kind == PFS_NODE_SOURCE && node->from->stats)
+		node->from->stats(node->state, out);
+}
+
+static void params(struct pfs_node *node, struct pfs_buf *out)
+{
+	if (node->args.arg) {
+		pfs_buf_str(out, "arg=");
+		pfs_name_escape(out, node->args.arg, node->args.arg_len);
+		pfs_buf_str(out, "\n");
+	}
+	for (size_t i = 0; i < node->args.n; i++) {
+		pfs_buf_printf(out, "%s=", node->args.param[i].key);
+		pfs_name_escape(out, node->args.param[i].value, strlen(node->args.param[i].value));
+		pfs_buf_str(out, "\n");
+	}
+}
+
+static const char *manual_of(const char *name)
+{
+	for (size_t i = 0; pfs_manuals[i].name; i++)
+		if (strcmp(pfs_manuals[i].name, name) == 0)
+			return pfs_manuals[i].text;
+	return NULL;
+}
+
+static void manual(struct pfs_node *node, struct pfs_buf *out)
+{
+	const char *name = node->filter ? node->filter->name : node->from ? node->from->name : NULL;
+	const char *text = name ? manual_of(name) : NULL;
+
+	if (text)
+		pfs_buf_str(out, text);
+}
+
+static void graph_line(struct pfs_node *node, struct pfs_buf *out)
+{
+	static const char *const kinds[] = { "root", "folder", "source", "filter", "class", "view" };
+
+	pfs_buf_printf(out, "%*s", 2 * (int)node->depth, "");
+	pfs_buf_clean(out, node->parent ? node->name : "/", node->parent ? strlen(node->name) : 1);
+	pfs_buf_printf(out, "  %s", kinds[node->kind]);
+	if (node->domain)
+		pfs_buf_printf(out, " %s in=%llu out=%llu bytes=%llu lost=%llu readers=%u",
+			       node->wanted ? "running" : "idle",
+			       (unsigned long long)pfs_counter_get(&node->in),
+			       (unsigned long long)pfs_counter_get(&node->out),
+			       (unsigned long long)pfs_counter_get(&node->bytes),
+			       (unsigned long long)pfs_node_lost_sum(node), node->readers);
+	if (node->wanted && node->kind == PFS_NODE_SOURCE && node->from->program)
+		pfs_buf_str(out, " kernel");
+	pfs_buf_str(out, "\n");
+}
+
+static void graph_text(struct pfs_node *node, struct pfs_buf *out)
+{
+	graph_line(node, out);
+	for (struct pfs_node *c = node->children; c; c = c->sibling)
+		graph_text(c, out);
+}
+
+int pfs_node_text(struct pfs_node *node, enum pfs_text which, struct pfs_buf *out)
+{
+	pthread_mutex_lock(&node->graph->control);
+	switch (which) {
+	case PFS_TEXT_STATS:
+		stats(node, out);
+		break;
+	case PFS_TEXT_PARAMS:
+		params(node, out);
+		break;
+	case PFS_TEXT_READERS:
+		pfs_readers_text(node, out);
+		break;
+	case PFS_TEXT_PROGRAM:
+		if (node->state && node->kind == PFS_NODE_SOURCE && node->from->program)
+			node->from->program(node->state, out);
+		break;
+	case PFS_TEXT_GRAPH:
+		graph_text(node, out);
+		break;
+	case PFS_TEXT_MANUAL:
+		manual(node, out);
+		break;
+	}
+	pthread_mutex_unlock(&node->graph->control);
+	return out->failed ? -ENOMEM : 0;
+}
+
+/* --- .params ------------------------------------------------------------------------------------ */
+
+static int reconfigure(struct pfs_node *node, const struct pfs_args *args, const struct pfs_cred *cred,
+		       struct pfs_diag *diag)
+{
+	struct pfs_place place;
+	int r;
+
+	pfs_place_of(node->parent, cred, &place);
+	if (node->kind == PFS_NODE_SOURCE) {
+		pfs_place_of(node, cred, &place);
+		pfs_feed_stop(node->domain);
+		r = node->from->reconfigure(node->state, args, &place, diag);
+		if (r == 0)
+			r = pfs_feed_start(node->domain, diag);
+		else
+			(void)pfs_feed_start(node->domain, NULL);
+		return r;
+	}
+	pthread_mutex_lock(&node->owner->run);
+	r = node->filter->reconfigure(node->state, args, &place, diag);
+	pthread_mutex_unlock(&node->owner->run);
+	return r;
+}
+
+static int params_set(struct pfs_node *node, const char *text, size_t len, const struct pfs_cred *cred,
+		      struct pfs_diag *diag)
+{
+	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
+	const struct pfs_param *known = node->filter ? node->filter->params :
+						       node->from ? node->from->params : NULL;
+	struct pfs_args old;
+	bool can = node->filter ? node->filter->reconfigure != NULL :
+				  node->from && node->from->reconfigure != NULL;
+	int r;
+
+	if (atomic_load(&node->dead) || !node->state)
+		return -ENOENT;
+	if (!can)
+		return pfs_diag_set(diag, EINVAL, "'%s' has no parameters that can be changed", node->name);
+	r = pfs_args_copy(&node->args, &args);
+	if (r == 0)
+		r = pfs_args_merge(&args, known, text, len, diag);
+	if (r == 0)
+		r = reconfigure(node, &args, cred, diag);
+	if (r < 0)
+		return r;
+	old = node->args;
+	node->args = args;
+	args = old;
+	return 0;
+}
+
+int pfs_node_params_set(struct pfs_node *node, const char *text, size_t len,
+			const struct pfs_cred *cred, struct pfs_diag *diag)
+{
+	int r;
+
+	if (diag)
+		diag->text[0] = '\0';
+	pthread_mutex_lock(&node->graph->control);
+	r = params_set(node, text, len, cred, diag);
+	pthread_mutex_unlock(&node->graph->control);
+	return r;
+}

@@ -1,0 +1,190 @@
+/*
+ * ticker - one thread that kicks tasks when their time has come or their descriptor is ready
+ */
+#include <poll.h>
+#include <sys/eventfd.h>
+
+#include "graph/graph_i.h"
+
+struct entry {
+	struct pfs_task *task; /* borrowed: removed before it goes */
+	uint64_t when;	       /* mono ns, UINT64_MAX: no time */
+	int fd;		       /* -1: none; borrowed */
+};
+
+struct pfs_ticker {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t idle; /* `running` changed */
+	struct entry *entries; /* lock */
+	size_t n, cap;
+	struct pfs_task *running; /* lock */
+	bool stop;		  /* lock */
+	int wake_fd;
+};
+
+static void ticker_poke(struct pfs_ticker *ticker)
+{
+	uint64_t one = 1;
+
+	if (write(ticker->wake_fd, &one, sizeof(one)) < 0)
+		assert(errno == EAGAIN);
+}
+
+/* Takes one entry that is due off the list. */
+static struct pfs_task *take_due(struct pfs_ticker *ticker, const struct pollfd *fds, size_t nfds)
+{
+	uint64_t now = pfs_clock_mono();
+
+	for (size_t i = 0; i < ticker->n; i++) {
+		struct entry *e = &ticker->entries[i];
+		bool ready = e->when <= now;
+
+		for (size_t f = 1; f < nfds && !ready && e->fd >= 0; f++)
+			ready = fds[f].fd == e->fd && fds[f].revents;
+		if (ready) {
+			struct pfs_task *task = e->task;
+
+			*e = ticker->entries[--ticker->n];
+			return task;
+		}
+	}
+	return NULL;
+}
+
+static void kick_due(struct pfs_ticker *ticker, const struct pollfd *fds, size_t nfds)
+{
+	struct pfs_task *task;
+
+	while ((task = take_due(ticker, fds, nfds))) {
+		struct pfs_node *node = pfs_node_ref(task->node);
+
+		ticker->running = task;
+		pthread_mutex_unlock(&ticker->lock);
+		pfs_kick(task);
+		pthread_mutex_lock(&ticker->lock);
+		ticker->running = NULL;
+		pthread_cond_broadcast(&ticker->idle);
+		pfs_node_unref(node);
+	}
+}
+
+/* What to poll for and until when. Lock held. */
+static int next_wait(struct pfs_ticker *ticker, struct pollfd **fds, size_t *nfds)
+{
+	uint64_t now = pfs_clock_mono(), first = UINT64_MAX;
+	struct pollfd *p = reallocarray(*fds, ticker->n + 1, sizeof(*p));
+
+	*nfds = 1;
+	if (p)
+		*fds = p;
+	for (size_t i = 0; i < ticker->n; i++) {
+		first = pfs_min64(first, ticker->entries[i].when);
+		if (p && ticker->entries[i].fd >= 0)
+			p[(*nfds)++] = (struct pollfd){ .fd = ticker->entries[i].fd, .events = POLLOUT };
+	}
+	(*fds)[0] = (struct pollfd){ .fd = ticker->wake_fd, .events = POLLIN };
+	if (first == UINT64_MAX)
+		return -1;
+	return first <= now ? 0 : (int)pfs_min64((first - now + 999999) / 1000000, 60000);
+}
+
+static void *ticker_main(void *arg)
+{
+	struct pfs_ticker *ticker = arg;
+	struct pollfd *fds = pfs_zalloc(1, sizeof(*fds));
+	size_t nfds;
+	uint64_t count;
+
+	pthread_mutex_lock(&ticker->lock);
+	while (fds && !ticker->stop) {
+		int timeout = next_wait(ticker, &fds, &nfds);
+
+		pthread_mutex_unlock(&ticker->lock);
+		if (poll(fds, nfds, timeout) > 0 && (fds[0].revents & POLLIN))
+			(void)!read(ticker->wake_fd, &count, sizeof(count));
+		pthread_mutex_lock(&ticker->lock);
+		kick_due(ticker, fds, nfds);
+	}
+	pthread_mutex_unlock(&ticker->lock);
+	free(fds);
+	return NULL;
+}
+
+int pfs_ticker_new(struct pfs_ticker **ret_ticker)
+{
+	struct pfs_ticker *ticker = pfs_zalloc(1, sizeof(*ticker));
+	int r;
+
+	if (!ticker)
+		return -ENOMEM;
+	ticker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	pthread_mutex_init(&ticker->lock, NULL);
+	pthread_cond_init(&ticker->idle, NULL);
+	r = ticker->wake_fd < 0 ? -errno : -pthread_create(&ticker->thread, NULL, ticker_main, ticker);
+	if (r < 0) {
+		if (ticker->wake_fd >= 0)
+			close(ticker->wake_fd);
+		free(ticker);
+		return r;
+	}
+	*ret_ticker = ticker;
+	return 0;
+}
+
+void pfs_ticker_free(struct pfs_ticker *ticker)
+{
+	if (!ticker)
+		return;
+	pthread_mutex_lock(&ticker->lock);
+	ticker->stop = true;
+	pthread_mutex_unlock(&ticker->lock);
+	ticker_poke(ticker);
+	pthread_join(ticker->thread, NULL);
+	close(ticker->wake_fd);
+	pthread_cond_destroy(&ticker->idle);
+	pthread_mutex_destroy(&ticker->lock);
+	free(ticker->entries);
+	free(ticker);
+}
+
+void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t when, int fd)
+{
+	struct entry *e = NULL;
+
+	if (fd < 0 && when == UINT64_MAX)
+		when = pfs_clock_mono() + 10000000; /* nothing to wait for was named: look again in 10 ms */
+	pthread_mutex_lock(&ticker->lock);
+	for (size_t i = 0; i < ticker->n && !e; i++)
+		if (ticker->entries[i].task == task)
+			e = &ticker->entries[i];
+	if (!e && ticker->n == ticker->cap) {
+		size_t cap = ticker->cap ? ticker->cap * 2 : 16;
+		void *p = reallocarray(ticker->entries, cap, sizeof(*e));
+
+		if (p) {
+			ticker->entries = p;
+			ticker->cap = cap;
+		}
+	}
+	if (!e && ticker->n < ticker->cap)
+		e = &ticker->entries[ticker->n++];
+	if (e)
+		*e = (struct entry){ .task = task, .when = when, .fd = fd };
+	pthread_mutex_unlock(&ticker->lock);
+	ticker_poke(ticker);
+}
+
+void pfs_ticker_remove(struct pfs_ticker *ticker, struct pfs_task *task)
+{
+	pthread_mutex_lock(&ticker->lock);
+	for (size_t i = 0; i < ticker->n; i++) {
+		if (ticker->entries[i].task == task) {
+			ticker->entries[i] = ticker->entries[--ticker->n];
+			break;
+		}
+	}
+	while (ticker->running == task && !pthread_equal(pthread_self(), ticker->thread))
+		pthread_cond_wait(&ticker->idle, &ticker->lock);
+	pthread_mutex_unlock(&ticker->lock);
+}

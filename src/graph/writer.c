@@ -1,0 +1,265 @@
+/*
+ * writer - one open for writing: records into the injection ring of a directory
+ *
+ * store() only copies into the ring; run() lets the tree below take it, on this thread or on the one that is at it. An
+ * end (of a writer's stream, of a generation) is a control record in the same ring, so that it comes after the data; when
+ * the ring is full at close, it waits in `ends` instead, since close never waits.
+ */
+#include "graph/graph_i.h"
+
+struct pfs_writer {
+	struct pfs_node *node; /* a reference */
+	uint32_t stream;
+	bool packets;
+};
+
+/* --- open and close ----------------------------------------------------------------------------- */
+
+static int inject_origin(struct pfs_node *node, uint16_t *ret_origin)
+{
+	struct pfs_origin origin = { .link_type = node->link_type };
+
+	if (node->flow & (PFS_FLOW_BYTES | PFS_FLOW_TEXT))
+		origin.link_type = PFS_LINK_BYTES;
+	return pfs_origin_intern(node->graph->rings, &origin, ret_origin);
+}
+
+static int inject_new(struct pfs_node *node, struct pfs_inject **ret_inject)
+{
+	struct pfs_graph *graph = node->graph;
+	PFS_FREE struct pfs_inject *inject = pfs_zalloc(1, sizeof(*inject));
+	size_t size = graph->options.ring_size;
+	int r;
+
+	if (!inject)
+		return -ENOMEM;
+	r = inject_origin(node, &inject->origin);
+	if (r == 0)
+		r = pfs_graph_charge(graph, size);
+	if (r < 0)
+		return r;
+	r = pfs_ring_new(graph->rings, size, pfs_domain_limit, node->domain, &inject->ring);
+	if (r < 0) {
+		pfs_graph_refund(graph, size);
+		return r;
+	}
+	if (inject->ring->size > size)
+		(void)pfs_graph_charge(graph, inject->ring->size - size);
+	inject->node = node;
+	inject->ring->priv = &inject->scan;
+	pthread_mutex_init(&inject->lock, NULL);
+	*ret_inject = TAKE_PTR(inject);
+	return 0;
+}
+
+/* Room to note the ends of all open writers, should the ring be full when they close. */
+static int ends_reserve(struct pfs_inject *inject)
+{
+	unsigned need = inject->nends + 2 * (inject->writers + 1);
+	void *p;
+
+	if (need <= inject->cap_ends)
+		return 0;
+	p = reallocarray(inject->ends, (size_t)need * 2, sizeof(*inject->ends));
+	if (!p)
+		return -ENOMEM;
+	inject->ends = p;
+	inject->cap_ends = need * 2;
+	return 0;
+}
+
+static int open_locked(struct pfs_writer *writer, struct pfs_node *node, struct pfs_diag *diag)
+{
+	struct pfs_domain *domain = node->domain;
+	struct pfs_inject *inject;
+	int r = 0;
+
+	if (atomic_load(&node->dead))
+		return -ENOENT;
+	if (!domain || node->kind == PFS_NODE_VIEW ||
+	    (node->filter && (node->filter->flags & PFS_FILTER_SINK)))
+		return pfs_diag_set(diag, EINVAL, "nothing can be written to '%s'", node->name);
+	if (node->kind == PFS_NODE_SOURCE && node->flow == PFS_FLOW_BYTES &&
+	    !(node->from->flags & PFS_SOURCE_WRITABLE))
+		return pfs_diag_set(diag, EINVAL, "'%s' is not for writing", node->name);
+	if (!node->inject) {
+		r = inject_new(node, &node->inject);
+		if (r == 0)
+			r = pfs_domain_replan(domain);
+		if (r < 0)
+			return pfs_diag_set(diag, -r, "no memory left for another ring (mount option memory=)");
+	}
+	inject = node->inject;
+	pthread_mutex_lock(&inject->lock);
+	r = ends_reserve(inject);
+	if (r == 0)
+		inject->writers++;
+	pthread_mutex_unlock(&inject->lock);
+	if (r < 0)
+		return r;
+	atomic_fetch_add(&domain->writers, 1);
+	writer->node = pfs_node_ref(node);
+	writer->packets = node->flow & PFS_FLOW_ANY_PACKET;
+	writer->stream = atomic_fetch_add(&node->graph->next_stream, 1) + 1;
+	return 0;
+}
+
+int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred, struct pfs_writer **ret_writer,
+		    struct pfs_diag *diag)
+{
+	struct pfs_graph *graph = node->graph;
+	PFS_FREE struct pfs_writer *writer = pfs_zalloc(1, sizeof(*writer));
+	int r;
+
+	(void)cred;
+	if (diag)
+		diag->text[0] = '\0';
+	if (!writer)
+		return -ENOMEM;
+	pthread_mutex_lock(&graph->control);
+	r = open_locked(writer, node, diag);
+	pthread_mutex_unlock(&graph->control);
+	if (r < 0)
+		return r;
+	*ret_writer = TAKE_PTR(writer);
+	return 0;
+}
+
+/* A control record. Inject lock. */
+static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t stream)
+{
+	struct pfs_record *rec;
+	int r = pfs_ring_reserve(inject->ring, 0, &rec);
+
+	if (r < 0)
+		return r;
+	rec->flags = flags;
+	rec->stream = stream;
+	rec->origin = inject->origin;
+	pfs_ring_commit(inject->ring, rec);
+	return 0;
+}
+
+/* Ends that were noted go into the ring before anything newer. False: still no room. Inject lock. */
+static bool flush_ends(struct pfs_inject *inject)
+{
+	while (inject->nends) {
+		if (store_end(inject, inject->ends[0].flags, inject->ends[0].stream) < 0)
+			return false;
+		memmove(inject->ends, inject->ends + 1, --inject->nends * sizeof(*inject->ends));
+	}
+	return true;
+}
+
+static void add_end(struct pfs_inject *inject, uint16_t flags, uint32_t stream)
+{
+	if (flush_ends(inject) && store_end(inject, flags, stream) == 0)
+		return;
+	assert(inject->nends < inject->cap_ends);
+	inject->ends[inject->nends++] = (struct pfs_end){ .flags = flags, .stream = stream };
+}
+
+void pfs_writer_close(struct pfs_writer *writer)
+{
+	struct pfs_inject *inject;
+	struct pfs_domain *domain;
+	bool last;
+
+	if (!writer)
+		return;
+	inject = writer->node->inject;
+	domain = writer->node->domain;
+	pthread_mutex_lock(&inject->lock);
+	last = atomic_load(&domain->writers) == 1 &&
+	       (domain->source->from->flags & PFS_SOURCE_WRITABLE);
+	if (!writer->packets)
+		add_end(inject, PFS_REF_STREAM_END, writer->stream);
+	if (last)
+		add_end(inject, PFS_REF_EOF, 0);
+	inject->writers--;
+	atomic_fetch_sub(&domain->writers, 1);
+	pthread_mutex_unlock(&inject->lock);
+	pfs_writer_run(writer);
+	pfs_node_unref(writer->node);
+	free(writer);
+}
+
+/* --- writing ------------------------------------------------------------------------------------------ */
+
+ssize_t pfs_writer_store(struct pfs_writer *writer, const void *bytes, size_t n)
+{
+	struct pfs_inject *inject = writer->node->inject;
+	struct pfs_record *rec;
+	int r = -EAGAIN;
+
+	if (n > PFS_WRITE_MAX || n > pfs_ring_max_record(inject->ring))
+		return -EMSGSIZE;
+	if (atomic_load(&writer->node->dead) || atomic_load(&writer->node->graph->shutdown))
+		return -EPIPE;
+	if (n == 0)
+		return 0;
+	pthread_mutex_lock(&inject->lock);
+	if (flush_ends(inject))
+		r = pfs_ring_reserve(inject->ring, n, &rec);
+	if (r == 0) {
+		rec->stream = writer->stream;
+		rec->origin = inject->origin;
+		rec->time = pfs_clock_real();
+		memcpy(rec + 1, bytes, n);
+		pfs_ring_commit(inject->ring, rec);
+	}
+	pthread_mutex_unlock(&inject->lock);
+	return r < 0 ? r : (ssize_t)n;
+}
+
+void pfs_writer_run(struct pfs_writer *writer)
+{
+	pfs_kick(writer->node->owner);
+}
+
+ssize_t pfs_writer_write(struct pfs_writer *writer, const void *bytes, size_t n)
+{
+	ssize_t r = pfs_writer_store(writer, bytes, n);
+
+	if (r > 0)
+		pfs_writer_run(writer);
+	return r;
+}
+
+/* --- waiting -------------------------------------------------------------------------------------------- */
+
+bool pfs_writer_ready(struct pfs_writer *writer, size_t n)
+{
+	struct pfs_inject *inject = writer->node->inject;
+	struct pfs_record *rec;
+	int r;
+
+	if (atomic_load(&writer->node->dead) || atomic_load(&writer->node->graph->shutdown) ||
+	    n > pfs_ring_max_record(inject->ring))
+		return true; /* a write would not wait */
+	pthread_mutex_lock(&inject->lock);
+	r = pfs_ring_reserve(inject->ring, n, &rec);
+	if (r == 0) { /* only asked: what was reserved goes back */
+		atomic_store_explicit(&inject->ring->head,
+				      atomic_load_explicit(&inject->ring->head, memory_order_relaxed) -
+					      rec->size,
+				      memory_order_release);
+	}
+	pthread_mutex_unlock(&inject->lock);
+	return r == 0;
+}
+
+bool pfs_writer_park(struct pfs_writer *writer, struct pfs_waiter *waiter, size_t n)
+{
+	struct pfs_waitlist *list = &writer->node->domain->space;
+
+	pfs_wait_add(list, waiter);
+	if (!pfs_writer_ready(writer, n))
+		return true;
+	return !pfs_wait_remove(list, waiter);
+}
+
+bool pfs_writer_unpark(struct pfs_writer *writer, struct pfs_waiter *waiter)
+{
+	return pfs_wait_remove(&writer->node->domain->space, waiter);
+}
