@@ -1,0 +1,284 @@
+#include "source/bpfcapture.h"
+
+#include <sys/mman.h>
+
+#include "source/bpf.h"
+#include "source/bpfcapture_i.h"
+
+#define RING_MIN ((size_t)1 << 20)
+#define RING_MAX ((size_t)1 << 30)
+#define CPUS_MAX 8192 /* NR_CPUS of the largest kernels */
+
+uint32_t kcap_snaplen(const struct kcap *kcap)
+{
+	/* pfs_ring_max_record() is a quarter; the rest is history, and room for the next. */
+	uint64_t fits = kcap->ring_size / 4 - sizeof(struct pfs_record) - KCAP_RING_HEADER;
+
+	return (uint32_t)pfs_max64(KCAP_SNAPLEN_MIN, pfs_min64(kcap->spec.snaplen, fits));
+}
+
+/* What both kinds need, checked by name so that the sentence can say which is missing. */
+static int read_btf(struct kcap *kcap, struct pfs_diag *diag)
+{
+	const struct kbtf *btf = &kcap->btf;
+	int r = kbtf_read(&kcap->btf);
+
+	if (r < 0)
+		kcap->btf = (struct kbtf){ .skb_ip_summed.offset = -1 };
+	if (kcap->spec.kind != KCAP_NETFILTER)
+		return 0;
+	if (r < 0)
+		return pfs_diag_set(diag, EOPNOTSUPP,
+				    "netfilter programs need the kernel's type information "
+				    "(/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF)");
+	if (!btf->dynptr_from_skb || btf->nf_ctx_skb.offset < 0 || btf->nf_ctx_state.offset < 0)
+		return pfs_diag_set(diag, EOPNOTSUPP,
+				    "this kernel has no netfilter programs (Linux 6.4, "
+				    "CONFIG_NETFILTER_BPF_LINK); use dev/<iface> instead");
+	if (btf->skb_len.offset < 0 || btf->skb_mark.offset < 0 || btf->dev_ifindex.offset < 0 ||
+	    btf->nf_state_in.offset < 0 || btf->nf_state_out.offset < 0)
+		return pfs_diag_set(diag, EOPNOTSUPP,
+				    "the kernel's type information lacks fields of struct sk_buff");
+	return 0;
+}
+
+/* One ring for each CPU that is online; the others (they may come later) share these. */
+static int make_rings(struct kcap *kcap, struct pfs_diag *diag)
+{
+	struct kbpf_map_spec spec = {
+		.type = BPF_MAP_TYPE_RINGBUF,
+		.entries = (uint32_t)kcap->ring_size,
+		.inner = -1,
+		.name = "pfs_ring",
+	};
+
+	for (unsigned i = 0; i < kcap->nring; i++) {
+		int map = kbpf_map_new(&spec);
+
+		if (map < 0)
+			return pfs_diag_set(diag, -map,
+					    "the kernel gives no BPF ring of %llu bytes: %s",
+					    (unsigned long long)kcap->ring_size, strerror(-map));
+		kcap->ring[i].map = map;
+	}
+	return 0;
+}
+
+static int make_ring_table(struct kcap *kcap)
+{
+	struct kbpf_map_spec spec = {
+		.type = BPF_MAP_TYPE_ARRAY_OF_MAPS,
+		.key_size = 4,
+		.value_size = 4,
+		.entries = kcap->ncpu,
+		.inner = kcap->ring[0].map,
+		.name = "pfs_rings",
+	};
+	int r;
+
+	kcap->rings = kbpf_map_new(&spec);
+	if (kcap->rings < 0)
+		return kcap->rings;
+	for (uint32_t cpu = 0, next = 0; cpu < kcap->ncpu; cpu++) {
+		unsigned use = cpu % kcap->nring;
+		uint32_t fd;
+
+		if (next < kcap->nring && kcap->ring[next].cpu == cpu)
+			use = next++;
+		fd = (uint32_t)kcap->ring[use].map;
+		r = kbpf_map_set(kcap->rings, &cpu, &fd);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int make_slots(struct kcap *kcap)
+{
+	struct kbpf_map_spec spec = {
+		.type = BPF_MAP_TYPE_ARRAY,
+		.key_size = 4,
+		.value_size = sizeof(struct kcap_slot),
+		.entries = kcap->ncpu,
+		.flags = BPF_F_MMAPABLE,
+		.inner = -1,
+		.name = "pfs_slots",
+	};
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t bytes = (kcap->ncpu * sizeof(struct kcap_slot) + page - 1) & ~(page - 1);
+	void *p;
+
+	kcap->slots = kbpf_map_new(&spec);
+	if (kcap->slots < 0)
+		return kcap->slots;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, kcap->slots, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	kcap->slot = p;
+	kcap->slot_bytes = bytes;
+	for (unsigned cpu = 0; cpu < kcap->ncpu; cpu++)
+		atomic_store(&kcap->slot[cpu].wake_at, 1);
+	return 0;
+}
+
+static int make_maps(struct kcap *kcap, struct pfs_diag *diag)
+{
+	struct kbpf_map_spec array = {
+		.type = BPF_MAP_TYPE_PROG_ARRAY,
+		.key_size = 4,
+		.value_size = 4,
+		.entries = 1,
+		.inner = -1,
+		.name = "pfs_program",
+	};
+	int r;
+
+	kcap->array = kbpf_map_new(&array);
+	if (kcap->array == -EPERM)
+		return pfs_diag_set(
+			diag, EPERM,
+			"this process may not use eBPF (it needs CAP_BPF and CAP_NET_ADMIN)");
+	if (kcap->array < 0)
+		return pfs_diag_set(diag, -kcap->array, "no eBPF in this kernel: %s",
+				    strerror(-kcap->array));
+	r = make_rings(kcap, diag);
+	if (r < 0)
+		return r;
+	r = make_ring_table(kcap);
+	if (r == 0)
+		r = make_slots(kcap);
+	return r < 0 ? pfs_diag_set(diag, -r, "cannot make the maps of a capture: %s", strerror(-r))
+		     : 0;
+}
+
+static int load(const struct kcap *kcap, const struct kcode *c, const char *name, struct pfs_diag *diag)
+{
+	bool netfilter = kcap->spec.kind == KCAP_NETFILTER;
+	struct kbpf_prog_spec spec = {
+		.type = netfilter ? KBPF_PROG_NETFILTER : BPF_PROG_TYPE_SOCKET_FILTER,
+		.attach_type = netfilter ? KBPF_ATTACH_NETFILTER : 0,
+		.insns = c->insn,
+		.n = c->n,
+		.name = name,
+	};
+
+	return kbpf_prog_load(&spec, diag);
+}
+
+static int make_stub(struct kcap *kcap, struct pfs_diag *diag)
+{
+	struct kcode c KCODE_CLEANUP = { 0 };
+	int r;
+
+	kcap_stub_emit(kcap, &c);
+	r = kcode_finish(&c);
+	if (r < 0)
+		return r;
+	kcap->stub = load(kcap, &c, "pfs_stub", diag);
+	return kcap->stub < 0 ? kcap->stub : 0;
+}
+
+int kcap_swap(struct kcap *kcap, const struct kcap_body *body, struct pfs_diag *diag)
+{
+	struct kcode c KCODE_CLEANUP = { 0 };
+	PFS_CLOSE int program = -1;
+	uint32_t slot = 0, fd;
+	int r;
+
+	kcap_program_emit(kcap, body, &c);
+	r = kcode_finish(&c);
+	if (r < 0)
+		return r;
+	program = load(kcap, &c, "pfs_capture", diag);
+	if (program < 0)
+		return program;
+	fd = (uint32_t)program;
+	r = kbpf_map_set(kcap->array, &slot, &fd);
+	if (r < 0)
+		return pfs_diag_set(diag, -r, "cannot put the program in place: %s", strerror(-r));
+	if (kcap->program >= 0)
+		close(kcap->program);
+	kcap->program = TAKE_FD(program);
+	kcode_release(&kcap->listing);
+	kcap->listing = c;
+	c = (struct kcode){ 0 };
+	kcap->generation++;
+	return 0;
+}
+
+static struct kcap *kcap_alloc(const struct kcap_spec *spec)
+{
+	struct kcap *kcap = pfs_zalloc(1, sizeof(*kcap));
+	PFS_FREE uint8_t *online = pfs_zalloc(CPUS_MAX, 1);
+	unsigned possible;
+
+	if (!kcap || !online) {
+		free(kcap);
+		return NULL;
+	}
+	kcap->spec = *spec;
+	kcap->slots = kcap->rings = kcap->array = kcap->stub = kcap->program = -1;
+	possible = kbpf_cpus("possible", online, CPUS_MAX);
+	kcap->ncpu = (unsigned)pfs_max(possible, kbpf_cpus("online", online, CPUS_MAX));
+	kcap->ring = pfs_zalloc(kcap->ncpu, sizeof(*kcap->ring));
+	if (!kcap->ring) {
+		free(kcap);
+		return NULL;
+	}
+	for (unsigned cpu = 0; cpu < kcap->ncpu && cpu < CPUS_MAX; cpu++)
+		if (online[cpu])
+			kcap->ring[kcap->nring++] = (struct kcap_ring){ .map = -1, .cpu = cpu };
+	kcap->ring_size = RING_MIN;
+	while (kcap->ring_size * 2 <= spec->ring_bytes / kcap->nring && kcap->ring_size * 2 <= RING_MAX)
+		kcap->ring_size *= 2;
+	return kcap;
+}
+
+int kcap_new(const struct kcap_spec *spec, struct kcap **ret_kcap, struct pfs_diag *diag)
+{
+	struct kcap *kcap = kcap_alloc(spec);
+	int r;
+
+	if (!kcap)
+		return -ENOMEM;
+	r = read_btf(kcap, diag);
+	if (r == 0)
+		r = make_maps(kcap, diag);
+	if (r == 0)
+		r = make_stub(kcap, diag);
+	if (r == 0)
+		r = kcap_swap(kcap, NULL, diag);
+	if (r < 0) {
+		kcap_free(kcap);
+		return r;
+	}
+	*ret_kcap = kcap;
+	return 0;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void kcap_free(struct kcap *kcap)
+{
+	if (!kcap)
+		return;
+	if (kcap->slot)
+		munmap(kcap->slot, kcap->slot_bytes);
+	for (unsigned i = 0; i < kcap->nring; i++)
+		close_fd(kcap->ring[i].map);
+	/* Taking the program out breaks the circle program -> array -> program. */
+	if (kcap->array >= 0 && kcap->program >= 0)
+		kbpf_map_unset(kcap->array, &(uint32_t){ 0 });
+	close_fd(kcap->slots);
+	close_fd(kcap->rings);
+	close_fd(kcap->array);
+	close_fd(kcap->stub);
+	close_fd(kcap->program);
+	kcode_release(&kcap->listing);
+	free(kcap->ring);
+	free(kcap);
+}

@@ -1,0 +1,368 @@
+/*
+ * bpfemit - the text of the capture programs
+ *
+ * Registers between the calls:	R6 context, R7 slot of this CPU, R8 bytes to copy, R9 the record.
+ */
+#include "source/bpfcapture_i.h"
+
+#include <linux/if_packet.h>
+
+/* Places on the stack. */
+enum {
+	AT_CPU = -4,	  /* u32 */
+	AT_SET = -8,	  /* u32 set id */
+	AT_WIRE = -12,	  /* u32 true length */
+	AT_FLAGS = -16,	  /* u32 PFS_REC_* */
+	AT_RING = -24,	  /* u64 ring of this CPU */
+	AT_MARK = -28,	  /* u32 */
+	AT_IFINDEX = -32, /* u32 */
+	AT_DYNPTR = -48,  /* struct bpf_dynptr of the packet */
+};
+
+/* Returned by the programs: nothing for the socket's queue; NF_ACCEPT. */
+enum { KEEP_OFF_SOCKET = 0, NETFILTER_ACCEPT = 1 };
+
+enum { IP_SUMMED_PARTIAL = 3 };
+enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14 };
+enum { DATA = sizeof(struct pfs_record) };
+
+#define SKB(field) ((int)offsetof(struct __sk_buff, field))
+#define REC(field) ((int)offsetof(struct pfs_record, field))
+#define SLOT(field) ((int)offsetof(struct kcap_slot, field))
+
+static int32_t verdict(const struct kcap *kcap)
+{
+	return kcap->spec.kind == KCAP_NETFILTER ? NETFILTER_ACCEPT : KEEP_OFF_SOCKET;
+}
+
+void kcap_stub_emit(const struct kcap *kcap, struct kcode *c)
+{
+	kcode_map(c, R2, kcap->array);
+	kcode_mov_imm(c, R3, 0);
+	kcode_call(c, BPF_FUNC_tail_call);
+	kcode_mov_imm(c, R0, verdict(kcap));
+	kcode_exit(c);
+}
+
+/* Drops what goes the wrong way, and `lo`'s outgoing copy: each packet comes in there as well. */
+static void emit_direction(const struct kcap *kcap, struct kcode *c, unsigned drop)
+{
+	unsigned directions = kcap->spec.directions;
+	unsigned other;
+
+	if (directions != (PFS_REC_IN | PFS_REC_OUT)) {
+		kcode_note(c, "only what %s", directions & PFS_REC_IN ? "comes in" : "goes out");
+		kcode_load(c, BPF_W, R0, R6, SKB(pkt_type));
+		kcode_jump_imm(c, directions & PFS_REC_IN ? BPF_JEQ : BPF_JNE, R0, PACKET_OUTGOING,
+			       drop);
+	}
+	if (kcap->spec.loopback && (directions & PFS_REC_IN)) {
+		kcode_note(c, "lo shows each packet twice");
+		other = kcode_label(c);
+		kcode_load(c, BPF_W, R0, R6, SKB(ifindex));
+		kcode_jump_imm(c, BPF_JNE, R0, (int32_t)kcap->spec.loopback, other);
+		kcode_load(c, BPF_W, R0, R6, SKB(pkt_type));
+		kcode_jump_imm(c, BPF_JEQ, R0, PACKET_OUTGOING, drop);
+		kcode_place(c, other);
+	}
+}
+
+/* R8 = bytes to copy, on the stack the true length; a tag that the adapter took off counts again. */
+static void emit_length(const struct kcap *kcap, struct kcode *c)
+{
+	unsigned fits = kcode_label(c), untagged = kcode_label(c);
+
+	if (kcap->spec.kind == KCAP_NETFILTER) {
+		kcode_load(c, BPF_DW, R1, R6, kcap->btf.nf_ctx_skb.offset);
+		kcode_load(c, BPF_W, R8, R1, kcap->btf.skb_len.offset);
+	} else {
+		kcode_load(c, BPF_W, R8, R6, SKB(len));
+		kcode_load(c, BPF_W, R0, R6, SKB(vlan_present));
+		kcode_jump_imm(c, BPF_JEQ, R0, 0, untagged);
+		kcode_jump_imm(c, BPF_JLT, R8, ETHERNET_HEADER, untagged);
+		kcode_alu_imm(c, BPF_ADD, R8, VLAN_TAG);
+	}
+	kcode_place(c, untagged);
+	kcode_store(c, BPF_W, R10, AT_WIRE, R8);
+	kcode_jump_imm(c, BPF_JLE, R8, (int32_t)kcap_snaplen(kcap), fits);
+	kcode_mov_imm(c, R8, (int32_t)kcap_snaplen(kcap));
+	kcode_place(c, fits);
+}
+
+/* R7 = slot and the ring on the stack, of the CPU that we run on. */
+static void emit_cpu(const struct kcap *kcap, struct kcode *c, unsigned out)
+{
+	kcode_note(c, "the slot and the ring of this CPU");
+	kcode_call(c, BPF_FUNC_get_smp_processor_id);
+	kcode_store(c, BPF_W, R10, AT_CPU, R0);
+	kcode_map(c, R1, kcap->slots);
+	kcode_mov(c, R2, R10);
+	kcode_alu_imm(c, BPF_ADD, R2, AT_CPU);
+	kcode_call(c, BPF_FUNC_map_lookup_elem);
+	kcode_jump_imm(c, BPF_JEQ, R0, 0, out);
+	kcode_mov(c, R7, R0);
+	kcode_map(c, R1, kcap->rings);
+	kcode_mov(c, R2, R10);
+	kcode_alu_imm(c, BPF_ADD, R2, AT_CPU);
+	kcode_call(c, BPF_FUNC_map_lookup_elem);
+	kcode_jump_imm(c, BPF_JEQ, R0, 0, out);
+	kcode_store(c, BPF_DW, R10, AT_RING, R0);
+}
+
+/* Netfilter programs can be interrupted by a packet on their own CPU, filters of a socket can not. */
+static void emit_count(const struct kcap *kcap, struct kcode *c, int off)
+{
+	if (kcap->spec.kind == KCAP_NETFILTER) {
+		kcode_mov_imm(c, R1, 1);
+		kcode_atomic_add(c, R7, off, R1);
+	} else {
+		kcode_load(c, BPF_DW, R1, R7, off);
+		kcode_alu_imm(c, BPF_ADD, R1, 1);
+		kcode_store(c, BPF_DW, R7, off, R1);
+	}
+}
+
+/* The size class after `size`: steps of 16 bytes, then of an eighth of the power of two below. */
+static uint32_t class_next(uint32_t size)
+{
+	uint32_t octave = UINT32_C(1) << (31 - __builtin_clz(size));
+
+	return size + (octave / 8 > 16 ? octave / 8 : 16);
+}
+
+/* A tree of compares over classes [from, to): leaves load the size into R2 and go to `reserve`. */
+static void emit_classes(struct kcode *c, const uint32_t *classes, size_t from, size_t to,
+			 unsigned reserve)
+{
+	size_t middle = from + (to - from) / 2;
+	unsigned upper;
+
+	if (to - from == 1) {
+		kcode_mov_imm(c, R2, (int32_t)classes[from]);
+		kcode_jump(c, reserve);
+		return;
+	}
+	upper = kcode_label(c);
+	kcode_jump_imm(c, BPF_JGT, R8, (int32_t)classes[middle - 1] - DATA, upper);
+	emit_classes(c, classes, from, middle, reserve);
+	kcode_place(c, upper);
+	emit_classes(c, classes, middle, to, reserve);
+}
+
+/* R9 = room for R8 bytes behind a header. */
+static void emit_reserve(const struct kcap *kcap, struct kcode *c, unsigned lost)
+{
+	uint32_t classes[160], size = 48, top = kcap_snaplen(kcap) + DATA;
+	unsigned reserve = kcode_label(c);
+	size_t n = 0;
+
+	for (; size < top && n < ARRAY_SIZE(classes) - 1; size = class_next(size))
+		classes[n++] = size;
+	classes[n++] = (top + 7) & ~UINT32_C(7);
+	kcode_note(c, "room in the ring: %zu size classes up to %u bytes", n, classes[n - 1]);
+	emit_classes(c, classes, 0, n, reserve);
+	kcode_place(c, reserve);
+	kcode_load(c, BPF_DW, R1, R10, AT_RING);
+	kcode_mov_imm(c, R3, 0);
+	kcode_call(c, BPF_FUNC_ringbuf_reserve);
+	kcode_jump_imm(c, BPF_JEQ, R0, 0, lost);
+	kcode_mov(c, R9, R0);
+}
+
+/* R8 |= PFS_REC_CSUM when the structure in R0 (struct sk_buff) says that the checksum is to be filled in. */
+static void emit_ip_summed(const struct kcap *kcap, struct kcode *c)
+{
+	const struct kbtf_field *f = &kcap->btf.skb_ip_summed;
+	unsigned filled = kcode_label(c);
+
+	kcode_load(c, BPF_B, R1, R0, f->offset);
+	if (f->shift)
+		kcode_alu_imm(c, BPF_RSH, R1, (int32_t)f->shift);
+	kcode_alu_imm(c, BPF_AND, R1, 3);
+	kcode_jump_imm(c, BPF_JNE, R1, IP_SUMMED_PARTIAL, filled);
+	kcode_alu_imm(c, BPF_OR, R8, PFS_REC_CSUM);
+	kcode_place(c, filled);
+}
+
+static bool knows_ip_summed(const struct kcap *kcap)
+{
+	const struct kbtf_field *f = &kcap->btf.skb_ip_summed;
+
+	return f->offset >= 0 && f->bits == 2 && f->shift <= 6;
+}
+
+/* What a socket filter's context knows of the packet, onto the stack. */
+static void emit_packet_fields(const struct kcap *kcap, struct kcode *c)
+{
+	unsigned flagged = kcode_label(c), whole = kcode_label(c);
+
+	kcode_load(c, BPF_W, R1, R6, SKB(mark));
+	kcode_store(c, BPF_W, R10, AT_MARK, R1);
+	kcode_load(c, BPF_W, R1, R6, SKB(ifindex));
+	kcode_store(c, BPF_W, R10, AT_IFINDEX, R1);
+	kcode_mov_imm(c, R8, PFS_REC_OUT);
+	kcode_load(c, BPF_W, R1, R6, SKB(pkt_type));
+	kcode_jump_imm(c, BPF_JEQ, R1, PACKET_OUTGOING, flagged);
+	kcode_mov_imm(c, R8, PFS_REC_IN);
+	kcode_place(c, flagged);
+	kcode_load(c, BPF_W, R1, R6, SKB(gso_size));
+	kcode_jump_imm(c, BPF_JEQ, R1, 0, whole);
+	kcode_alu_imm(c, BPF_OR, R8, PFS_REC_CSUM);
+	kcode_place(c, whole);
+	if (kcap->btf.cast_to_kern_ctx && knows_ip_summed(kcap)) {
+		kcode_mov(c, R1, R6);
+		kcode_kfunc(c, kcap->btf.cast_to_kern_ctx);
+		emit_ip_summed(kcap, c);
+	}
+	kcode_store(c, BPF_W, R10, AT_FLAGS, R8);
+}
+
+static void emit_netfilter_fields(const struct kcap *kcap, struct kcode *c)
+{
+	const struct kbtf *btf = &kcap->btf;
+	bool out = (kcap->spec.flags & PFS_REC_OUT) != 0;
+
+	kcode_load(c, BPF_DW, R1, R6, btf->nf_ctx_state.offset);
+	kcode_load(c, BPF_DW, R1, R1, out ? btf->nf_state_out.offset : btf->nf_state_in.offset);
+	kcode_load(c, BPF_W, R1, R1, btf->dev_ifindex.offset);
+	kcode_store(c, BPF_W, R10, AT_IFINDEX, R1);
+	kcode_load(c, BPF_DW, R0, R6, btf->nf_ctx_skb.offset);
+	kcode_load(c, BPF_W, R1, R0, btf->skb_mark.offset);
+	kcode_store(c, BPF_W, R10, AT_MARK, R1);
+	kcode_mov_imm(c, R8, (int32_t)kcap->spec.flags);
+	if (knows_ip_summed(kcap))
+		emit_ip_summed(kcap, c);
+	kcode_store(c, BPF_W, R10, AT_FLAGS, R8);
+	kcode_mov(c, R1, R0);
+	kcode_mov_imm(c, R2, 0);
+	kcode_mov(c, R3, R10);
+	kcode_alu_imm(c, BPF_ADD, R3, AT_DYNPTR);
+	kcode_kfunc(c, kcap->btf.dynptr_from_skb);
+}
+
+/* The verifier walks the part from here on once for each size class: what can be done before, is. */
+static void emit_header(struct kcode *c)
+{
+	kcode_note(c, "the record's header");
+	kcode_call(c, BPF_FUNC_ktime_get_ns);
+	kcode_store(c, BPF_DW, R9, REC(time), R0);
+	kcode_store_imm(c, BPF_W, R9, REC(state), PFS_RECORD_READY);
+	kcode_load(c, BPF_W, R1, R10, AT_SET);
+	kcode_store(c, BPF_W, R9, REC(size), R1);
+	kcode_store(c, BPF_W, R9, REC(len), R8);
+	kcode_load(c, BPF_W, R1, R10, AT_WIRE);
+	kcode_store(c, BPF_W, R9, REC(wire_len), R1);
+	kcode_store_imm(c, BPF_W, R9, REC(stream), 0);
+	kcode_load(c, BPF_W, R1, R10, AT_MARK);
+	kcode_store(c, BPF_W, R9, REC(mark), R1);
+	kcode_store_imm(c, BPF_H, R9, REC(origin), 0);
+	kcode_load(c, BPF_W, R1, R10, AT_FLAGS);
+	kcode_store(c, BPF_H, R9, REC(flags), R1);
+	kcode_load(c, BPF_W, R1, R10, AT_IFINDEX);
+	kcode_store(c, BPF_W, R9, REC(ifindex), R1);
+}
+
+/* skb_load_bytes(skb, from, record + to, R4) */
+static void emit_skb_load(struct kcode *c, int from, int to)
+{
+	kcode_mov(c, R1, R6);
+	kcode_mov_imm(c, R2, from);
+	kcode_mov(c, R3, R9);
+	kcode_alu_imm(c, BPF_ADD, R3, to);
+	kcode_call(c, BPF_FUNC_skb_load_bytes);
+}
+
+static void emit_packet_copy(struct kcode *c, unsigned copied)
+{
+	unsigned plain = kcode_label(c);
+
+	kcode_note(c, "a VLAN tag beside the packet goes back into the frame");
+	kcode_load(c, BPF_W, R0, R6, SKB(vlan_present));
+	kcode_jump_imm(c, BPF_JEQ, R0, 0, plain);
+	kcode_jump_imm(c, BPF_JLT, R8, ETHERNET_HEADER + VLAN_TAG, plain);
+	kcode_mov_imm(c, R4, MACS);
+	emit_skb_load(c, 0, DATA);
+	kcode_load(c, BPF_W, R1, R6, SKB(vlan_proto));
+	kcode_store(c, BPF_H, R9, DATA + MACS, R1);
+	kcode_load(c, BPF_W, R1, R6, SKB(vlan_tci));
+	kcode_be(c, R1, 16);
+	kcode_store(c, BPF_H, R9, DATA + MACS + 2, R1);
+	kcode_mov(c, R4, R8);
+	kcode_alu_imm(c, BPF_SUB, R4, MACS + VLAN_TAG);
+	emit_skb_load(c, MACS, DATA + MACS + VLAN_TAG);
+	kcode_jump(c, copied);
+	kcode_place(c, plain);
+	kcode_note(c, "the frame");
+	kcode_jump_imm(c, BPF_JEQ, R8, 0, copied);
+	kcode_mov(c, R4, R8);
+	emit_skb_load(c, 0, DATA);
+}
+
+static void emit_netfilter_copy(struct kcode *c)
+{
+	kcode_note(c, "the packet, from its IP header on");
+	kcode_mov(c, R1, R9);
+	kcode_alu_imm(c, BPF_ADD, R1, DATA);
+	kcode_mov(c, R2, R8);
+	kcode_mov(c, R3, R10);
+	kcode_alu_imm(c, BPF_ADD, R3, AT_DYNPTR);
+	kcode_mov_imm(c, R4, 0);
+	kcode_mov_imm(c, R5, 0);
+	kcode_call(c, BPF_FUNC_dynptr_read);
+}
+
+/* Submits; wakes the consumer if it asked to be woken here. */
+static void emit_submit(struct kcode *c)
+{
+	unsigned quiet = kcode_label(c);
+
+	kcode_note(c, "hand it over; wake the consumer if it asked for that");
+	kcode_load(c, BPF_DW, R1, R10, AT_RING);
+	kcode_mov_imm(c, R2, BPF_RB_PROD_POS);
+	kcode_call(c, BPF_FUNC_ringbuf_query);
+	kcode_mov_imm(c, R2, BPF_RB_NO_WAKEUP);
+	kcode_load(c, BPF_DW, R1, R7, SLOT(wake_at));
+	kcode_jump_reg(c, BPF_JLT, R0, R1, quiet);
+	kcode_mov_imm(c, R2, -1);
+	kcode_store(c, BPF_DW, R7, SLOT(wake_at), R2);
+	kcode_mov_imm(c, R2, BPF_RB_FORCE_WAKEUP);
+	kcode_place(c, quiet);
+	kcode_mov(c, R1, R9);
+	kcode_call(c, BPF_FUNC_ringbuf_submit);
+}
+
+void kcap_program_emit(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c)
+{
+	unsigned out = kcode_label(c), lost = kcode_label(c), copied = kcode_label(c);
+
+	kcode_mov(c, R6, R1);
+	if (kcap->spec.kind == KCAP_PACKET)
+		emit_direction(kcap, c, out);
+	kcode_mov_imm(c, R7, 0);
+	if (body)
+		body->emit(body->arg, c, out);
+	kcode_store(c, BPF_W, R10, AT_SET, R7);
+	kcode_note(c, "what is known of the packet");
+	if (kcap->spec.kind == KCAP_NETFILTER)
+		emit_netfilter_fields(kcap, c);
+	else
+		emit_packet_fields(kcap, c);
+	emit_length(kcap, c);
+	emit_cpu(kcap, c, out);
+	emit_count(kcap, c, SLOT(seen));
+	emit_reserve(kcap, c, lost);
+	emit_header(c);
+	if (kcap->spec.kind == KCAP_NETFILTER)
+		emit_netfilter_copy(c);
+	else
+		emit_packet_copy(c, copied);
+	kcode_place(c, copied);
+	emit_submit(c);
+	kcode_jump(c, out);
+	kcode_place(c, lost);
+	kcode_note(c, "no room");
+	emit_count(kcap, c, SLOT(lost));
+	kcode_place(c, out);
+	kcode_mov_imm(c, R0, verdict(kcap));
+	kcode_exit(c);
+}
