@@ -1,0 +1,512 @@
+/*
+ * dev - frames of a network device, both directions
+ *
+ * Synopsis:   dev/IFACE[,snaplen=N][,promisc=off][,direction=in|out|inout][,netns=NAME]
+ *             dev/any
+ * Parameters: snaplen    bytes of each frame to keep (default 262144)
+ *             promisc    on or off: also what is addressed to others (default on; not for `any`)
+ *             direction  in, out or inout (default inout)
+ *             netns      network namespace of the device, as ip-netns(8) names it
+ * Classes:    none
+ * Needs:      CAP_NET_RAW; for the fast way CAP_BPF (and CAP_NET_ADMIN on some kernels)
+ *
+ * Frames start at their link-layer header. A VLAN tag that the adapter took off is put back. `lo` shows each packet
+ * once. Frames that the sender's kernel had not cut up or not filled the checksum of yet (offloads) are marked so.
+ * `any` is all devices of the namespace, each with its own link type and name.
+ *
+ * When the device goes down the stream pauses; when it is removed the stream ends.
+ *
+ * How: a packet socket whose filter, an eBPF stub, always says "not for this socket": nothing is queued to it.
+ * What the stub calls (source/bpfcapture.h) copies the frame into a ring of the CPU. Where eBPF is refused the same
+ * socket gets a TPACKET ring and the frames are copied once more (source/packetring.h); `.program` says so.
+ */
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "base/netns.h"
+#include "graph/source.h"
+#include "source/bpfring.h"
+#include "source/device.h"
+#include "source/packetring.h"
+
+#ifndef PACKET_IGNORE_OUTGOING
+#define PACKET_IGNORE_OUTGOING 23
+#endif
+#ifndef SO_ATTACH_BPF
+#define SO_ATTACH_BPF 50
+#endif
+
+#define LOOPBACK_INDEX 1	      /* of `lo`, in every network namespace */
+#define DOWN_LOOK UINT64_C(250000000) /* ns between looks at a device that is down */
+#define DEVICES_MAX 4096	      /* of `any`; more share what is known already */
+
+struct known {
+	uint32_t ifindex; /* 0: free */
+	uint16_t origin;
+	bool refused;
+};
+
+struct dev {
+	char *name;  /* owned */
+	char *netns; /* owned, NULL: ours */
+	uint32_t snaplen;
+	unsigned directions;
+	bool promisc;
+
+	/* While running; the pointers change under the lock, which stats and program take too. */
+	pthread_mutex_t lock;
+	struct device device;	    /* ifindex 0: any */
+	int sock;		    /* owned */
+	struct kcap *kcap;	    /* owned; NULL: without eBPF */
+	struct bpfring *bpfring;    /* owned */
+	struct packetring *packets; /* owned; without eBPF */
+	struct pfs_feed *feed;	    /* borrowed */
+	int64_t clock;		    /* ns to add to records' time */
+	bool down;
+	uint16_t origin;     /* of a single device */
+	struct known *known; /* owned; of `any`: open hash by ifindex */
+	size_t nknown;
+	_Atomic bool vanished;
+	struct pfs_diag refused; /* why there is no eBPF */
+};
+
+/* --- parameters --------------------------------------------------------------------------- */
+
+static int parse_direction(const char *text, unsigned *ret_directions, struct pfs_diag *diag)
+{
+	if (!text || strcmp(text, "inout") == 0)
+		*ret_directions = PFS_REC_IN | PFS_REC_OUT;
+	else if (strcmp(text, "in") == 0)
+		*ret_directions = PFS_REC_IN;
+	else if (strcmp(text, "out") == 0)
+		*ret_directions = PFS_REC_OUT;
+	else
+		return pfs_diag_set(diag, EINVAL, "direction=%.40s: it is in, out or inout", text);
+	return 0;
+}
+
+static int parse_switch(const char *key, const char *text, bool *ret_on, struct pfs_diag *diag)
+{
+	if (strcmp(text, "on") == 0 || strcmp(text, "1") == 0 || strcmp(text, "yes") == 0)
+		*ret_on = true;
+	else if (strcmp(text, "off") == 0 || strcmp(text, "0") == 0 || strcmp(text, "no") == 0)
+		*ret_on = false;
+	else
+		return pfs_diag_set(diag, EINVAL, "%s=%.40s: it is on or off", key, text);
+	return 0;
+}
+
+static int parse(struct dev *d, const struct pfs_args *args, struct pfs_diag *diag)
+{
+	const char *text = pfs_args_get(args, "snaplen");
+	uint64_t n = KCAP_SNAPLEN;
+	int r;
+
+	if (text && pfs_number_parse(text, true, 1, 1u << 20, &n) < 0)
+		return pfs_diag_set(diag, EINVAL, "snaplen=%.40s: 1 to 1048576 bytes", text);
+	d->snaplen = (uint32_t)n;
+	r = parse_direction(pfs_args_get(args, "direction"), &d->directions, diag);
+	if (r < 0)
+		return r;
+	d->promisc = true;
+	text = pfs_args_get(args, "promisc");
+	return text ? parse_switch("promisc", text, &d->promisc, diag) : 0;
+}
+
+static void dev_fini(void *state)
+{
+	struct dev *d = state;
+
+	free(d->name);
+	free(d->netns);
+	pthread_mutex_destroy(&d->lock);
+}
+
+static int dev_init(void *state, const char *name, const struct pfs_args *args,
+		    const struct pfs_place *place, struct pfs_diag *diag)
+{
+	struct dev *d = state;
+	const char *netns = pfs_args_get(args, "netns");
+	int r;
+
+	(void)name;
+	(void)place;
+	d->sock = -1;
+	if (!args->arg || !*args->arg || strlen(args->arg) >= IFNAMSIZ)
+		return pfs_diag_set(diag, EINVAL, "%.40s is not the name of a device",
+				    args->arg ? args->arg : "");
+	r = parse(d, args, diag);
+	if (r < 0)
+		return r;
+	pthread_mutex_init(&d->lock, NULL);
+	d->name = strdup(args->arg);
+	d->netns = netns ? strdup(netns) : NULL;
+	if (!d->name || (netns && !d->netns)) {
+		dev_fini(d);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/* --- attaching ------------------------------------------------------------------------------- */
+
+static bool is_any(const struct dev *d)
+{
+	return strcmp(d->name, DEVICE_ANY) == 0;
+}
+
+struct opening {
+	struct dev *d;
+	struct pfs_diag *diag;
+};
+
+/* In the device's namespace: the socket, not bound yet, and the device. */
+static int open_socket(void *arg)
+{
+	struct opening *o = arg;
+	struct dev *d = o->d;
+	int r;
+
+	/* Protocol 0: nothing arrives before everything is attached. */
+	d->sock = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (d->sock < 0 && errno == EPERM)
+		return pfs_diag_set(o->diag, EPERM,
+				    "capturing on %s needs CAP_NET_RAW: run pipesfs as root", d->name);
+	if (d->sock < 0)
+		return pfs_diag_set(o->diag, errno, "no packet socket: %s", strerror(errno));
+	d->device = (struct device){ 0 };
+	if (is_any(d))
+		return 0;
+	r = device_find(d->sock, d->name, 0, &d->device);
+	if (r == -EOPNOTSUPP)
+		return pfs_diag_set(o->diag, EOPNOTSUPP,
+				    "frames of %s (ARPHRD %u) have no link type in capture files",
+				    d->name, d->device.arphrd);
+	if (r < 0)
+		return pfs_diag_set(o->diag, ENODEV, "there is no device %s%s%s", d->name,
+				    d->netns ? " in the namespace " : "", d->netns ? d->netns : "");
+	return 0;
+}
+
+static uint32_t loopback_of(const struct dev *d)
+{
+	if (is_any(d))
+		return LOOPBACK_INDEX;
+	return d->device.loopback ? d->device.ifindex : 0;
+}
+
+static int attach_bpf(struct dev *d, const struct pfs_feed *feed)
+{
+	struct kcap_spec spec = {
+		.kind = KCAP_PACKET,
+		.snaplen = d->snaplen,
+		.directions = d->directions,
+		.loopback = loopback_of(d),
+		.ring_bytes = pfs_feed_ring_size(feed),
+	};
+	int r;
+
+	if (getenv("PIPESFS_NO_EBPF"))
+		return pfs_diag_set(&d->refused, EPERM, "PIPESFS_NO_EBPF is set");
+	r = kcap_new(&spec, &d->kcap, &d->refused);
+	if (r < 0)
+		return r;
+	if (setsockopt(d->sock, SOL_SOCKET, SO_ATTACH_BPF, &d->kcap->stub, sizeof(int)) < 0)
+		r = pfs_diag_set(&d->refused, errno, "the socket takes no eBPF program: %s",
+				 strerror(errno));
+	if (r < 0) {
+		kcap_free(d->kcap);
+		d->kcap = NULL;
+	}
+	return r;
+}
+
+static int attach_ring(struct dev *d, const struct pfs_feed *feed, struct pfs_diag *diag)
+{
+	struct packetring_options options = {
+		.snaplen = d->snaplen,
+		.directions = d->directions,
+		.loopback = loopback_of(d),
+		.latency = pfs_feed_latency(feed),
+		.bytes = pfs_feed_ring_size(feed),
+	};
+	int r = packetring_new(d->sock, &options, &d->packets);
+
+	return r < 0 ? pfs_diag_set(diag, -r, "cannot set up the packet socket of %s: %s", d->name,
+				    strerror(-r))
+		     : 0;
+}
+
+/* What we do not want to see is not shown to us; an old kernel shows it and the filter drops it. */
+static void ignore_outgoing(const struct dev *d)
+{
+	int on = 1;
+	bool twice = !is_any(d) && d->device.loopback;
+
+	if (d->directions == PFS_REC_IN || (twice && (d->directions & PFS_REC_IN)))
+		setsockopt(d->sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
+}
+
+static int bind_socket(struct dev *d, struct pfs_diag *diag)
+{
+	struct sockaddr_ll to = {
+		.sll_family = AF_PACKET,
+		.sll_protocol = htons(ETH_P_ALL),
+		.sll_ifindex = (int)d->device.ifindex,
+	};
+	struct packet_mreq promisc = {
+		.mr_ifindex = (int)d->device.ifindex,
+		.mr_type = PACKET_MR_PROMISC,
+	};
+
+	ignore_outgoing(d);
+	if (d->promisc && !is_any(d) &&
+	    setsockopt(d->sock, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &promisc, sizeof(promisc)) < 0)
+		return pfs_diag_set(diag, errno, "cannot make %s promiscuous: %s (try promisc=off)",
+				    d->name, strerror(errno));
+	if (bind(d->sock, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != ENETDOWN)
+		return pfs_diag_set(diag, errno, "cannot capture on %s: %s", d->name, strerror(errno));
+	return 0;
+}
+
+static void detach(struct dev *d)
+{
+	if (d->sock >= 0)
+		close(TAKE_FD(d->sock));
+	packetring_free(TAKE_PTR(d->packets));
+	bpfring_free(TAKE_PTR(d->bpfring));
+	kcap_free(TAKE_PTR(d->kcap));
+	free(TAKE_PTR(d->known));
+	d->nknown = 0;
+	d->feed = NULL;
+}
+
+static int make_origin(const struct dev *d, const struct device *device, uint16_t *ret_origin)
+{
+	struct pfs_origin origin = {
+		.link_type = device->link_type,
+		.snaplen = d->snaplen,
+		.time_offset = d->clock,
+		.ifindex = device->ifindex,
+	};
+
+	memcpy(origin.name, device->name, sizeof(device->name));
+	return pfs_feed_origin(d->feed, &origin, ret_origin);
+}
+
+static int start(struct dev *d, struct pfs_diag *diag)
+{
+	struct opening o = { .d = d, .diag = diag };
+	int r;
+
+	r = pfs_netns_call(d->netns, open_socket, &o, diag);
+	if (r < 0)
+		return r;
+	d->down = !is_any(d) && !d->device.up;
+	d->refused.text[0] = 0;
+	if (attach_bpf(d, d->feed) < 0) {
+		r = attach_ring(d, d->feed, diag);
+		if (r < 0)
+			return r;
+	}
+	/* Programs know the monotonic clock only; the packet socket stamps with the real one. */
+	d->clock = d->kcap ? (int64_t)(pfs_clock_real() - pfs_clock_mono()) : 0;
+	if (is_any(d)) {
+		d->known = pfs_zalloc(DEVICES_MAX, sizeof(*d->known));
+		r = d->known ? 0 : -ENOMEM;
+	} else {
+		r = make_origin(d, &d->device, &d->origin);
+	}
+	if (r == 0)
+		r = bind_socket(d, diag);
+	/* Last, because what it gives to the graph is not ours to take back. */
+	if (r == 0 && d->kcap) {
+		r = bpfring_new(d->kcap, d->feed, pfs_feed_latency(d->feed), &d->bpfring);
+		if (r < 0)
+			pfs_diag_set(diag, -r, "cannot map the rings of %s: %s", d->name,
+				     strerror(-r));
+	}
+	return r;
+}
+
+static int dev_start(void *state, struct pfs_feed *feed, struct pfs_diag *diag)
+{
+	struct dev *d = state;
+	int r;
+
+	pthread_mutex_lock(&d->lock);
+	d->feed = feed;
+	atomic_store(&d->vanished, false);
+	r = start(d, diag);
+	if (r < 0)
+		detach(d);
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
+static void dev_stop(void *state)
+{
+	struct dev *d = state;
+
+	pthread_mutex_lock(&d->lock);
+	detach(d);
+	pthread_mutex_unlock(&d->lock);
+}
+
+/* --- running ----------------------------------------------------------------------------------- */
+
+/* `any`: the origin of a device that we see for the first time. */
+static void learn(struct dev *d, uint32_t ifindex, struct known *known)
+{
+	struct device device;
+
+	known->ifindex = ifindex;
+	known->refused = device_find(d->sock, NULL, ifindex, &device) < 0 ||
+			 make_origin(d, &device, &known->origin) < 0;
+}
+
+static int dev_origin(void *arg, const struct pfs_record *rec, uint16_t *ret_origin)
+{
+	struct dev *d = arg;
+	uint32_t at = rec->ifindex * 0x9e3779b1u;
+
+	if (!d->known) {
+		*ret_origin = d->origin;
+		return 0;
+	}
+	for (;; at++) {
+		struct known *known = &d->known[at % DEVICES_MAX];
+
+		if (!known->ifindex) {
+			if (d->nknown >= DEVICES_MAX / 2)
+				return -ENOSPC;
+			d->nknown++;
+			learn(d, rec->ifindex, known);
+		}
+		if (known->ifindex == rec->ifindex) {
+			*ret_origin = known->origin;
+			return known->refused ? -ENODEV : 0;
+		}
+	}
+}
+
+/* The socket reported an error, or it is time to look at a device that is down. False: it is gone. */
+static bool dev_event(void *arg, uint32_t events)
+{
+	struct dev *d = arg;
+	struct sockaddr_ll bound = { 0 };
+	struct device device = { 0 };
+	socklen_t size = sizeof(bound);
+	int err = 0;
+	socklen_t err_size = sizeof(err);
+
+	(void)events;
+	getsockopt(d->sock, SOL_SOCKET, SO_ERROR, &err, &err_size);
+	if (is_any(d))
+		return true;
+	if (getsockname(d->sock, (struct sockaddr *)&bound, &size) < 0 || bound.sll_ifindex <= 0 ||
+	    device_find(d->sock, NULL, d->device.ifindex, &device) == -ENODEV) {
+		atomic_store(&d->vanished, true);
+		return false;
+	}
+	d->down = !device.up;
+	return true;
+}
+
+static uint64_t dev_timeout(void *arg)
+{
+	const struct dev *d = arg;
+
+	return d->down ? DOWN_LOOK : UINT64_MAX;
+}
+
+static int dev_run(void *state, struct pfs_feed *feed)
+{
+	struct dev *d = state;
+	struct bpfring_ops ops = {
+		.origin = dev_origin,
+		.event = dev_event,
+		.timeout = dev_timeout,
+		.fd = d->sock,
+		.arg = d,
+	};
+	struct packetring_ops packet_ops = {
+		.origin = dev_origin,
+		.event = dev_event,
+		.timeout = dev_timeout,
+		.arg = d,
+	};
+	int r = d->kcap ? bpfring_run(d->bpfring, &ops)
+			: packetring_run(d->packets, feed, &packet_ops);
+
+	return r == 1 ? pfs_feed_eof(feed) : r;
+}
+
+/* --- numbers and text ------------------------------------------------------------------------------ */
+
+static void dev_stats(void *state, struct pfs_buf *out)
+{
+	struct dev *d = state;
+	struct bpfring_stats s;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->bpfring) {
+		bpfring_stats(d->bpfring, &s);
+		pfs_buf_printf(out,
+			       "kernel.seen %llu\nkernel.lost %llu\nreordered %llu\nwakeups %llu\n",
+			       (unsigned long long)s.seen, (unsigned long long)s.lost,
+			       (unsigned long long)s.reordered, (unsigned long long)s.wakeups);
+	}
+	if (atomic_load(&d->vanished))
+		pfs_buf_str(out, "vanished 1\n");
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void dev_program(void *state, struct pfs_buf *out)
+{
+	struct dev *d = state;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->kcap)
+		kcode_print(&d->kcap->listing, out);
+	else if (d->packets)
+		pfs_buf_printf(out,
+			       "; no eBPF: %s\n; packet socket with a classic filter\n    0: ret #%u\n",
+			       d->refused.text, d->snaplen);
+	else
+		pfs_buf_str(out, "; not attached: nobody reads\n");
+	pthread_mutex_unlock(&d->lock);
+}
+
+static const struct pfs_param dev_params[] = {
+	{ "snaplen", "bytes of each frame to keep, default 262144" },
+	{ "promisc", "on or off, default on" },
+	{ "direction", "in, out or inout, default inout" },
+	{ "netns", "network namespace of the device" },
+	{ NULL, NULL },
+};
+
+const struct pfs_source pfs_source_dev = {
+	.name = "dev",
+	.summary = "frames of a network device",
+	.flags = PFS_SOURCE_DEVICES | PFS_SOURCE_LOSSY,
+	.out = PFS_FLOW_PACKETS,
+	.has_arg = true,
+	.needs_arg = true,
+	.params = dev_params,
+	.state_size = sizeof(struct dev),
+	.init = dev_init,
+	.fini = dev_fini,
+	.start = dev_start,
+	.run = dev_run,
+	.stop = dev_stop,
+	.stats = dev_stats,
+	.program = dev_program,
+	.device_exists = device_exists,
+	.devices = device_list,
+};

@@ -1,0 +1,240 @@
+#include "source/packetring.h"
+
+#include <linux/filter.h>
+#include <linux/if_packet.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/bytes.h"
+
+#define BLOCK_SIZE (1u << 20)
+#define SNAPLEN_MAX (BLOCK_SIZE - 4096)
+
+/* Where the sender's address stands behind a frame's header. */
+#define FRAME_ADDRESS \
+	((sizeof(struct tpacket3_hdr) + TPACKET_ALIGNMENT - 1) & ~(TPACKET_ALIGNMENT - 1ul))
+
+enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14 };
+
+struct packetring {
+	struct packetring_options options;
+	int sock;	 /* borrowed */
+	uint8_t *blocks; /* owned; mapped */
+	unsigned nblock;
+	unsigned next;
+	struct pfs_feed *feed; /* borrowed, while running */
+	const struct packetring_ops *ops;
+	struct pfs_ring *ring; /* borrowed: the graph's */
+	size_t n;
+	struct pfs_ref batch[PFS_BATCH];
+};
+
+/* "Take the first snaplen bytes": the shortest classic program. */
+static int attach_snaplen(int sock, uint32_t snaplen)
+{
+	struct sock_filter insn = BPF_STMT(BPF_RET | BPF_K, snaplen);
+	struct sock_fprog program = { .len = 1, .filter = &insn };
+
+	return setsockopt(sock, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
+											     : 0;
+}
+
+int packetring_new(int sock, const struct packetring_options *options, struct packetring **ret_ring)
+{
+	struct packetring *p = pfs_zalloc(1, sizeof(*p));
+	struct tpacket_req3 req = {
+		.tp_block_size = BLOCK_SIZE,
+		.tp_frame_size = TPACKET_ALIGNMENT << 7,
+		.tp_retire_blk_tov = (unsigned)pfs_max64(1, options->latency / 1000000),
+	};
+	int version = TPACKET_V3, r;
+	void *m;
+
+	if (!p)
+		return -ENOMEM;
+	p->options = *options;
+	p->options.snaplen = (uint32_t)pfs_min(options->snaplen, SNAPLEN_MAX);
+	p->sock = sock;
+	p->nblock = (unsigned)pfs_max(4, options->bytes / BLOCK_SIZE);
+	req.tp_block_nr = p->nblock;
+	req.tp_frame_nr = req.tp_block_nr * (req.tp_block_size / req.tp_frame_size);
+	r = attach_snaplen(sock, p->options.snaplen);
+	if (r == 0 && (setsockopt(sock, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) < 0 ||
+		       setsockopt(sock, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)) < 0))
+		r = -errno;
+	if (r < 0) {
+		free(p);
+		return r;
+	}
+	m = mmap(NULL, (size_t)p->nblock * BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, sock, 0);
+	if (m == MAP_FAILED) {
+		r = -errno;
+		free(p);
+		return r;
+	}
+	p->blocks = m;
+	*ret_ring = p;
+	return 0;
+}
+
+void packetring_free(struct packetring *p)
+{
+	if (!p)
+		return;
+	munmap(p->blocks, (size_t)p->nblock * BLOCK_SIZE);
+	free(p);
+}
+
+static int flush(struct packetring *p)
+{
+	size_t n = p->n;
+
+	p->n = 0;
+	return n ? pfs_feed_push(p->feed, p->batch, n) : 0;
+}
+
+static bool is_wanted(const struct packetring *p, const struct sockaddr_ll *from)
+{
+	bool out = from->sll_pkttype == PACKET_OUTGOING;
+	bool in_wanted = (p->options.directions & PFS_REC_IN) != 0;
+
+	if (out && in_wanted && p->options.loopback &&
+	    (uint32_t)from->sll_ifindex == p->options.loopback)
+		return false;
+	return (p->options.directions & (out ? PFS_REC_OUT : PFS_REC_IN)) != 0;
+}
+
+/* Copies a frame, with the VLAN tag that the adapter took off put back. */
+static void copy_frame(uint8_t *to, const uint8_t *frame, size_t len, const uint8_t *tag)
+{
+	if (!tag) {
+		memcpy(to, frame, len);
+		return;
+	}
+	memcpy(to, frame, MACS);
+	memcpy(to + MACS, tag, VLAN_TAG);
+	memcpy(to + MACS + VLAN_TAG, frame + MACS, len - MACS - VLAN_TAG);
+}
+
+static int take(struct packetring *p, const struct tpacket3_hdr *h)
+{
+	const struct sockaddr_ll *from = (const void *)((const uint8_t *)h + FRAME_ADDRESS);
+	bool tagged = (h->tp_status & TP_STATUS_VLAN_VALID) && h->tp_snaplen >= ETHERNET_HEADER;
+	size_t len = h->tp_snaplen + (tagged ? VLAN_TAG : 0u);
+	struct pfs_record *rec;
+	struct pfs_ref ref;
+	uint16_t origin;
+	uint8_t tag[VLAN_TAG];
+	int r;
+
+	if (!is_wanted(p, from))
+		return 0;
+	be16_store(tag, h->tp_status & TP_STATUS_VLAN_TPID_VALID ? h->hv1.tp_vlan_tpid : 0x8100);
+	be16_store(tag + 2, (uint16_t)h->hv1.tp_vlan_tci);
+	len = pfs_min(len, pfs_max(p->options.snaplen, ETHERNET_HEADER + VLAN_TAG));
+	r = pfs_feed_reserve(p->feed, p->ring, len, &rec);
+	if (r == -EMSGSIZE) {
+		pfs_feed_lost(p->feed, "oversize", 1);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	copy_frame((uint8_t *)(rec + 1), (const uint8_t *)h + h->tp_mac, len, tagged ? tag : NULL);
+	rec->time = (uint64_t)h->tp_sec * 1000000000 + h->tp_nsec;
+	rec->wire_len = h->tp_len + (tagged ? VLAN_TAG : 0u);
+	rec->ifindex = (uint32_t)from->sll_ifindex;
+	rec->flags = from->sll_pkttype == PACKET_OUTGOING ? PFS_REC_OUT : PFS_REC_IN;
+	if (h->tp_status & TP_STATUS_CSUMNOTREADY)
+		rec->flags |= PFS_REC_CSUM;
+	r = p->ops->origin(p->ops->arg, rec, &origin);
+	rec->origin = r < 0 ? 0 : origin;
+	pfs_ring_commit(p->ring, rec);
+	if (r < 0) {
+		pfs_feed_lost(p->feed, "unknown device", 1);
+		return 0;
+	}
+	ref = pfs_ref_of_record(p->ring, rec, pfs_ring_pos(p->ring, rec, atomic_load(&p->ring->head)));
+	ref.len = (uint32_t)pfs_min(len, p->options.snaplen);
+	p->batch[p->n++] = ref;
+	return p->n == PFS_BATCH ? flush(p) : 0;
+}
+
+static void tell_lost(struct packetring *p)
+{
+	struct tpacket_stats_v3 stats;
+	socklen_t size = sizeof(stats);
+
+	/* Reading resets them. */
+	if (getsockopt(p->sock, SOL_PACKET, PACKET_STATISTICS, &stats, &size) == 0 && stats.tp_drops)
+		pfs_feed_lost(p->feed, "ring full", stats.tp_drops);
+}
+
+/* Takes the blocks that are ours now and gives them back. */
+static int drain(struct packetring *p)
+{
+	for (;;) {
+		uint8_t *block = p->blocks + (size_t)p->next * BLOCK_SIZE;
+		struct tpacket_hdr_v1 *bh = &((struct tpacket_block_desc *)(void *)block)->hdr.bh1;
+		_Atomic uint32_t *status = (_Atomic uint32_t *)&bh->block_status;
+		uint8_t *at;
+		int r = 0;
+
+		/* Twin: the kernel's store of the status after the block is filled. */
+		if (!(atomic_load_explicit(status, memory_order_acquire) & TP_STATUS_USER))
+			return 0;
+		at = block + bh->offset_to_first_pkt;
+		for (uint32_t i = 0; i < bh->num_pkts && r == 0; i++) {
+			const struct tpacket3_hdr *h = (const void *)at;
+
+			r = take(p, h);
+			at += h->tp_next_offset;
+		}
+		if (r == 0)
+			r = flush(p);
+		atomic_store_explicit(status, TP_STATUS_KERNEL, memory_order_release);
+		p->next = (p->next + 1) % p->nblock;
+		if (r < 0)
+			return r;
+	}
+}
+
+/* 0: look again; 1: over; -EINTR: the source is being stopped. */
+static int wait(struct packetring *p)
+{
+	struct pollfd fds[2] = {
+		{ .fd = p->sock, .events = POLLIN },
+		{ .fd = pfs_feed_stop_fd(p->feed), .events = POLLIN },
+	};
+	uint64_t ns = p->ops->timeout(p->ops->arg);
+	int n = poll(fds, 2, ns == UINT64_MAX ? -1 : (int)(ns / 1000000));
+
+	if (pfs_feed_stopping(p->feed))
+		return -EINTR;
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	if ((n == 0 || (fds[0].revents & (POLLERR | POLLHUP))) &&
+	    !p->ops->event(p->ops->arg, n ? (uint32_t)fds[0].revents : 0))
+		return 1;
+	return 0;
+}
+
+int packetring_run(struct packetring *p, struct pfs_feed *feed, const struct packetring_ops *ops)
+{
+	int r;
+
+	p->feed = feed;
+	p->ops = ops;
+	r = pfs_feed_ring(feed, 0, &p->ring);
+	while (r == 0) {
+		r = drain(p);
+		if (r < 0)
+			break;
+		tell_lost(p);
+		r = wait(p);
+	}
+	if (r == 1)
+		drain(p);
+	return r == -EINTR ? 0 : r;
+}
