@@ -7,6 +7,10 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "mount/mount.h"
+
+#define ANSWER_MS 3000
+
 static void close_stdio(FILE **file)
 {
 	if (*file)
@@ -103,7 +107,7 @@ void mounts_release(struct mounts *mounts)
 	*mounts = (struct mounts){ 0 };
 }
 
-/* The mount point that is the longest beginning of the path: right even when nothing there can be asked. */
+/* The mount whose point is the longest beginning of the path, among those of that device (0: all). */
 static const struct mounts_entry *longest(const struct mounts *mounts, const char *path, dev_t dev)
 {
 	const struct mounts_entry *best = NULL;
@@ -125,23 +129,46 @@ static const struct mounts_entry *longest(const struct mounts *mounts, const cha
 	return best;
 }
 
+/*
+ * A path into a mount whose process is dead or stopped must not be touched, so what it names is first guessed from its
+ * text: then the mount is asked whether it answers.
+ */
+static int check_answers(const struct mounts *mounts, const char *path, struct pfs_diag *diag)
+{
+	PFS_FREE char *here = *path == '/' ? strdup("") : getcwd(NULL, 0);
+	PFS_BUF struct pfs_buf full = { 0 };
+	const struct mounts_entry *guess;
+	int r;
+
+	pfs_buf_printf(&full, "%s/%s", here ? here : "", path + (*path == '/'));
+	if (!here || full.failed)
+		return 0;
+	while (full.len > 1 && full.data[full.len - 1] == '/')
+		full.data[--full.len] = '\0';
+	guess = longest(mounts, full.data, 0);
+	r = guess ? pfs_mount_answers(guess->point, ANSWER_MS) : 0;
+	if (r == -ENOTCONN || r == -ECONNABORTED)
+		return pfs_diag_set(diag, ENOTCONN,
+				    "the process behind %s is gone; `pipesfs umount %s` clears it away",
+				    guess->point, guess->point);
+	if (r == -ETIMEDOUT)
+		return pfs_diag_set(diag, ETIMEDOUT, "%s does not answer; `pipesfs abort %s` ends it",
+				    guess->point, guess->point);
+	return 0;
+}
+
 int mounts_find(const struct mounts *mounts, const char *path, char **ret_path,
 		const struct mounts_entry **ret_root, struct pfs_diag *diag)
 {
 	PFS_FREE char *real = NULL;
 	const struct mounts_entry *root;
 	struct stat st;
+	int r = check_answers(mounts, path, diag);
 
-	if (stat(path, &st) < 0) {
-		if (errno == ENOTCONN || errno == ECONNABORTED)
-			return pfs_diag_set(
-				diag, ENOTCONN,
-				"the process behind %s is gone; `pipesfs umount %s` clears it away",
-				path, path);
-		return pfs_diag_set(diag, errno, "%s: %s", path, strerror(errno));
-	}
+	if (r < 0)
+		return r;
 	real = realpath(path, NULL);
-	if (!real)
+	if (!real || stat(real, &st) < 0)
 		return pfs_diag_set(diag, errno, "%s: %s", path, strerror(errno));
 	root = longest(mounts, real, st.st_dev);
 	if (!root)

@@ -1,8 +1,8 @@
 /*
  * mounts - which pipesfs are mounted here, and which of them a path belongs to
  *
- * From /proc/self/mountinfo and one stat(2): what any program could find out. A file system whose process has died
- * is still in the table; it is found, and `dead` says so once it was asked.
+ * From /proc/self/mountinfo and one stat(2): what any program could find out. A file system whose process has died or
+ * was stopped is still in the table; it is asked first, so that nobody waits for it in vain.
  */
 #ifndef PFS_CMD_MOUNTS_H
 #define PFS_CMD_MOUNTS_H
@@ -27,8 +27,8 @@ void mounts_release(struct mounts *mounts);
 
 /*
  * Finds the mount that a path lies in. 0: *ret_path is its absolute path (owned by the caller), *ret_root the entry
- * (borrowed from mounts). -EXDEV: it lies elsewhere; -ENOTCONN: in one whose process is gone; or what stat(2) says.
- * The sentence is in diag.
+ * (borrowed from mounts). -EXDEV: it lies elsewhere; -ENOTCONN: in one whose process is gone; -ETIMEDOUT: in one that
+ * does not answer; or what stat(2) says. The sentence is in diag.
  */
 int mounts_find(const struct mounts *mounts, const char *path, char **ret_path,
 		const struct mounts_entry **ret_root, struct pfs_diag *diag);
