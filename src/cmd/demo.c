@@ -151,6 +151,7 @@ static void play(struct demo *demo)
 {
 	struct generate_counts want = { 0 };
 	struct readers readers = { 0 };
+	int r;
 
 	demo_say(demo,
 		 "\nA capture file to play with, made here and now. All of this is removed at the end.");
