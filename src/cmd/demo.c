@@ -156,10 +156,9 @@ static void play(struct demo *demo)
 	demo_say(demo,
 		 "\nA capture file to play with, made here and now. All of this is removed at the end.");
 	demo_do(demo, "pipesfs demo --capture trace.pcap");
-	r = demo_ok(demo) ? make_capture("trace.pcap", &want)
-			  : 0; /* the same bytes; we want the counts */
+	r = make_capture("/dev/null", &want); /* the same again, for its counts */
 	if (r < 0)
-		demo_fail(demo, r, "cannot make trace.pcap: %s", strerror(-r));
+		demo_fail(demo, r, "cannot make a capture: %s", strerror(-r));
 	demo_say(demo, "\nMount the tree.");
 	demo_do(demo, "mkdir p");
 	demo_undo(demo,
