@@ -85,7 +85,7 @@ struct identity {
 static int identity_take(const struct pfs_cred *cred, struct identity *old)
 {
 	gid_t groups[GROUPS_MAX];
-	size_t n;
+	size_t n = 0;
 	int r;
 
 	old->taken = false;
