@@ -1,4 +1,4 @@
-#include "packet/text.h"
+#include "packet/lines.h"
 
 #include <time.h>
 
@@ -101,10 +101,10 @@ static void hex_dump(const uint8_t *p, size_t n, struct pfs_buf *out)
 	}
 }
 
-void pkt_text(const struct pkt_view *view, struct pfs_buf *out)
+void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out)
 {
 	const char *way = direction(view->layers);
-	size_t shown = pfs_min(view->len, PKT_TEXT_BYTES);
+	size_t shown = pfs_min(view->len, PKT_LINES_BYTES);
 	char time[PKT_TIME_SIZE];
 
 	pfs_buf_add(out, time, pkt_time(view->meta->time, ' ', time));
@@ -126,7 +126,7 @@ void pkt_text(const struct pkt_view *view, struct pfs_buf *out)
 		pfs_buf_printf(out, "\t... %zu bytes more\n", view->len - shown);
 }
 
-void pkt_text_bytes(const uint8_t *p, size_t n, struct pfs_buf *out)
+void pkt_lines_text_bytes(const uint8_t *p, size_t n, struct pfs_buf *out)
 {
 	size_t start = 0;
 
@@ -185,8 +185,8 @@ static void json_http(const struct pkt_view *view, struct pfs_buf *out)
 	struct pkt_http_head head;
 	size_t off, len;
 
-	if (view->layers->proto != 6 || !pkt_payload(view->p, view->len, view->layers, &off, &len) ||
-	    len == 0)
+	if (view->layers->proto != 6 ||
+	    !pkt_payload(view->p, view->len, view->layers, &off, &len) || len == 0)
 		return;
 	pkt_http(view->p + off, len, &head);
 	if (head.kind == PKT_HTTP_NONE)
@@ -201,7 +201,7 @@ static void json_http(const struct pkt_view *view, struct pfs_buf *out)
 	json_string(out, "path", head.path, head.path_len);
 }
 
-void pkt_json_line(const struct pkt_view *view, struct pfs_buf *out)
+void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out)
 {
 	const char *way = direction(view->layers);
 	size_t before;
@@ -222,7 +222,7 @@ void pkt_json_line(const struct pkt_view *view, struct pfs_buf *out)
 	pfs_buf_add(out, "}\n", 2);
 }
 
-void pkt_json_bytes(const uint8_t *p, size_t n, const struct pfs_meta *meta, struct pfs_buf *out)
+void pkt_lines_json_bytes(const uint8_t *p, size_t n, const struct pfs_meta *meta, struct pfs_buf *out)
 {
 	json_time(out, meta->time);
 	json_number(out, "len", n);

@@ -1,0 +1,44 @@
+/*
+ * lines - packets and bytes as text for people, and as JSON
+ *
+ * Nothing here ever writes a control character other than the newline that ends a line, whatever the
+ * packet holds: terminals obey those. Times are UTC. Pure functions; any thread.
+ */
+#ifndef PFS_PACKET_LINES_H
+#define PFS_PACKET_LINES_H
+
+#include "base/base.h"
+#include "ring/record.h"
+
+/* A packet and what is known of it. Borrowed. */
+struct pkt_view {
+	const uint8_t *p;
+	size_t len;
+	const struct pfs_ref *layers; /* dissected */
+	const struct pfs_meta *meta;
+	const struct pfs_origin *origin;
+};
+
+/* "2024-05-06T07:08:09.123456789Z" with separator 'T', or ' ' for people and no Z then. Up to year 2554. */
+#define PKT_TIME_SIZE 32
+size_t pkt_time(uint64_t ns, char separator, char ret_text[PKT_TIME_SIZE]);
+
+/*
+ * One summary line with time, interface and direction, then all bytes in hex and ASCII as tcpdump -XX prints them. Bytes
+ * beyond PKT_LINES_BYTES are counted in a last line, not shown. Ends with a newline.
+ */
+#define PKT_LINES_BYTES 65536u
+void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out);
+
+/*
+ * One JSON object and a newline: time, interface, direction, len (on the wire), caplen, what pkt_json() finds, and the
+ * start line of HTTP: method, path, host or status.
+ */
+void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out);
+
+/* Bytes that are no packet: printable ASCII and newlines as they are, the rest as \xNN, tabs as spaces. */
+void pkt_lines_text_bytes(const uint8_t *p, size_t n, struct pfs_buf *out);
+/* {"time":…,"len":…,"data":"…"} and a newline. */
+void pkt_lines_json_bytes(const uint8_t *p, size_t n, const struct pfs_meta *meta, struct pfs_buf *out);
+
+#endif
