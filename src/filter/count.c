@@ -1,0 +1,54 @@
+/*
+ * count - pass everything, count records and bytes
+ *
+ * Synopsis:   …/count
+ *
+ * Counts what passes, without a reader: the directory is a consumer by itself, so a source above
+ * it runs as long as it exists. Numbers are those since mkdir.
+ *
+ * Stats:      records, bytes (as far as they were captured)
+ * Parameters: none
+ * Classes:    none
+ * Example:    mkdir -p /p/dev/eth0/tcp/count; sleep 10; cat /p/dev/eth0/tcp/count/.stats
+ *
+ * Threads:    batch() runs on one worker; counters have one writer, so relaxed atomics are enough for
+ *             readers.
+ * Invariant:  refs leave in the order they came; none is dropped.
+ */
+#include "graph/filter.h"
+
+struct count {
+	pfs_counter records; /* writer: the worker */
+	pfs_counter bytes;   /* writer: the worker */
+};
+
+static void count_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out)
+{
+	struct count *c = state;
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += in[i].len;
+	pfs_counter_add(&c->records, n);
+	pfs_counter_add(&c->bytes, bytes);
+	pfs_emit_all(out, in, n);
+}
+
+static void count_stats(void *state, struct pfs_buf *out)
+{
+	const struct count *c = state;
+
+	pfs_buf_printf(out, "records %llu\n", (unsigned long long)pfs_counter_get(&c->records));
+	pfs_buf_printf(out, "bytes %llu\n", (unsigned long long)pfs_counter_get(&c->bytes));
+}
+
+const struct pfs_filter pfs_filter_count = {
+	.name = "count",
+	.summary = "count records and bytes",
+	.flags = PFS_FILTER_CONSUMER,
+	.in = PFS_FLOW_ANY,
+	.out = PFS_FLOW_SAME,
+	.state_size = sizeof(struct count),
+	.batch = count_batch,
+	.stats = count_stats,
+};
