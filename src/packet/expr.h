@@ -1,0 +1,48 @@
+/*
+ * expr - filter expressions of pcap-filter(7): text in, an immutable program out
+ *
+ * This is the one place that knows libpcap's compiler, with its optimiser off: an expression means what
+ * `tcpdump -O -r FILE EXPR` means. Another compiler replaces this file and nothing else.
+ *
+ * A program is made for one link type, and never changed: any number of threads may run it. Compiling takes a lock
+ * (libpcap's name functions are not reentrant) but never waits for anything else: host and network names, which
+ * would have to be asked of a name server, are refused with a sentence. Names of ports and protocols are fine, they are in
+ * files of this host.
+ *
+ * `inbound` and `outbound` mean the direction that the capture recorded, on link types that do not say it themselves; a
+ * packet of unknown direction counts as inbound (it is not known to be outgoing). Nothing else that only a packet
+ * socket knows (`ifindex` of Ethernet) is there.
+ *
+ *	struct pkt_expr *e;
+ *
+ *	if (pkt_expr_compile("tcp dst port 443", PFS_LINK_ETHERNET, false, &e, &diag) == 0)
+ *		if (pkt_expr_match(e, p, caplen, wire_len, flags)) ...
+ *	pkt_expr_free(e);
+ */
+#ifndef PFS_PACKET_EXPR_H
+#define PFS_PACKET_EXPR_H
+
+#include "base/base.h"
+#include "ring/record.h"
+
+struct pkt_expr;
+
+/*
+ * link_type: LINKTYPE_ value. big_endian: of the capture (the header of LINKTYPE_NULL is in its byte order). -EINVAL
+ * with the compiler's own message, -ENOMEM. *ret_expr is the caller's.
+ */
+int pkt_expr_compile(const char *text, uint16_t link_type, bool big_endian,
+		     struct pkt_expr **ret_expr, struct pfs_diag *diag);
+void pkt_expr_free(struct pkt_expr *expr); /* NULL is fine */
+
+/* Do the caplen bytes at p match? wire_len is what `len` means; flags: PFS_REC_IN, PFS_REC_OUT. */
+bool pkt_expr_match(const struct pkt_expr *expr, const uint8_t *p, uint32_t caplen,
+		    uint32_t wire_len, unsigned flags);
+
+/* Instructions of the program, for people. */
+unsigned pkt_expr_size(const struct pkt_expr *expr);
+
+/* 0, or -EINVAL and a sentence: the expression has a name that would have to be looked up. */
+int pkt_expr_names(const char *text, struct pfs_diag *diag);
+
+#endif
