@@ -1,0 +1,386 @@
+/*
+ * httpplus - keep HTTP/1.x messages, one class a method
+ *
+ * Synopsis:   …/httpplus
+ *             …/http
+ *
+ * Passes the TCP packets that HTTP/1.x messages are made of: a packet whose payload begins with a
+ * start line opens a message, and the packets that follow in the same direction of the same
+ * connection belong to it until its end. The end is where content-length says (counted in
+ * sequence numbers, so retransmissions do no harm), at the blank line of a message without a
+ * body, or else at the next start line or when the connection ends. A packet that holds the end
+ * of one message and the start of the next goes into the classes of both.
+ *
+ * Packets without payload are not HTTP and are dropped; so is what cannot be told to belong to a
+ * message: connections seen from the middle, fragments after the first, TLS.
+ *
+ * Memory is fixed: connections beyond the table push out the one unused for longest in their set
+ * of eight, and what follows of its message is dropped.
+ *
+ * Stats:      messages (start lines seen), flows (in the table), evicted (in the middle of a message)
+ * Parameters: flows=N  connections to remember, 64 to 1M (default 16k; about 64 bytes each)
+ * Classes:    get post put head delete options trace connect patch response
+ *             (requests with another method are in `all` only)
+ * Example:    mkdir -p /p/netfilter_out/ip/httpplus; cat /p/netfilter_out/ip/httpplus/get/all
+ *
+ * Source:     RFC 9112, sections 2, 3, 6
+ */
+#include <strings.h>
+#include <sys/random.h>
+
+#include "base/bytes.h"
+#include "graph/proto.h"
+
+#define FLOWS_DEFAULT 16384
+#define FLOWS_MIN 64
+#define FLOWS_MAX (1u << 20)
+#define WAYS 8
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+
+static const char *const http_classes[] = {
+	"get",	 "post",    "put",   "head",	 "delete", "options",
+	"trace", "connect", "patch", "response", NULL,
+};
+
+struct flow_key {
+	uint64_t addr[4]; /* source and destination; IPv4 in the first word, the others 0 */
+	uint32_t ports;
+	uint32_t version; /* 4 or 6; 0: the entry is free */
+};
+
+struct flow {
+	struct flow_key key;
+	uint64_t used;	/* tick of its last packet */
+	uint32_t start; /* sequence number of the message's first byte */
+	uint32_t end;	/* bounded: the number behind its last */
+	uint16_t class_;
+	bool open; /* a message is under way */
+	bool bounded;
+};
+
+struct http {
+	struct flow *flows; /* owned; nsets * WAYS */
+	uint64_t nsets;	    /* a power of two */
+	uint64_t seed;
+	uint64_t tick;
+	pfs_counter messages; /* the counters' writer is the worker */
+	pfs_counter nflows;
+	pfs_counter evicted;
+};
+
+/* One TCP payload on its way through the messages it is part of. */
+struct segment {
+	struct flow_key key;
+	const uint8_t *p;
+	size_t len;
+	uint32_t seq; /* of p */
+	uint8_t flags;
+	uint16_t classes[ARRAY_SIZE(http_classes)]; /* without repetition, in order of appearance */
+	size_t nclasses;
+};
+
+/* --- the table of flows ------------------------------------------------------------------ */
+
+static uint64_t mix(uint64_t a, uint64_t b)
+{
+	unsigned __int128 m = (unsigned __int128)(a ^ UINT64_C(0xa0761d6478bd642f)) *
+			      (b ^ UINT64_C(0xe7037ed1a0b428db));
+
+	return (uint64_t)m ^ (uint64_t)(m >> 64);
+}
+
+/* The set that the key lives in. Seeded, so that nobody can fill one set from outside. */
+static struct flow *flow_set(const struct http *h, const struct flow_key *key)
+{
+	uint64_t hash = mix(key->addr[0] ^ h->seed, key->addr[1]);
+
+	hash = mix(hash ^ key->addr[2], key->addr[3] ^ h->seed);
+	hash = mix(hash ^ key->ports, (uint64_t)key->version ^ h->seed);
+	return h->flows + (hash & (h->nsets - 1)) * WAYS;
+}
+
+static struct flow *flow_find(struct http *h, const struct flow_key *key)
+{
+	struct flow *set = flow_set(h, key);
+
+	for (int i = 0; i < WAYS; i++) {
+		if (memcmp(&set[i].key, key, sizeof(*key)) == 0) {
+			set[i].used = ++h->tick;
+			return &set[i];
+		}
+	}
+	return NULL;
+}
+
+/* A free entry of its set, or the one unused for longest. */
+static struct flow *flow_make(struct http *h, const struct flow_key *key)
+{
+	struct flow *set = flow_set(h, key), *best = set;
+
+	for (int i = 0; i < WAYS && best->key.version; i++)
+		if (!set[i].key.version || set[i].used < best->used)
+			best = &set[i];
+	if (best->key.version == 0)
+		pfs_counter_add(&h->nflows, 1);
+	else if (best->open)
+		pfs_counter_add(&h->evicted, 1);
+	*best = (struct flow){ .key = *key, .used = ++h->tick };
+	return best;
+}
+
+static void flow_forget(struct http *h, struct flow *flow)
+{
+	if (!flow)
+		return;
+	*flow = (struct flow){ 0 };
+	pfs_counter_add(&h->nflows, (uint64_t)-1);
+}
+
+/* --- messages ------------------------------------------------------------------------------- */
+
+static uint16_t class_of(const struct pkt_http_head *head)
+{
+	const char *name = head->kind == PKT_HTTP_RESPONSE ? "response" : head->method;
+
+	for (uint16_t i = 0; name && http_classes[i]; i++)
+		if (strcasecmp(name, http_classes[i]) == 0)
+			return (uint16_t)(i + 1);
+	return 0;
+}
+
+static void segment_class(struct segment *s, uint16_t class_)
+{
+	for (size_t i = 0; i < s->nclasses; i++)
+		if (s->classes[i] == class_)
+			return;
+	s->classes[s->nclasses++] = class_;
+}
+
+/* Where does the message end, as far as its head says? False: at the next start line. */
+static bool message_bound(const struct pkt_http_head *head, uint64_t *ret_len)
+{
+	bool response = head->kind == PKT_HTTP_RESPONSE;
+
+	if (!head->complete)
+		return false;
+	*ret_len = head->head_len;
+	if (response && (head->status / 100 == 1 || head->status == 204 || head->status == 304))
+		return true;
+	if (head->chunked)
+		return false;
+	if (head->content_length >= 0) {
+		*ret_len += (uint64_t)head->content_length;
+		/* Further than sequence numbers can be compared: the next start line has to do. */
+		return *ret_len < INT32_MAX;
+	}
+	return !response; /* a response without a length ends with its connection */
+}
+
+/* Opens the message that starts at offset `at`. NULL: none does. */
+static struct flow *message_open(struct http *h, struct segment *s, size_t at, struct flow *flow)
+{
+	struct pkt_http_head head;
+	uint64_t len = 0;
+
+	pkt_http(s->p + at, s->len - at, &head);
+	if (head.kind == PKT_HTTP_NONE)
+		return NULL;
+	if (!flow)
+		flow = flow_make(h, &s->key);
+	flow->open = true;
+	flow->class_ = class_of(&head);
+	flow->start = s->seq + (uint32_t)at;
+	flow->bounded = message_bound(&head, &len);
+	flow->end = flow->start + (uint32_t)len;
+	pfs_counter_add(&h->messages, 1);
+	return flow;
+}
+
+/* How many of the bytes from `at` on belong to the open message; 0: it is over, or these came before it. */
+static size_t message_take(struct flow *flow, const struct segment *s, size_t at)
+{
+	static const char last_chunk[] = "0\r\n\r\n";
+	uint32_t seq = s->seq + (uint32_t)at;
+	size_t left = s->len - at;
+	int32_t to_end = (int32_t)(flow->end - seq);
+
+	if ((int32_t)(seq - flow->start) < 0)
+		return 0;
+	if (!flow->bounded) {
+		if (left >= 5 && memcmp(s->p + s->len - 5, last_chunk, 5) == 0)
+			flow->open = false;
+		return left;
+	}
+	if (to_end <= 0) {
+		flow->open = false;
+		return 0;
+	}
+	if ((uint32_t)to_end <= left) {
+		flow->open = false;
+		return (uint32_t)to_end;
+	}
+	return left;
+}
+
+/* Finds the classes of the segment. */
+static void segment_walk(struct http *h, struct segment *s)
+{
+	struct flow *flow = flow_find(h, &s->key);
+	size_t at = 0;
+
+	while (at < s->len) {
+		struct flow *opened = NULL;
+		size_t taken;
+
+		/* A packet that begins with a start line begins a message, whatever was thought before. */
+		if (at == 0 || !flow || !flow->open)
+			opened = message_open(h, s, at, flow);
+		if (opened)
+			flow = opened;
+		if (!flow || !flow->open)
+			break;
+		taken = message_take(flow, s, at);
+		if (taken == 0 && (opened || flow->open))
+			break;
+		if (taken > 0)
+			segment_class(s, flow->class_);
+		at += taken;
+	}
+	if (s->flags & (TCP_FIN | TCP_RST))
+		flow_forget(h, flow);
+}
+
+/* --- packets ------------------------------------------------------------------------------------ */
+
+static bool segment_key(const uint8_t *p, const struct pfs_ref *ref, struct flow_key *ret_key)
+{
+	uint16_t src, dst;
+
+	*ret_key = (struct flow_key){ 0 };
+	if (!pkt_ports(p, ref->len, ref, &src, &dst))
+		return false;
+	ret_key->ports = (uint32_t)src << 16 | dst;
+	if (ref->ethertype == PFS_ETHER_IP && (size_t)ref->l3 + 20 <= ref->len) {
+		memcpy(ret_key->addr, p + ref->l3 + 12, 8);
+		ret_key->version = 4;
+	} else if (ref->ethertype == PFS_ETHER_IP6 && (size_t)ref->l3 + 40 <= ref->len) {
+		memcpy(ret_key->addr, p + ref->l3 + 8, 32);
+		ret_key->version = 6;
+	}
+	return ret_key->version != 0;
+}
+
+/* False: not TCP, or nothing of it is there. */
+static bool segment_of(const uint8_t *p, const struct pfs_ref *ref, struct segment *ret_segment)
+{
+	size_t off, len;
+
+	if (!pfs_is_ip(ref) || ref->proto != PFS_PROTO_TCP || ref->l4 == PFS_LAYER_NONE)
+		return false;
+	if ((size_t)ref->l4 + 14 > ref->len || !segment_key(p, ref, &ret_segment->key))
+		return false;
+	if (!pkt_payload(p, ref->len, ref, &off, &len))
+		return false;
+	ret_segment->p = p + off;
+	ret_segment->len = len;
+	ret_segment->seq = be32_load(p + ref->l4 + 4);
+	ret_segment->flags = p[ref->l4 + 13];
+	if (ret_segment->flags & TCP_SYN)
+		ret_segment->seq++; /* SYN has a number of its own */
+	ret_segment->nclasses = 0;
+	return true;
+}
+
+static void http_ref(struct http *h, struct pfs_ref *ref, struct pfs_emitter *out)
+{
+	struct segment segment;
+	struct pfs_ref copy;
+
+	pfs_layers(out, ref);
+	if (!segment_of(pfs_bytes(out, ref), ref, &segment))
+		return;
+	if (segment.len == 0) {
+		if (segment.flags & (TCP_SYN | TCP_FIN | TCP_RST))
+			flow_forget(h, flow_find(h, &segment.key));
+		return;
+	}
+	segment_walk(h, &segment);
+	copy = *ref;
+	for (size_t i = 0; i < segment.nclasses; i++) {
+		copy.class_ = segment.classes[i];
+		if (i == 0)
+			pfs_emit(out, &copy);
+		else if (copy.class_)
+			pfs_emit_class(out, &copy);
+	}
+}
+
+static void http_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out)
+{
+	struct http *h = state;
+
+	for (size_t i = 0; i < n; i++)
+		http_ref(h, &in[i], out);
+}
+
+static int http_init(void *state, const struct pfs_args *args, const struct pfs_place *place,
+		     struct pfs_diag *diag)
+{
+	struct http *h = state;
+	const char *text = pfs_args_get(args, "flows");
+	uint64_t flows = FLOWS_DEFAULT;
+
+	(void)place;
+	if (text && pfs_number_parse(text, true, FLOWS_MIN, FLOWS_MAX, &flows) < 0)
+		return pfs_diag_set(diag, EINVAL, "flows= takes a number from %d to 1M, not '%.32s'",
+				    FLOWS_MIN, text);
+	for (h->nsets = 1; h->nsets * WAYS < flows;)
+		h->nsets *= 2;
+	h->flows = pfs_zalloc(h->nsets * WAYS, sizeof(*h->flows));
+	if (!h->flows)
+		return pfs_diag_set(diag, ENOMEM, "no memory for %llu flows",
+				    (unsigned long long)flows);
+	/* A poor seed (early at boot) costs speed under attack, nothing else. */
+	if (getrandom(&h->seed, sizeof(h->seed), GRND_NONBLOCK) < 0)
+		h->seed = pfs_clock_real();
+	return 0;
+}
+
+static void http_fini(void *state)
+{
+	struct http *h = state;
+
+	free(h->flows);
+}
+
+static void http_stats(void *state, struct pfs_buf *out)
+{
+	const struct http *h = state;
+
+	pfs_buf_printf(out, "messages %llu\n", (unsigned long long)pfs_counter_get(&h->messages));
+	pfs_buf_printf(out, "flows %llu\n", (unsigned long long)pfs_counter_get(&h->nflows));
+	pfs_buf_printf(out, "evicted %llu\n", (unsigned long long)pfs_counter_get(&h->evicted));
+}
+
+static const struct pfs_param http_params[] = {
+	{ "flows", "connections to remember, 64 to 1M; default 16k" },
+	{ NULL, NULL },
+};
+
+const struct pfs_filter pfs_filter_httpplus = {
+	.name = "httpplus",
+	.alias = "http",
+	.summary = "keep HTTP/1.x messages, one class a method",
+	.in = PFS_FLOW_ANY_PACKET,
+	.out = PFS_FLOW_SAME,
+	.params = http_params,
+	.classes = http_classes,
+	.state_size = sizeof(struct http),
+	.init = http_init,
+	.fini = http_fini,
+	.batch = http_batch,
+	.stats = http_stats,
+};
