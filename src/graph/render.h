@@ -8,7 +8,7 @@
 #define PFS_GRAPH_RENDER_H
 
 #include "graph/filter.h"
-#include "packet/text.h"
+#include "packet/lines.h"
 
 /* Ring of a filter that renders: its largest record holds the text of the largest piece. */
 #define PFS_RENDER_RING ((size_t)8 << 20)
