@@ -57,8 +57,8 @@ void pkt_summary(const uint8_t *p, size_t n, uint16_t link_type, const struct pf
 /*
  * `"proto":"tcp","len":5,"src":"10.0.0.1","dst":…,"sport":…` … without braces, each value valid JSON, never empty. Names:
  *
- *	always		proto ("tcp", "arp", "lldp", "0x88b5", "802.3", "unknown", "bytes"), len (of the payload, or
- *			behind the last header known)
+ *	always		proto ("tcp", "arp", "lldp", "0x88b5", "802.3", "unknown", "bytes"), payload (how many bytes
+ *			the packet had behind the last header known, captured or not)
  *	link		src_mac dst_mac vlan
  *	IP		src dst ttl fragment (its offset)
  *	transport	sport dport flags seq ack win; type code icmp id seq

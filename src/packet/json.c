@@ -5,7 +5,7 @@
 #include "base/bytes.h"
 #include "packet/dns.h"
 #include "packet/ether_i.h"
-#include "packet/text_i.h"
+#include "packet/brief_i.h"
 
 /* ,"name":"value" */
 static void json_string(const char *name, const void *value, size_t len, struct pfs_buf *out)
@@ -61,29 +61,29 @@ static void json_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
 	pfs_buf_printf(out, ",\"answers\":%u", dns.answers);
 }
 
-static void json_tcp(const struct pkt_text *text, struct pfs_buf *out)
+static void json_tcp(const struct pkt_brief *brief, struct pfs_buf *out)
 {
-	const uint8_t *tcp = text->p + text->layers.l4;
-	char flags[TEXT_FLAGS_MAX];
+	const uint8_t *tcp = brief->p + brief->layers.l4;
+	char flags[BRIEF_FLAGS_MAX];
 
-	if (text->n - text->layers.l4 < 20)
+	if (brief->n - brief->layers.l4 < 20)
 		return;
-	pkt_text_tcp_flags(tcp[13], flags);
+	pkt_brief_tcp_flags(tcp[13], flags);
 	pfs_buf_printf(out, ",\"flags\":\"%s\",\"seq\":%u", flags, be32_load(tcp + 4));
 	if (tcp[13] & 0x10)
 		pfs_buf_printf(out, ",\"ack\":%u", be32_load(tcp + 8));
 	pfs_buf_printf(out, ",\"win\":%u", be16_load(tcp + 14));
 }
 
-static void json_icmp(const struct pkt_text *text, bool six, struct pfs_buf *out)
+static void json_icmp(const struct pkt_brief *brief, bool six, struct pfs_buf *out)
 {
-	const uint8_t *icmp = text->p + text->layers.l4;
-	size_t room = text->n - text->layers.l4;
+	const uint8_t *icmp = brief->p + brief->layers.l4;
+	size_t room = brief->n - brief->layers.l4;
 	const char *name;
 
 	if (room < 2)
 		return;
-	name = six ? pkt_text_icmp6(icmp[0]) : pkt_text_icmp(icmp[0], icmp[1]);
+	name = six ? pkt_brief_icmp6(icmp[0]) : pkt_brief_icmp(icmp[0], icmp[1]);
 	pfs_buf_printf(out, ",\"type\":%u,\"code\":%u", icmp[0], icmp[1]);
 	if (name)
 		pfs_buf_printf(out, ",\"icmp\":\"%s\"", name);
@@ -92,30 +92,30 @@ static void json_icmp(const struct pkt_text *text, bool six, struct pfs_buf *out
 }
 
 /* What the transport says and what it carries. */
-static void json_transport(const struct pkt_text *text, struct pfs_buf *out)
+static void json_transport(const struct pkt_brief *brief, struct pfs_buf *out)
 {
 	size_t off;
 
-	if (text->layers.l4 == PFS_LAYER_NONE || text->layers.l4 > text->n)
+	if (brief->layers.l4 == PFS_LAYER_NONE || brief->layers.l4 > brief->n)
 		return;
-	if (text->layers.proto == PROTO_TCP)
-		json_tcp(text, out);
-	else if (text->layers.proto == PROTO_ICMP)
-		json_icmp(text, false, out);
-	else if (text->layers.proto == PROTO_ICMP6)
-		json_icmp(text, true, out);
-	if (!text->has_payload || json_http(text->payload, text->payload_len, out))
+	if (brief->layers.proto == PROTO_TCP)
+		json_tcp(brief, out);
+	else if (brief->layers.proto == PROTO_ICMP)
+		json_icmp(brief, false, out);
+	else if (brief->layers.proto == PROTO_ICMP6)
+		json_icmp(brief, true, out);
+	if (!brief->has_payload || json_http(brief->payload, brief->payload_len, out))
 		return;
-	if (pkt_text_is_dns(text, &off))
-		json_dns(text->payload + off, text->payload_len - off, out);
+	if (pkt_brief_is_dns(brief, &off))
+		json_dns(brief->payload + off, brief->payload_len - off, out);
 }
 
-static void json_arp(const struct pkt_text *text, struct pfs_buf *out)
+static void json_arp(const struct pkt_brief *brief, struct pfs_buf *out)
 {
-	const uint8_t *arp = text->p + text->layers.l3;
-	char sender[TEXT_ADDR_MAX], target[TEXT_ADDR_MAX];
+	const uint8_t *arp = brief->p + brief->layers.l3;
+	char sender[BRIEF_ADDR_MAX], target[BRIEF_ADDR_MAX];
 
-	if (text->n - text->layers.l3 < 28 || be16_load(arp + 2) != ETHER_IP || arp[4] != 6 ||
+	if (brief->n - brief->layers.l3 < 28 || be16_load(arp + 2) != ETHER_IP || arp[4] != 6 ||
 	    arp[5] != 4)
 		return;
 	inet_ntop(AF_INET, arp + 14, sender, sizeof(sender));
@@ -124,38 +124,38 @@ static void json_arp(const struct pkt_text *text, struct pfs_buf *out)
 		       be16_load(arp + 6));
 }
 
-static void json_ip(const struct pkt_text *text, struct pfs_buf *out)
+static void json_ip(const struct pkt_brief *brief, struct pfs_buf *out)
 {
-	pfs_buf_printf(out, ",\"src\":\"%s\",\"dst\":\"%s\"", text->src, text->dst);
-	if (text->has_ports)
-		pfs_buf_printf(out, ",\"sport\":%u,\"dport\":%u", text->sport, text->dport);
-	pfs_buf_printf(out, ",\"ttl\":%u", text->ttl);
-	if (text->fragment)
-		pfs_buf_printf(out, ",\"fragment\":%u", text->frag_off);
-	json_transport(text, out);
+	pfs_buf_printf(out, ",\"src\":\"%s\",\"dst\":\"%s\"", brief->src, brief->dst);
+	if (brief->has_ports)
+		pfs_buf_printf(out, ",\"sport\":%u,\"dport\":%u", brief->sport, brief->dport);
+	pfs_buf_printf(out, ",\"ttl\":%u", brief->ttl);
+	if (brief->fragment)
+		pfs_buf_printf(out, ",\"fragment\":%u", brief->frag_off);
+	json_transport(brief, out);
 }
 
 void pkt_json(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
 	      struct pfs_buf *out)
 {
-	struct pkt_text text;
+	struct pkt_brief brief;
 	char name[16];
 
 	if (link_type == PFS_LINK_BYTES) {
-		pfs_buf_printf(out, "\"proto\":\"bytes\",\"len\":%zu", n);
+		pfs_buf_printf(out, "\"proto\":\"bytes\",\"payload\":%zu", n);
 		json_http(p, n, out);
 		return;
 	}
-	pkt_text(p, n, link_type, layers, &text);
-	pkt_text_protocol(&text, name);
-	pfs_buf_printf(out, "\"proto\":\"%s\",\"len\":%zu", name, text.len);
-	if (text.has_mac)
-		pfs_buf_printf(out, ",\"src_mac\":\"%s\",\"dst_mac\":\"%s\"", text.src_mac,
-			       text.dst_mac);
-	if (text.vlan >= 0)
-		pfs_buf_printf(out, ",\"vlan\":%d", text.vlan);
-	if (pkt_text_is_ip(&text) && text.has_addr)
-		json_ip(&text, out);
-	else if (text.layers.ethertype == ETHER_ARP)
-		json_arp(&text, out);
+	pkt_brief(p, n, link_type, layers, &brief);
+	pkt_brief_protocol(&brief, name);
+	pfs_buf_printf(out, "\"proto\":\"%s\",\"payload\":%zu", name, brief.len);
+	if (brief.has_mac)
+		pfs_buf_printf(out, ",\"src_mac\":\"%s\",\"dst_mac\":\"%s\"", brief.src_mac,
+			       brief.dst_mac);
+	if (brief.vlan >= 0)
+		pfs_buf_printf(out, ",\"vlan\":%d", brief.vlan);
+	if (pkt_brief_is_ip(&brief) && brief.has_addr)
+		json_ip(&brief, out);
+	else if (brief.layers.ethertype == ETHER_ARP)
+		json_arp(&brief, out);
 }

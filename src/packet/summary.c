@@ -6,7 +6,7 @@
 #include "base/bytes.h"
 #include "packet/dns.h"
 #include "packet/ether_i.h"
-#include "packet/text_i.h"
+#include "packet/brief_i.h"
 
 #define SUMMARY_STRING_MAX 160 /* of a path or a name */
 
@@ -59,51 +59,51 @@ static void summary_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
 		pfs_buf_printf(out, ", %u answer%s", dns.answers, dns.answers == 1 ? "" : "s");
 }
 
-static void summary_tcp(const struct pkt_text *text, struct pfs_buf *out)
+static void summary_tcp(const struct pkt_brief *brief, struct pfs_buf *out)
 {
-	const uint8_t *tcp = text->p + text->layers.l4;
-	char flags[TEXT_FLAGS_MAX];
+	const uint8_t *tcp = brief->p + brief->layers.l4;
+	char flags[BRIEF_FLAGS_MAX];
 	size_t off;
 
-	if (text->n - text->layers.l4 < 20) {
+	if (brief->n - brief->layers.l4 < 20) {
 		pfs_buf_str(out, "tcp, cut off");
 		return;
 	}
-	pkt_text_tcp_flags(tcp[13], flags);
+	pkt_brief_tcp_flags(tcp[13], flags);
 	pfs_buf_printf(out, "tcp [%s] seq %u", flags, be32_load(tcp + 4));
 	if (tcp[13] & 0x10)
 		pfs_buf_printf(out, " ack %u", be32_load(tcp + 8));
 	pfs_buf_printf(out, " win %u", be16_load(tcp + 14));
-	if (!text->has_payload) {
+	if (!brief->has_payload) {
 		pfs_buf_str(out, ", wrong length");
 		return;
 	}
-	pfs_buf_printf(out, " len %zu", text->len);
-	if (pkt_text_is_dns(text, &off) && text->payload_len > 0)
-		summary_dns(text->payload + off, text->payload_len - off, out);
+	pfs_buf_printf(out, " len %zu", brief->len);
+	if (pkt_brief_is_dns(brief, &off) && brief->payload_len > 0)
+		summary_dns(brief->payload + off, brief->payload_len - off, out);
 	else
-		summary_http(text->payload, text->payload_len, out);
+		summary_http(brief->payload, brief->payload_len, out);
 }
 
-static void summary_udp(const struct pkt_text *text, struct pfs_buf *out)
+static void summary_udp(const struct pkt_brief *brief, struct pfs_buf *out)
 {
 	size_t off;
 
-	if (!text->has_payload) {
+	if (!brief->has_payload) {
 		pfs_buf_str(out, "udp, cut off or wrong length");
 		return;
 	}
-	pfs_buf_printf(out, "udp len %zu", text->len);
-	if (pkt_text_is_dns(text, &off))
-		summary_dns(text->payload, text->payload_len, out);
+	pfs_buf_printf(out, "udp len %zu", brief->len);
+	if (pkt_brief_is_dns(brief, &off))
+		summary_dns(brief->payload, brief->payload_len, out);
 	else
-		summary_http(text->payload, text->payload_len, out); /* SSDP */
+		summary_http(brief->payload, brief->payload_len, out); /* SSDP */
 }
 
-static void summary_icmp(const struct pkt_text *text, bool six, struct pfs_buf *out)
+static void summary_icmp(const struct pkt_brief *brief, bool six, struct pfs_buf *out)
 {
-	const uint8_t *icmp = text->p + text->layers.l4;
-	size_t room = text->n - text->layers.l4;
+	const uint8_t *icmp = brief->p + brief->layers.l4;
+	size_t room = brief->n - brief->layers.l4;
 	const char *name;
 	bool echo;
 
@@ -112,7 +112,7 @@ static void summary_icmp(const struct pkt_text *text, bool six, struct pfs_buf *
 		pfs_buf_str(out, ", cut off");
 		return;
 	}
-	name = six ? pkt_text_icmp6(icmp[0]) : pkt_text_icmp(icmp[0], icmp[1]);
+	name = six ? pkt_brief_icmp6(icmp[0]) : pkt_brief_icmp(icmp[0], icmp[1]);
 	echo = six ? icmp[0] == 128 || icmp[0] == 129 : icmp[0] == 8 || icmp[0] == 0;
 	if (name)
 		pfs_buf_printf(out, " %s", name);
@@ -121,58 +121,59 @@ static void summary_icmp(const struct pkt_text *text, bool six, struct pfs_buf *
 	if (echo && room >= 8)
 		pfs_buf_printf(out, " id %u seq %u", be16_load(icmp + 4), be16_load(icmp + 6));
 	if (six && (icmp[0] == 135 || icmp[0] == 136) && room >= 24) {
-		char target[TEXT_ADDR_MAX];
+		char target[BRIEF_ADDR_MAX];
 
 		inet_ntop(AF_INET6, icmp + 8, target, sizeof(target));
 		pfs_buf_printf(out, " %s", target);
 	}
-	pfs_buf_printf(out, " len %zu", text->len);
+	pfs_buf_printf(out, " len %zu", brief->len);
 }
 
-static void summary_ip(const struct pkt_text *text, struct pfs_buf *out)
+static void summary_ip(const struct pkt_brief *brief, struct pfs_buf *out)
 {
 	char name[16];
 
-	pkt_text_protocol(text, name);
+	pkt_brief_protocol(brief, name);
 	if (name[0] >= '0' && name[0] <= '9')
-		snprintf(name, sizeof(name), "ip proto %u", text->layers.proto);
-	if (text->has_ports)
-		pfs_buf_printf(out, "%s.%u > %s.%u: ", text->src, text->sport, text->dst, text->dport);
+		snprintf(name, sizeof(name), "ip proto %u", brief->layers.proto);
+	if (brief->has_ports)
+		pfs_buf_printf(out, "%s.%u > %s.%u: ", brief->src, brief->sport, brief->dst,
+			       brief->dport);
 	else
-		pfs_buf_printf(out, "%s > %s: ", text->src, text->dst);
-	if (text->fragment && text->frag_off > 0) {
-		pfs_buf_printf(out, "%s fragment at %u len %zu", name, text->frag_off, text->len);
+		pfs_buf_printf(out, "%s > %s: ", brief->src, brief->dst);
+	if (brief->fragment && brief->frag_off > 0) {
+		pfs_buf_printf(out, "%s fragment at %u len %zu", name, brief->frag_off, brief->len);
 		return;
 	}
-	if (text->layers.l4 == PFS_LAYER_NONE || text->layers.l4 > text->n)
+	if (brief->layers.l4 == PFS_LAYER_NONE || brief->layers.l4 > brief->n)
 		pfs_buf_printf(out, "%s, wrong IP header", name);
-	else if (text->layers.proto == PROTO_TCP)
-		summary_tcp(text, out);
-	else if (text->layers.proto == PROTO_UDP)
-		summary_udp(text, out);
-	else if (text->layers.proto == PROTO_ICMP)
-		summary_icmp(text, false, out);
-	else if (text->layers.proto == PROTO_ICMP6)
-		summary_icmp(text, true, out);
+	else if (brief->layers.proto == PROTO_TCP)
+		summary_tcp(brief, out);
+	else if (brief->layers.proto == PROTO_UDP)
+		summary_udp(brief, out);
+	else if (brief->layers.proto == PROTO_ICMP)
+		summary_icmp(brief, false, out);
+	else if (brief->layers.proto == PROTO_ICMP6)
+		summary_icmp(brief, true, out);
 	else
-		pfs_buf_printf(out, "%s len %zu", name, text->len);
-	if (text->fragment)
+		pfs_buf_printf(out, "%s len %zu", name, brief->len);
+	if (brief->fragment)
 		pfs_buf_str(out, ", first fragment");
 }
 
-static void summary_arp(const struct pkt_text *text, struct pfs_buf *out)
+static void summary_arp(const struct pkt_brief *brief, struct pfs_buf *out)
 {
-	const uint8_t *arp = text->p + text->layers.l3;
-	char sender[TEXT_ADDR_MAX], target[TEXT_ADDR_MAX], mac[TEXT_MAC_MAX];
+	const uint8_t *arp = brief->p + brief->layers.l3;
+	char sender[BRIEF_ADDR_MAX], target[BRIEF_ADDR_MAX], mac[BRIEF_MAC_MAX];
 
-	if (text->n - text->layers.l3 < 28 || be16_load(arp + 2) != ETHER_IP || arp[4] != 6 ||
+	if (brief->n - brief->layers.l3 < 28 || be16_load(arp + 2) != ETHER_IP || arp[4] != 6 ||
 	    arp[5] != 4) {
-		pfs_buf_printf(out, "arp len %zu", text->len);
+		pfs_buf_printf(out, "arp len %zu", brief->len);
 		return;
 	}
 	inet_ntop(AF_INET, arp + 14, sender, sizeof(sender));
 	inet_ntop(AF_INET, arp + 24, target, sizeof(target));
-	pkt_text_mac(arp + 8, mac);
+	pkt_brief_mac(arp + 8, mac);
 	if (be16_load(arp + 6) == 1)
 		pfs_buf_printf(out, "arp who-has %s tell %s", target, sender);
 	else if (be16_load(arp + 6) == 2)
@@ -181,38 +182,38 @@ static void summary_arp(const struct pkt_text *text, struct pfs_buf *out)
 		pfs_buf_printf(out, "arp op %u %s %s", be16_load(arp + 6), sender, target);
 }
 
-static void summary_other(const struct pkt_text *text, struct pfs_buf *out)
+static void summary_other(const struct pkt_brief *brief, struct pfs_buf *out)
 {
 	char name[16];
 
-	pkt_text_protocol(text, name);
-	if (text->has_mac)
-		pfs_buf_printf(out, "%s > %s: ", text->src_mac, text->dst_mac);
-	if (pkt_text_is_ip(text))
-		pfs_buf_printf(out, "%s, cut off after %zu bytes", name, text->len);
-	else if (text->layers.ethertype == ETHER_UNKNOWN && !text->has_mac)
-		pfs_buf_printf(out, "link type %u len %zu", text->link_type, text->len);
+	pkt_brief_protocol(brief, name);
+	if (brief->has_mac)
+		pfs_buf_printf(out, "%s > %s: ", brief->src_mac, brief->dst_mac);
+	if (pkt_brief_is_ip(brief))
+		pfs_buf_printf(out, "%s, cut off after %zu bytes", name, brief->len);
+	else if (brief->layers.ethertype == ETHER_UNKNOWN && !brief->has_mac)
+		pfs_buf_printf(out, "link type %u len %zu", brief->link_type, brief->len);
 	else
-		pfs_buf_printf(out, "%s len %zu", name, text->len);
+		pfs_buf_printf(out, "%s len %zu", name, brief->len);
 }
 
 void pkt_summary(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
 		 struct pfs_buf *out)
 {
-	struct pkt_text text;
+	struct pkt_brief brief;
 
 	if (link_type == PFS_LINK_BYTES) {
 		pfs_buf_printf(out, "%zu bytes", n);
 		summary_http(p, n, out);
 		return;
 	}
-	pkt_text(p, n, link_type, layers, &text);
-	if (text.vlan >= 0)
-		pfs_buf_printf(out, "vlan %d ", text.vlan);
-	if (pkt_text_is_ip(&text) && text.has_addr)
-		summary_ip(&text, out);
-	else if (text.layers.ethertype == ETHER_ARP)
-		summary_arp(&text, out);
+	pkt_brief(p, n, link_type, layers, &brief);
+	if (brief.vlan >= 0)
+		pfs_buf_printf(out, "vlan %d ", brief.vlan);
+	if (pkt_brief_is_ip(&brief) && brief.has_addr)
+		summary_ip(&brief, out);
+	else if (brief.layers.ethertype == ETHER_ARP)
+		summary_arp(&brief, out);
 	else
-		summary_other(&text, out);
+		summary_other(&brief, out);
 }
