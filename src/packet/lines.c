@@ -180,27 +180,6 @@ static void json_number(struct pfs_buf *out, const char *key, uint64_t value)
 	pfs_buf_add(out, p, (size_t)(text + sizeof(text) - p));
 }
 
-static void json_http(const struct pkt_view *view, struct pfs_buf *out)
-{
-	struct pkt_http_head head;
-	size_t off, len;
-
-	if (view->layers->proto != 6 ||
-	    !pkt_payload(view->p, view->len, view->layers, &off, &len) || len == 0)
-		return;
-	pkt_http(view->p + off, len, &head);
-	if (head.kind == PKT_HTTP_NONE)
-		return;
-	if (head.kind == PKT_HTTP_RESPONSE) {
-		json_number(out, "status", head.status);
-		return;
-	}
-	json_string(out, "method", head.method, strlen(head.method));
-	if (head.host)
-		json_string(out, "host", head.host, head.host_len);
-	json_string(out, "path", head.path, head.path_len);
-}
-
 void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out)
 {
 	const char *way = direction(view->layers);
@@ -218,7 +197,6 @@ void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out)
 	pkt_json(view->p, view->len, view->origin->link_type, view->layers, out);
 	if (!out->failed && out->len == before + 1)
 		out->len = before; /* it had nothing to say */
-	json_http(view, out);
 	pfs_buf_add(out, "}\n", 2);
 }
 

@@ -31,8 +31,7 @@ size_t pkt_time(uint64_t ns, char separator, char ret_text[PKT_TIME_SIZE]);
 void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out);
 
 /*
- * One JSON object and a newline: time, interface, direction, len (on the wire), caplen, what pkt_json() finds, and the
- * start line of HTTP: method, path, host or status.
+ * One JSON object and a newline: time, interface, direction, len (on the wire), caplen, and what pkt_json() finds.
  */
 void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out);
 
