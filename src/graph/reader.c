@@ -303,8 +303,8 @@ static bool at_end(struct pfs_reader *reader)
 	}
 	if (atomic_load(&node->graph->shutdown))
 		return true;
-	return reader->generation_over && atomic_load(&domain->writers) == 0 &&
-	       !atomic_load(&domain->feed.running);
+	/* As with a FIFO: after the end it stays the end until somebody opens for writing, or data comes. */
+	return reader->generation_over && atomic_load(&domain->writers) == 0;
 }
 
 static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool record)

@@ -174,7 +174,7 @@ static void emit_in_place(struct unpack_stream *s, const struct capture_packet *
 {
 	struct pfs_ref ref = {
 		.pos = pos + packet->header,
-		.len = packet->caplen,
+		.len = capture_snapped(&s->capture, packet),
 		.ring = ring,
 		.l3 = PFS_LAYER_NONE,
 		.l4 = PFS_LAYER_NONE,
@@ -203,6 +203,7 @@ static bool emit_stitched(struct unpack *u, struct unpack_stream *s, struct pfs_
 {
 	const struct capture_packet *packet = &s->packet;
 	const struct pfs_origin *origin = &s->capture.interfaces[packet->interface].origin;
+	uint32_t len = capture_snapped(&s->capture, packet);
 	struct pfs_record *rec;
 	uint16_t id;
 	void *p;
@@ -210,10 +211,10 @@ static bool emit_stitched(struct unpack *u, struct unpack_stream *s, struct pfs_
 	if (origin_of(s, packet->interface, out, &id) < 0) {
 		pfs_emit_lost(out, "origins", 1);
 	} else {
-		p = out->room ? pfs_emit_new(out, packet->caplen, &rec) : NULL;
+		p = out->room ? pfs_emit_new(out, len, &rec) : NULL;
 		if (!p)
 			return false;
-		memcpy(p, s->tail + packet->header + pfs_hdr_size(packet->hdr), packet->caplen);
+		memcpy(p, s->tail + packet->header + pfs_hdr_size(packet->hdr), len);
 		rec->time = time_without(packet->time, origin->time_offset);
 		rec->wire_len = packet->wire_len;
 		rec->stream = s->stream;
