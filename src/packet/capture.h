@@ -10,7 +10,7 @@
  * there in one piece). Files of pcap versions before 2.4 have their two lengths swapped, or may have.
  * Sources: pcap-savefile(5), draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
  *
- * Packets are given as they lie in the file: bytes beyond the snaplen (libpcap cuts them off) and a frame check
+ * Packets are given as they lie in the file: bytes beyond the snaplen (capture_snapped() says where) and a frame check
  * sequence stay. A wire length below the captured one is raised to it.
  *
  *	capture_init(&capture, CAPTURE_ANY);
@@ -82,6 +82,19 @@ void capture_release(struct capture *capture);
  */
 int capture_next(struct capture *capture, const uint8_t *bytes, size_t n, size_t *ret_consumed,
 		 struct capture_packet *ret_packet, size_t *ret_need, struct pfs_diag *diag);
+
+/*
+ * Bytes of the packet that libpcap would show: a pcap file's snaplen is a promise, and what lies beyond it is cut off
+ * (those of pcapng are taken as they are).
+ */
+static inline uint32_t capture_snapped(const struct capture *capture,
+				       const struct capture_packet *packet)
+{
+	uint32_t snaplen = capture->interfaces[packet->interface].origin.snaplen;
+	bool promised = capture->format == CAPTURE_PCAP && snaplen > 0 && snaplen <= INT32_MAX;
+
+	return promised && snaplen < packet->caplen ? snaplen : packet->caplen;
+}
 
 /* May the bytes end here, with `left` bytes offered and not consumed? */
 bool capture_complete(const struct capture *capture, size_t left);

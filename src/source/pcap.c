@@ -241,7 +241,7 @@ static int run_packet(struct run *run, const struct capture_packet *packet, size
 	ref = &run->batch[run->nbatch++];
 	*ref = (struct pfs_ref){
 		.pos = run->pos + at + packet->header,
-		.len = packet->caplen,
+		.len = capture_snapped(&run->capture, packet),
 		.ring = run->ring->id,
 		.origin = origin,
 		.l3 = PFS_LAYER_NONE,
