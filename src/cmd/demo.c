@@ -136,7 +136,7 @@ static void judge(struct demo *demo, const struct readers *readers, const struct
 	demo_check(demo, "of them IPv4", tree_number(tree_at(tree, "accept/unpcap/ip"), "out"),
 		   want->of[GENERATE_IP]);
 	demo_check(demo, "HTTP messages",
-		   tree_number(tree_at(tree, "accept/unpcap/ip/httpplus"), "out"),
+		   tree_number(tree_at(tree, "accept/unpcap/ip/httpplus"), "messages"),
 		   want->of[GENERATE_HTTP_REQUEST] + want->of[GENERATE_HTTP_RESPONSE]);
 	demo_check(demo, "GET requests",
 		   tree_number(tree_at(tree, "accept/unpcap/ip/httpplus/get"), "out"), gets);

@@ -15,10 +15,25 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* uid pid command policy delivered lost lag; a command may hold spaces. */
-struct reader_line {
-	char *uid, *pid, *command, *policy, *delivered, *lost, *lag; /* borrowed from the line */
+/* "uid=0 pid=42 command=cat view=txt policy=lossy delivered=9 lost=0 lag=0" */
+enum {
+	READER_UID,
+	READER_PID,
+	READER_COMMAND,
+	READER_VIEW,
+	READER_POLICY,
+	READER_DELIVERED,
+	READER_LOST,
+	READER_LAG,
+	READER_KEYS_
 };
+
+struct reader_line {
+	char *value[READER_KEYS_]; /* borrowed from the line; "" when it is not there */
+};
+
+static const char *const reader_keys[READER_KEYS_] = { "uid",	 "pid",	      "command", "view",
+						       "policy", "delivered", "lost",	 "lag" };
 
 struct dir_info {
 	char *path; /* owned */
@@ -98,26 +113,33 @@ static int read_info(const struct mounts *mounts, const char *path, struct dir_i
 	return 0;
 }
 
-/* Cuts the line into pieces; false when it is not of that form (a heading, say). */
+/* The last " key=" in the line: a command may hold anything. */
+static char *find_key(char *line, const char *key)
+{
+	char pattern[24], *found = NULL;
+
+	snprintf(pattern, sizeof(pattern), " %s=", key);
+	for (char *p = strstr(line, pattern); p; p = strstr(p + 1, pattern))
+		found = p;
+	return found;
+}
+
+/* From its end on; cuts the line into pieces. False when it is not of that form. */
 static bool parse_reader(char *line, struct reader_line *ret_reader)
 {
-	char *last[4], *uid = line, *pid, *command, *space;
+	static char none[] = "";
 
-	for (int i = 3; i >= 0; i--) {
-		space = strrchr(line, ' ');
-		if (!space)
+	for (size_t i = READER_KEYS_; i-- > 1;) {
+		char *at = find_key(line, reader_keys[i]);
+
+		if (!at && i != READER_VIEW)
 			return false;
-		*space = '\0';
-		last[i] = space + 1;
+		ret_reader->value[i] = at ? at + strlen(reader_keys[i]) + 2 : none;
+		if (at)
+			*at = '\0';
 	}
-	pid = strchr(uid, ' ');
-	command = pid ? strchr(pid + 1, ' ') : NULL;
-	if (!command || strspn(uid, "0123456789") != (size_t)(pid - uid))
-		return false;
-	*pid++ = '\0';
-	*command++ = '\0';
-	*ret_reader = (struct reader_line){ uid, pid, command, last[0], last[1], last[2], last[3] };
-	return true;
+	ret_reader->value[READER_UID] = line + 4;
+	return !strncmp(line, "uid=", 4);
 }
 
 /* Calls each() for every line of text, which it may cut up. */
@@ -155,20 +177,23 @@ static void put_reader(void *arg, char *line)
 {
 	PFS_BUF struct pfs_buf command = { 0 };
 	struct reader_line reader;
+	char *const *value = reader.value;
 	bool *first = arg;
 	struct passwd *user;
 
 	if (!parse_reader(line, &reader))
 		return;
-	pfs_buf_clean(&command, reader.command, strlen(reader.command));
+	pfs_buf_clean(&command, value[READER_COMMAND], strlen(value[READER_COMMAND]));
+	if (*value[READER_VIEW])
+		pfs_buf_printf(&command, " (%s)", value[READER_VIEW]);
 	if (*first)
 		printf("\n  %-8s %8s %-20s %-9s %12s %10s %10s\n", "reader", "pid", "command",
-		       "policy", "delivered", "lost", "lag");
+		       "policy", "delivered", "lost", "behind");
 	*first = false;
-	user = getpwuid((uid_t)strtoul(reader.uid, NULL, 10));
-	printf("  %-8s %8s ", user ? user->pw_name : reader.uid, reader.pid);
-	printf("%-20s %-9s %12s %10s %10s\n", command.data ? command.data : "", reader.policy,
-	       reader.delivered, reader.lost, reader.lag);
+	user = getpwuid((uid_t)strtoul(value[READER_UID], NULL, 10));
+	printf("  %-8s %8s %-20s %-9s %12s %10s %10s\n", user ? user->pw_name : value[READER_UID],
+	       value[READER_PID], command.data ? command.data : "", value[READER_POLICY],
+	       value[READER_DELIVERED], value[READER_LOST], value[READER_LAG]);
 }
 
 static void put_id(const char *name, unsigned id)
@@ -242,14 +267,20 @@ static void json_reader(void *arg, char *line)
 
 	if (!parse_reader(line, &reader))
 		return;
-	pfs_buf_printf(list->out, "%s{\"uid\":%s,\"pid\":%s,", list->more ? "," : "", reader.uid,
-		       reader.pid);
-	json_string(list->out, "command", reader.command, strlen(reader.command));
-	pfs_buf_str(list->out, ",");
-	json_string(list->out, "policy", reader.policy, strlen(reader.policy));
-	pfs_buf_printf(list->out, ",\"delivered\":%s,\"lost\":%s,\"lag\":%s}", reader.delivered,
-		       reader.lost, reader.lag);
+	pfs_buf_str(list->out, list->more ? ",{" : "{");
 	list->more = true;
+	for (size_t i = 0; i < READER_KEYS_; i++) {
+		const char *value = reader.value[i];
+
+		if (i)
+			pfs_buf_str(list->out, ",");
+		if (i >= READER_COMMAND && i <= READER_POLICY)
+			json_string(list->out, reader_keys[i], value, strlen(value));
+		else
+			pfs_buf_printf(list->out, "\"%s\":%llu", reader_keys[i],
+				       strtoull(value, NULL, 10));
+	}
+	pfs_buf_str(list->out, "}");
 }
 
 static int print_json(struct dir_info *info)
