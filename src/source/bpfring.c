@@ -39,6 +39,7 @@ struct bpfring {
 	uint64_t lost_told; /* what the feed knows of */
 	pfs_counter reordered, wakeups;
 	size_t n;
+	uint64_t bytes; /* of ring memory behind the batch */
 	struct pfs_ref batch[PFS_BATCH];
 };
 
@@ -216,14 +217,19 @@ static void lane_look(struct lane *lane, uint64_t now)
 	}
 }
 
+/* Hands the batch on, and only then gives back memory: its refs may be older than the history. */
 static int flush(struct bpfring *b)
 {
 	size_t n = b->n;
+	int r = 0;
 
 	b->n = 0;
-	if (n == 0)
-		return 0;
-	return pfs_feed_push(b->feed, b->batch, n);
+	b->bytes = 0;
+	if (n > 0)
+		r = pfs_feed_push(b->feed, b->batch, n);
+	for (unsigned i = 0; i < b->nlane; i++)
+		lane_reclaim(&b->lane[i]);
+	return r;
 }
 
 /* Hands the lane's record on. */
@@ -253,7 +259,8 @@ static int take(struct bpfring *b, struct lane *lane)
 		.flags = (uint8_t)(rec->flags & (PFS_REC_IN | PFS_REC_OUT | PFS_REC_CSUM)),
 		.hdr = PFS_HDR_RECORD,
 	};
-	return b->n == PFS_BATCH ? flush(b) : 0;
+	b->bytes += lane->room;
+	return b->n == PFS_BATCH || b->bytes >= lane->ring->size / 16 ? flush(b) : 0;
 }
 
 /* Nothing older than this can still turn up in the lane. */
@@ -336,17 +343,13 @@ static int drain(struct bpfring *b)
 		lane_look(lane, now);
 		horizon = pfs_min64(horizon, lane_horizon(b, lane, now));
 	}
-	while (r == 0 && (lane = oldest(b, &second)) && lane->time <= horizon) {
+	while (r == 0 && (lane = oldest(b, &second)) && lane->time <= horizon)
 		r = take_run(b, lane, second, now, &horizon);
-		lane_reclaim(lane);
-	}
 	if (r == 0)
 		r = flush(b);
 	b->busy = false;
-	for (unsigned i = 0; i < b->nlane; i++) {
-		lane_reclaim(&b->lane[i]);
+	for (unsigned i = 0; i < b->nlane; i++)
 		b->busy |= b->lane[i].busy_since != 0;
-	}
 	tell_lost(b);
 	return r < 0 ? r : moved > 0;
 }
