@@ -1,0 +1,289 @@
+#include "source/nfhook.h"
+
+#include <linux/netfilter.h>
+#include <pthread.h>
+
+#include "base/netns.h"
+#include "source/bpf.h"
+#include "source/bpfring.h"
+
+#define PRIORITY_TRIES 64
+
+/*
+ * Early in each hook: after defragmentation (-400), before raw (-300) and connection tracking (-200), so that what
+ * a firewall drops later is seen. In POST_ROUTING late, after source NAT (100): packets as they leave.
+ */
+static const struct place {
+	const char *name;
+	unsigned hook;
+	unsigned flags;
+	int priority;
+} places[] = {
+	{ "netfilter_pre", NF_INET_PRE_ROUTING, PFS_REC_IN, -310 },
+	{ "netfilter_in", NF_INET_LOCAL_IN, PFS_REC_IN, -310 },
+	{ "netfilter_forward", NF_INET_FORWARD, 0, -310 },
+	{ "netfilter_out", NF_INET_LOCAL_OUT, PFS_REC_OUT, -310 },
+	{ "netfilter_post", NF_INET_POST_ROUTING, PFS_REC_OUT, 310 },
+};
+
+static const struct family {
+	const char *name;
+	unsigned family;
+} families[] = {
+	{ "IPv4", NFPROTO_IPV4 },
+	{ "IPv6", NFPROTO_IPV6 },
+};
+
+struct nfhook {
+	const struct place *place; /* borrowed */
+	char *netns;		   /* owned, NULL: ours */
+	uint32_t snaplen;
+	int priority;
+
+	/* While running; the pointers change under the lock, which stats and program take too. */
+	pthread_mutex_t lock;
+	struct kcap *kcap;		    /* owned */
+	struct bpfring *bpfring;	    /* owned */
+	int link[ARRAY_SIZE(families)];	    /* owned */
+	int attached[ARRAY_SIZE(families)]; /* priority that was free */
+	uint16_t origin;
+};
+
+const struct pfs_param nfhook_params[] = {
+	{ "snaplen", "bytes of each packet to keep, default 262144" },
+	{ "netns", "network namespace of the hook" },
+	{ "prio", "priority in the hook, default -310, in POST_ROUTING 310" },
+	{ NULL, NULL },
+};
+
+static int parse(struct nfhook *h, const struct pfs_args *args, struct pfs_diag *diag)
+{
+	const char *text = pfs_args_get(args, "snaplen");
+	uint64_t n = KCAP_SNAPLEN;
+	bool negative;
+
+	if (text && pfs_number_parse(text, true, 1, 1u << 20, &n) < 0)
+		return pfs_diag_set(diag, EINVAL, "snaplen=%.40s: 1 to 1048576 bytes", text);
+	h->snaplen = (uint32_t)n;
+	h->priority = h->place->priority;
+	text = pfs_args_get(args, "prio");
+	if (!text)
+		return 0;
+	negative = *text == '-';
+	/* The first and the last priority are refused by the kernel: 0x7fffffff either way. */
+	if (pfs_number_parse(text + negative, false, 0, 0x7fff0000, &n) < 0)
+		return pfs_diag_set(diag, EINVAL, "prio=%.40s is not a priority", text);
+	h->priority = negative ? -(int)n : (int)n;
+	return 0;
+}
+
+static void nfhook_free(struct nfhook *h)
+{
+	if (!h)
+		return;
+	free(h->netns);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+
+int nfhook_init(void *state, const char *name, const struct pfs_args *args,
+		const struct pfs_place *place, struct pfs_diag *diag)
+{
+	struct nfhook *h = pfs_zalloc(1, sizeof(*h));
+	const char *netns = pfs_args_get(args, "netns");
+	int r = 0;
+
+	(void)place;
+	if (!h)
+		return -ENOMEM;
+	pthread_mutex_init(&h->lock, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		if (strcmp(name, places[i].name) == 0)
+			h->place = &places[i];
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		h->link[i] = -1;
+	assert(h->place);
+	if (netns) {
+		h->netns = strdup(netns);
+		r = h->netns ? 0 : -ENOMEM;
+	}
+	if (r == 0)
+		r = parse(h, args, diag);
+	if (r < 0) {
+		nfhook_free(h);
+		return r;
+	}
+	((struct nfhook_state *)state)->hook = h;
+	return 0;
+}
+
+void nfhook_fini(void *state)
+{
+	nfhook_free(((struct nfhook_state *)state)->hook);
+}
+
+/* --- attaching --------------------------------------------------------------------------------- */
+
+struct linking {
+	struct nfhook *hook;
+	struct pfs_diag *diag;
+};
+
+/* A priority belongs to one program: takes the nearest that is free, alternating above and below. */
+static int link_near(struct nfhook *h, size_t i)
+{
+	int r = -EBUSY;
+
+	for (int n = 0; n < PRIORITY_TRIES && r == -EBUSY; n++) {
+		int priority = h->priority + (n & 1 ? (n + 1) / 2 : -(n / 2));
+
+		r = kbpf_link_netfilter(h->kcap->stub, families[i].family, h->place->hook, priority);
+		if (r >= 0)
+			h->attached[i] = priority;
+	}
+	return r;
+}
+
+/* In the namespace of the hook. A kernel without IPv6 is no reason to refuse IPv4. */
+static int link_all(void *arg)
+{
+	struct linking *l = arg;
+	struct nfhook *h = l->hook;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		r = link_near(h, i);
+		if (r == -EAFNOSUPPORT && i > 0)
+			continue;
+		if (r == -EBUSY)
+			return pfs_diag_set(
+				l->diag, EBUSY,
+				"priorities around %d of %s are taken: give another with prio=",
+				h->priority, h->place->name);
+		if (r == -EPERM)
+			return pfs_diag_set(l->diag, EPERM,
+					    "attaching to %s needs CAP_NET_ADMIN in that namespace",
+					    h->place->name);
+		if (r < 0)
+			return pfs_diag_set(l->diag, r == -EINVAL ? EOPNOTSUPP : -r,
+					    "this kernel refuses netfilter programs for %s (%s): it "
+					    "takes Linux 6.4 and CONFIG_NETFILTER_BPF_LINK",
+					    families[i].name, strerror(-r));
+		h->link[i] = r;
+	}
+	return 0;
+}
+
+static void detach(struct nfhook *h)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		if (h->link[i] >= 0)
+			close(TAKE_FD(h->link[i]));
+	bpfring_free(TAKE_PTR(h->bpfring));
+	kcap_free(TAKE_PTR(h->kcap));
+}
+
+static int start(struct nfhook *h, struct pfs_feed *feed, struct pfs_diag *diag)
+{
+	struct kcap_spec spec = {
+		.kind = KCAP_NETFILTER,
+		.snaplen = h->snaplen,
+		.flags = h->place->flags,
+		.ring_bytes = pfs_feed_ring_size(feed),
+	};
+	struct linking l = { .hook = h, .diag = diag };
+	struct pfs_origin origin = {
+		.link_type = PFS_LINK_RAW,
+		.snaplen = h->snaplen,
+		.time_offset = (int64_t)(pfs_clock_real() - pfs_clock_mono()),
+	};
+	int r;
+
+	memcpy(origin.name, h->place->name, strlen(h->place->name));
+	r = kcap_new(&spec, &h->kcap, diag);
+	if (r == 0)
+		r = pfs_feed_origin(feed, &origin, &h->origin);
+	if (r == 0)
+		r = pfs_netns_call(h->netns, link_all, &l, diag);
+	/* Last, because what it gives to the graph is not ours to take back. */
+	if (r == 0) {
+		r = bpfring_new(h->kcap, feed, pfs_feed_latency(feed), &h->bpfring);
+		if (r < 0)
+			pfs_diag_set(diag, -r, "cannot map the rings of %s: %s", h->place->name,
+				     strerror(-r));
+	}
+	return r;
+}
+
+int nfhook_start(void *state, struct pfs_feed *feed, struct pfs_diag *diag)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+	int r;
+
+	pthread_mutex_lock(&h->lock);
+	r = start(h, feed, diag);
+	if (r < 0)
+		detach(h);
+	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+void nfhook_stop(void *state)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+
+	pthread_mutex_lock(&h->lock);
+	detach(h);
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* --- running ------------------------------------------------------------------------------------- */
+
+static int hook_origin(void *arg, const struct pfs_record *rec, uint16_t *ret_origin)
+{
+	const struct nfhook *h = arg;
+
+	(void)rec;
+	*ret_origin = h->origin;
+	return 0;
+}
+
+int nfhook_run(void *state, struct pfs_feed *feed)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+	struct bpfring_ops ops = { .origin = hook_origin, .fd = -1, .arg = h };
+
+	(void)feed;
+	return bpfring_run(h->bpfring, &ops);
+}
+
+void nfhook_stats(void *state, struct pfs_buf *out)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+	struct bpfring_stats s;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->bpfring) {
+		bpfring_stats(h->bpfring, &s);
+		pfs_buf_printf(out,
+			       "kernel.seen %llu\nkernel.lost %llu\nreordered %llu\nwakeups %llu\n",
+			       (unsigned long long)s.seen, (unsigned long long)s.lost,
+			       (unsigned long long)s.reordered, (unsigned long long)s.wakeups);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
+		if (h->link[i] >= 0)
+			pfs_buf_printf(out, "priority.%s %d\n", families[i].name, h->attached[i]);
+	pthread_mutex_unlock(&h->lock);
+}
+
+void nfhook_program(void *state, struct pfs_buf *out)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->kcap)
+		kcode_print(&h->kcap->listing, out);
+	else
+		pfs_buf_str(out, "; not attached: nobody reads\n");
+	pthread_mutex_unlock(&h->lock);
+}

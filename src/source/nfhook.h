@@ -1,0 +1,36 @@
+/*
+ * nfhook - what the five netfilter sources share
+ *
+ * Each is the same source with another hook; the table in nfhook.c says which. A source file holds its manual
+ * and one NFHOOK_SOURCE line.
+ */
+#ifndef PFS_SOURCE_NFHOOK_H
+#define PFS_SOURCE_NFHOOK_H
+
+#include "graph/source.h"
+
+extern const struct pfs_param nfhook_params[];
+
+int nfhook_init(void *state, const char *name, const struct pfs_args *args,
+		const struct pfs_place *place, struct pfs_diag *diag);
+void nfhook_fini(void *state);
+int nfhook_start(void *state, struct pfs_feed *feed, struct pfs_diag *diag);
+int nfhook_run(void *state, struct pfs_feed *feed);
+void nfhook_stop(void *state);
+void nfhook_stats(void *state, struct pfs_buf *out);
+void nfhook_program(void *state, struct pfs_buf *out);
+
+struct nfhook_state {
+	struct nfhook *hook; /* owned */
+};
+
+#define NFHOOK_SOURCE(name_, summary_)                                                              \
+	{                                                                                           \
+		.name = (name_), .summary = (summary_),                                             \
+		.flags = PFS_SOURCE_STATIC | PFS_SOURCE_LOSSY, .out = PFS_FLOW_IP,                  \
+		.params = nfhook_params, .state_size = sizeof(struct nfhook_state),                 \
+		.init = nfhook_init, .fini = nfhook_fini, .start = nfhook_start, .run = nfhook_run, \
+		.stop = nfhook_stop, .stats = nfhook_stats, .program = nfhook_program               \
+	}
+
+#endif
