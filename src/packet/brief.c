@@ -188,6 +188,17 @@ static void brief_transport(struct pkt_brief *brief)
 		brief->len = be16_load(brief->p + brief->layers.l4 + 4) - 8u;
 }
 
+/* A ref may have been narrowed after its layers were found. */
+static void layers_clip(struct pfs_ref *layers, size_t n)
+{
+	if (layers->l4 > n)
+		layers->l4 = PFS_LAYER_NONE;
+	if (layers->l3 > n) {
+		layers->l3 = layers->l4 = PFS_LAYER_NONE;
+		layers->ethertype = ETHER_UNKNOWN;
+	}
+}
+
 void pkt_brief(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
 	       struct pkt_brief *ret_brief)
 {
@@ -199,6 +210,7 @@ void pkt_brief(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_
 	brief->layers = *layers;
 	if (layers->ethertype == 0)
 		pkt_dissect(p, n, link_type, &brief->layers);
+	layers_clip(&brief->layers, n);
 	pkt_link(p, n, link_type, &link);
 	brief->vlan = link.vlan;
 	if (link.mac != SIZE_MAX) {
@@ -207,7 +219,7 @@ void pkt_brief(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_
 		pkt_brief_mac(p + link.mac + 6, brief->src_mac);
 	}
 	l3 = brief->layers.l3;
-	if (l3 == PFS_LAYER_NONE || l3 > n)
+	if (l3 == PFS_LAYER_NONE)
 		return;
 	brief->len = n - l3;
 	if (brief->layers.ethertype == ETHER_IP)

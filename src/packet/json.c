@@ -96,7 +96,7 @@ static void json_transport(const struct pkt_brief *brief, struct pfs_buf *out)
 {
 	size_t off;
 
-	if (brief->layers.l4 == PFS_LAYER_NONE || brief->layers.l4 > brief->n)
+	if (brief->layers.l4 == PFS_LAYER_NONE)
 		return;
 	if (brief->layers.proto == PROTO_TCP)
 		json_tcp(brief, out);

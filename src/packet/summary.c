@@ -145,7 +145,7 @@ static void summary_ip(const struct pkt_brief *brief, struct pfs_buf *out)
 		pfs_buf_printf(out, "%s fragment at %u len %zu", name, brief->frag_off, brief->len);
 		return;
 	}
-	if (brief->layers.l4 == PFS_LAYER_NONE || brief->layers.l4 > brief->n)
+	if (brief->layers.l4 == PFS_LAYER_NONE)
 		pfs_buf_printf(out, "%s, wrong IP header", name);
 	else if (brief->layers.proto == PROTO_TCP)
 		summary_tcp(brief, out);
