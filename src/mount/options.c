@@ -1,0 +1,218 @@
+/*
+ * options - what -o understands
+ *
+ * Three kinds: ours (a number with a unit into struct pfs_mount_options), the kernel's (handed on), and those that
+ * fstab lines carry for other programs (ignored).
+ */
+#include "mount/mount.h"
+
+#include <stdio.h>
+
+#include "base/name.h"
+
+enum kind {
+	KIND_SIZE,  /* bytes, k M G */
+	KIND_COUNT, /* a number, k M */
+	KIND_TIME,  /* ns us ms s; a bare number is seconds */
+	KIND_FLAG,
+	KIND_KERNEL,
+	KIND_IGNORED,
+};
+
+struct option {
+	const char *name;
+	enum kind kind;
+	size_t offset;
+	uint64_t min, max;
+	const char *summary; /* NULL: not in the manual */
+};
+
+#define FIELD(f) offsetof(struct pfs_mount_options, f)
+#define MSEC 1000000ULL
+#define SEC 1000000000ULL
+
+static const struct option options_table[] = {
+	{ "ring", KIND_SIZE, FIELD(ring), 4 << 20, 1 << 30,
+	  "memory of each source and each write-open (default 16M; 4M to 1G)" },
+	{ "memory", KIND_SIZE, FIELD(memory), 16 << 20, 1ULL << 40,
+	  "memory of all rings and queues together (default 2G): beyond it ENOMEM" },
+	{ "nodes", KIND_COUNT, FIELD(nodes), 16, 1000000,
+	  "directories in all (default 20000): beyond it ENOSPC" },
+	{ "latency", KIND_TIME, FIELD(latency), 0, SEC,
+	  "how long packets of several CPUs may be held back to be put in order (default 1ms)" },
+	{ "stall", KIND_TIME, FIELD(stall), 0, 86400 * SEC,
+	  "end the mount when it has not answered for so long (default 10s; 0: never)" },
+	{ "allow_other", KIND_FLAG, FIELD(allow_other), 0, 0,
+	  "other users may enter too; the default when root mounts" },
+	{ "ro", KIND_KERNEL, 0, 0, 0, "nothing can be made or written" },
+	{ "rw", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "suid", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "nosuid", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "dev", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "nodev", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "exec", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "noexec", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "atime", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "noatime", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "sync", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "async", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "dirsync", KIND_KERNEL, 0, 0, 0, NULL },
+	{ "defaults", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "auto", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "noauto", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "user", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "nouser", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "users", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "owner", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "group", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "nofail", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "_netdev", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "relatime", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "norelatime", KIND_IGNORED, 0, 0, 0, NULL },
+	{ "default_permissions", KIND_IGNORED, 0, 0, 0, NULL }, /* always on */
+	{ "comment", KIND_IGNORED, 0, 0, 0, NULL },
+};
+
+void pfs_mount_options_init(struct pfs_mount_options *options)
+{
+	*options = (struct pfs_mount_options){
+		.latency = MSEC,
+		.stall = 10 * SEC,
+		.allow_other = geteuid() == 0,
+	};
+}
+
+void pfs_mount_options_release(struct pfs_mount_options *options)
+{
+	free(options->dir);
+	options->dir = NULL;
+	pfs_buf_release(&options->kernel);
+}
+
+/* "1.5ms" as ns: digits, a fraction, a unit. */
+static int time_parse(const char *text, uint64_t *ret_ns)
+{
+	static const struct {
+		const char *unit;
+		uint64_t ns;
+	} units[] = { { "", SEC }, { "s", SEC }, { "ms", MSEC }, { "us", 1000 }, { "ns", 1 } };
+	uint64_t whole = 0, part = 0, scale = 1;
+	const char *s = text;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	for (; *s >= '0' && *s <= '9'; s++) {
+		if (whole > 1000 * SEC)
+			return -ERANGE;
+		whole = whole * 10 + (uint64_t)(*s - '0');
+	}
+	if (*s == '.')
+		for (s++; *s >= '0' && *s <= '9'; s++)
+			if (scale < SEC) {
+				part = part * 10 + (uint64_t)(*s - '0');
+				scale *= 10;
+			}
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		uint64_t ns = units[i].ns;
+
+		if (strcmp(s, units[i].unit) != 0)
+			continue;
+		if (whole > UINT64_MAX / 2 / ns)
+			return -ERANGE;
+		*ret_ns = whole * ns + part * ns / scale;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static int value_parse(const struct option *option, const char *text, uint64_t *ret_value)
+{
+	int r;
+
+	if (option->kind != KIND_TIME)
+		return pfs_number_parse(text, option->kind == KIND_SIZE, option->min, option->max,
+					ret_value);
+	r = time_parse(text, ret_value);
+	if (r == 0 && (*ret_value < option->min || *ret_value > option->max))
+		return -ERANGE;
+	return r;
+}
+
+static int value_set(struct pfs_mount_options *options, const struct option *option,
+		     const char *value, struct pfs_diag *diag)
+{
+	uint64_t number;
+	int r;
+
+	if (!value || !*value)
+		return pfs_diag_set(diag, EINVAL, "option %s needs a value: %s=..., %s",
+				    option->name, option->name, option->summary);
+	r = value_parse(option, value, &number);
+	if (r == -ERANGE)
+		return pfs_diag_set(diag, EINVAL, "option %s=%s is out of range: %s", option->name,
+				    value, option->summary);
+	if (r < 0)
+		return pfs_diag_set(diag, EINVAL, "option %s=%s is not a number: %s", option->name,
+				    value, option->summary);
+	memcpy((char *)options + option->offset, &number, sizeof(number));
+	return 0;
+}
+
+static int one_parse(struct pfs_mount_options *options, char *word, struct pfs_diag *diag)
+{
+	char *value = strchr(word, '=');
+
+	if (value)
+		*value++ = '\0';
+	if (!strncmp(word, "x-", 2) || !strncmp(word, "X-", 2))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(options_table); i++) {
+		const struct option *option = &options_table[i];
+
+		if (strcmp(option->name, word) != 0)
+			continue;
+		if (option->kind == KIND_IGNORED)
+			return 0;
+		if (option->kind <= KIND_TIME)
+			return value_set(options, option, value, diag);
+		if (value)
+			return pfs_diag_set(diag, EINVAL, "option %s takes no value", word);
+		if (option->kind == KIND_FLAG)
+			*(bool *)((char *)options + option->offset) = true;
+		else
+			pfs_buf_printf(&options->kernel, "%s%s", options->kernel.len ? "," : "", word);
+		return options->kernel.failed ? -ENOMEM : 0;
+	}
+	return pfs_diag_set(diag, EINVAL,
+			    "there is no mount option '%s'; `pipesfs help mount` lists them", word);
+}
+
+int pfs_mount_options_parse(struct pfs_mount_options *options, const char *text, struct pfs_diag *diag)
+{
+	PFS_FREE char *copy = strdup(text);
+	char *rest = copy, *word;
+
+	if (!copy)
+		return -ENOMEM;
+	while ((word = strsep(&rest, ","))) {
+		int r = *word ? one_parse(options, word, diag) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void pfs_mount_options_help(struct pfs_buf *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options_table); i++) {
+		const struct option *option = &options_table[i];
+		static const char *const values[] = { "=SIZE", "=N", "=TIME", "", "", "" };
+		char name[40];
+
+		if (!option->summary)
+			continue;
+		snprintf(name, sizeof(name), "%s%s", option->name, values[option->kind]);
+		pfs_buf_printf(out, "  %-14s %s\n", name, option->summary);
+	}
+}
