@@ -1,0 +1,217 @@
+/*
+ * change - mkdir, rmdir, and all that is refused
+ *
+ * mkdir builds a filter and rmdir ends it; both are done by a pool. Whatever is refused leaves a sentence in .errors.
+ * Removing a pipe or dot file succeeds and does nothing, so that `rm -r` can walk a tree up.
+ */
+#include "mount/ops_i.h"
+
+struct change {
+	struct pfs_task task;
+	struct pfs_node *dir;  /* a reference */
+	struct pfs_node *made; /* a reference */
+	struct pfs_diag diag;
+	mode_t mode;
+	char name[PFS_NAME_LIMIT + 1];
+};
+
+static struct change *change_of(struct pfs_task *task)
+{
+	return CONTAINER_OF(task, struct change, task);
+}
+
+static void change_free(struct pfs_task *task)
+{
+	struct change *change = change_of(task);
+
+	pfs_node_unref(change->made);
+	pfs_node_unref(change->dir);
+	free(change);
+}
+
+/* Refuses and answers. dir may be NULL. */
+static void refuse(fuse_req_t req, const struct pfs_entry *dir, const char *name, int error,
+		   const char *sentence)
+{
+	struct pfs_cred cred = pfs_req_cred(req);
+	struct pfs_diag diag;
+
+	pfs_diag_set(&diag, error, "%s", sentence);
+	if (dir && dir->node)
+		pfs_refuse(pfs_req_mount(req), &cred, dir->node, name, error, &diag);
+	fuse_reply_err(req, error);
+}
+
+/* Checks place and name; NULL: the request was answered. */
+static struct change *change_new(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct pfs_mount *mount = pfs_req_mount(req);
+	struct pfs_entry *dir = pfs_inode_get(mount, parent);
+	struct change *change;
+
+	if (!dir || dir->kind != &pfs_kind_dir) {
+		refuse(req, dir, name, EPERM, "only directories of filters can be made and removed");
+		return NULL;
+	}
+	if (strlen(name) > PFS_NAME_LIMIT) {
+		refuse(req, dir, name, ENAMETOOLONG,
+		       "a name has at most 255 bytes; split the pipeline or shorten its argument");
+		return NULL;
+	}
+	change = pfs_zalloc(1, sizeof(*change));
+	if (!change) {
+		fuse_reply_err(req, ENOMEM);
+		return NULL;
+	}
+	change->dir = pfs_node_ref(dir->node);
+	strcpy(change->name, name);
+	change->task.free = change_free;
+	return change;
+}
+
+static void reply_refusal(struct pfs_task *task, fuse_req_t req, int error)
+{
+	struct change *change = change_of(task);
+
+	pfs_refuse(task->mount, &task->cred, change->dir, change->name, error, &change->diag);
+	fuse_reply_err(req, error);
+}
+
+/* --- mkdir ----------------------------------------------------------------------------- */
+
+static int mkdir_act(struct pfs_task *task)
+{
+	struct change *change = change_of(task);
+
+	return pfs_node_make(change->dir, change->name, &task->cred, change->mode, &change->made,
+			     &change->diag);
+}
+
+static void mkdir_reply(struct pfs_task *task, fuse_req_t req, int result)
+{
+	struct change *change = change_of(task);
+	struct pfs_entry *entry;
+
+	if (result == 0)
+		result = pfs_inode_dir(task->mount, TAKE_PTR(change->made), &entry);
+	if (result < 0)
+		reply_refusal(task, req, -result);
+	else
+		pfs_reply_entry(task->mount, req, entry);
+}
+
+/* Nobody knows of it: away with it, unless somebody has made the same meanwhile. */
+static void mkdir_undo(struct pfs_task *task)
+{
+	struct change *change = change_of(task);
+	struct pfs_node *now;
+
+	if (pfs_node_lookup(change->dir, change->name, &now) < 0)
+		return;
+	if (now == change->made)
+		pfs_node_remove(change->dir, change->name, &task->cred, NULL);
+	pfs_node_unref(now);
+}
+
+static void mkdir_late(struct pfs_task *task)
+{
+	struct change *change = change_of(task);
+	struct pfs_diag diag;
+
+	pfs_diag_set(&diag, ETIMEDOUT,
+		     "it was not ready within 5 seconds; a file that it opens does not answer");
+	pfs_refuse(task->mount, &task->cred, change->dir, change->name, ETIMEDOUT, &diag);
+}
+
+void pfs_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	struct change *change = change_new(req, parent, name);
+	struct pfs_mount *mount = pfs_req_mount(req);
+
+	if (!change)
+		return;
+	change->mode = mode & 07777;
+	change->task.act = mkdir_act;
+	change->task.reply = mkdir_reply;
+	change->task.undo = mkdir_undo;
+	change->task.late = mkdir_late;
+	change->task.pool = &mount->make;
+	pfs_task_start(mount, &change->task, req);
+}
+
+/* --- rmdir --------------------------------------------------------------------------------- */
+
+static int rmdir_act(struct pfs_task *task)
+{
+	struct change *change = change_of(task);
+
+	return pfs_node_remove(change->dir, change->name, &task->cred, &change->diag);
+}
+
+static void rmdir_reply(struct pfs_task *task, fuse_req_t req, int result)
+{
+	if (result < 0)
+		reply_refusal(task, req, -result);
+	else
+		fuse_reply_err(req, 0);
+}
+
+static void rmdir_undo(struct pfs_task *task)
+{
+	(void)task;
+}
+
+void pfs_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct change *change = change_new(req, parent, name);
+	struct pfs_mount *mount = pfs_req_mount(req);
+
+	if (!change)
+		return;
+	change->task.act = rmdir_act;
+	change->task.reply = rmdir_reply;
+	change->task.undo = rmdir_undo;
+	change->task.pool = &mount->open;
+	pfs_task_start(mount, &change->task, req);
+}
+
+/* --- the rest -------------------------------------------------------------------------------- */
+
+void pfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	fuse_reply_err(req, 0);
+}
+
+void pfs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
+		   const char *newname, unsigned flags)
+{
+	refuse(req, pfs_inode_get(pfs_req_mount(req), parent), name, EOPNOTSUPP,
+	       "a running filter cannot be moved yet; make the new one and remove the old one");
+}
+
+void pfs_op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+{
+	refuse(req, pfs_inode_get(pfs_req_mount(req), parent), name, EOPNOTSUPP,
+	       "there are no symbolic links here yet");
+}
+
+void pfs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
+{
+	refuse(req, pfs_inode_get(pfs_req_mount(req), newparent), newname, EPERM,
+	       "files here are the streams of their directories and have no second name");
+}
+
+#define NO_FILES                                                                            \
+	"files cannot be made here: mkdir makes a filter, and its `all` is there at once; " \
+	"is the name misspelt?"
+
+void pfs_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+	refuse(req, pfs_inode_get(pfs_req_mount(req), parent), name, EPERM, NO_FILES);
+}
+
+void pfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+		   struct fuse_file_info *fi)
+{
+	refuse(req, pfs_inode_get(pfs_req_mount(req), parent), name, EPERM, NO_FILES);
+}

@@ -1,0 +1,332 @@
+/*
+ * mount_i - how the filesystem is made inside
+ *
+ *	ops.c		what FUSE asks, handed to the kind of the entry
+ *	inode.c		entries: what a nodeid of the kernel's means
+ *	dir.c text.c pipe.c errors.c manuals.c control.c	the kinds
+ *	held.c		requests that are answered later, exactly once
+ *	work.c		threads for what may wait
+ *	session.c	threads that take requests from the kernel
+ *
+ * Locks, outermost first: a pipe's lock, the table of held requests, libfuse's own. The lock of the inode table, of
+ * the refusals and of a pool are leaves. The graph is called with none of them held.
+ *
+ * A session thread never waits: what may wait for others (mkdir opens files as its caller, open may start a source)
+ * is done by a pool, and what must wait (a read with nothing there) is held.
+ */
+#ifndef PFS_MOUNT_MOUNT_I_H
+#define PFS_MOUNT_MOUNT_I_H
+
+#include "config.h"
+
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+
+#include "graph/graph.h"
+#include "mount/mount.h"
+
+struct pfs_mount;
+struct pfs_entry;
+struct pfs_file;
+
+/* --- entries and kinds --------------------------------------------------------------- */
+
+#define PFS_REQUEST_MAX ((size_t)1 << 20) /* largest READ and WRITE that is negotiated */
+
+/* A name in a listing. */
+struct pfs_listing {
+	struct pfs_buf names; /* struct pfs_listed, name, NUL; each 8-byte aligned */
+	size_t n;
+};
+struct pfs_listed {
+	uint64_t ino;
+	uint32_t type; /* S_IFDIR, S_IFREG */
+	uint32_t size; /* of this item */
+	char name[];
+};
+void pfs_listing_add(struct pfs_listing *listing, const char *name, uint64_t ino, mode_t type);
+
+/*
+ * One kind of entry, one file, one of these. NULL: not possible, or nothing to do. Errors that a user should
+ * understand go through pfs_refuse().
+ */
+struct pfs_kind {
+	bool directory;
+	/* st_ino is there already. */
+	void (*attr)(struct pfs_mount *mount, struct pfs_entry *entry, struct stat *st);
+	/* chmod, chown; entry's own rights are checked by the kernel. */
+	int (*setattr)(struct pfs_entry *entry, const struct stat *st, int which);
+	/* Directories: *ret_entry has been looked up once more. Looks only. */
+	int (*lookup)(struct pfs_mount *mount, struct pfs_entry *dir, const char *name,
+		      struct pfs_entry **ret_entry);
+	int (*list)(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_listing *listing);
+	/* Files: answers the request. */
+	void (*open)(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *entry,
+		     struct fuse_file_info *fi);
+	void (*read)(struct pfs_file *file, fuse_req_t req, size_t size, off_t off, int flags);
+	void (*write)(struct pfs_file *file, fuse_req_t req, const char *bytes, size_t size, int flags);
+	void (*poll)(struct pfs_file *file, fuse_req_t req, unsigned events,
+		     struct fuse_pollhandle *handle);
+	/* The last close. Does not answer. */
+	void (*release)(struct pfs_file *file);
+};
+
+extern const struct pfs_kind pfs_kind_dir;     /* directories of the graph */
+extern const struct pfs_kind pfs_kind_pipe;    /* all, all.<view> */
+extern const struct pfs_kind pfs_kind_text;    /* .stats .params .readers .program .graph */
+extern const struct pfs_kind pfs_kind_errors;  /* .errors */
+extern const struct pfs_kind pfs_kind_manuals; /* .filters */
+extern const struct pfs_kind pfs_kind_manual;  /* .filters/<name> */
+extern const struct pfs_kind pfs_kind_control; /* .control */
+
+struct pfs_entry {
+	uint64_t id;  /* the kernel's nodeid: a node's id, or a fresh number for files */
+	uint64_t ino; /* st_ino */
+	const struct pfs_kind *kind;
+	struct pfs_node *node;	 /* a reference; NULL: not of the graph */
+	int which;		 /* pipes: view or -1; texts: enum pfs_text; manuals: index */
+	int policy;		 /* pipes: as in struct pfs_reader_options */
+	_Atomic unsigned duplex; /* pipes: read-write opens */
+	uint64_t lookups;	 /* table lock */
+	struct pfs_entry *next;	 /* table lock */
+};
+
+/* An open file; kinds put it first in theirs. */
+struct pfs_file {
+	const struct pfs_kind *kind;
+	struct pfs_mount *mount;      /* borrowed */
+	struct pfs_file *prev, *next; /* files lock */
+};
+
+/* st_ino of a file in a directory; slot < 64. */
+static inline uint64_t pfs_file_ino(uint64_t dir, unsigned slot)
+{
+	return (uint64_t)1 << 60 | dir << 6 | slot;
+}
+
+struct pfs_inodes {
+	pthread_mutex_t lock;
+	struct pfs_entry **buckets; /* lock; size a power of two */
+	size_t size, n;		    /* lock */
+	uint64_t next_file;	    /* lock */
+	_Atomic uint64_t next_ino;  /* for read-write opens */
+};
+
+int pfs_inodes_init(struct pfs_mount *mount);
+void pfs_inodes_release(struct pfs_mount *mount);
+/* What a nodeid of the kernel's stands for; stays until it was forgotten. NULL: nothing (only after a bug). */
+struct pfs_entry *pfs_inode_get(struct pfs_mount *mount, uint64_t id);
+/* The entry of a directory, looked up once more. Takes over the node reference in any case. */
+int pfs_inode_dir(struct pfs_mount *mount, struct pfs_node *node, struct pfs_entry **ret_entry);
+/* A new entry with a nodeid of its own (made from `like`, whose node is referenced again). */
+int pfs_inode_file(struct pfs_mount *mount, const struct pfs_entry *like, struct pfs_entry **ret_entry);
+/* The kernel's FORGET may overtake what is still being done with a file: pinned it stays until forgotten once more. */
+void pfs_inode_pin(struct pfs_mount *mount, struct pfs_entry *entry);
+void pfs_inode_forget(struct pfs_mount *mount, uint64_t id, uint64_t lookups);
+void pfs_inode_stat(struct pfs_mount *mount, struct pfs_entry *entry, struct stat *ret_st);
+
+/* Open files are listed, so that what an aborted connection left open can be closed. */
+void pfs_file_add(struct pfs_file *file, const struct pfs_kind *kind, struct pfs_mount *mount);
+void pfs_file_del(struct pfs_file *file);
+
+/* --- requests that are answered later -------------------------------------------------- */
+
+/*
+ * Whoever takes a held request answers it; everybody else finds it gone. An interrupt is one of the takers. Requests
+ * are found by their address, which libfuse keeps from reuse while the interrupt runs.
+ *
+ *	pfs_held_prepare(mount, req);	     once, before the first put
+ *	if (!pfs_held_put(mount, held))	     from here on anybody may take it
+ *		it was interrupted before: answer EINTR
+ */
+struct pfs_held {
+	fuse_req_t req;
+	/* The request was interrupted and is now the callee's: unlink, answer, free. */
+	void (*interrupted)(struct pfs_held *held);
+	struct pfs_held *next;		 /* table lock */
+	struct pfs_held *after, *before; /* for the owner's queue */
+};
+
+struct pfs_held_table {
+	pthread_mutex_t lock;
+	struct pfs_held *buckets[256]; /* lock */
+	uint64_t bytes;		       /* lock: copies of parked WRITEs */
+	struct {
+		uid_t uid;
+		uint64_t bytes;
+	} users[128]; /* lock; bytes 0: free */
+};
+
+void pfs_held_prepare(struct pfs_mount *mount, fuse_req_t req);
+bool pfs_held_put(struct pfs_mount *mount, struct pfs_held *held);
+bool pfs_held_take(struct pfs_mount *mount, struct pfs_held *held);
+/* Accounts memory for a parked WRITE. False: this user, or the mount, has too much parked already. */
+bool pfs_held_charge(struct pfs_mount *mount, uid_t uid, size_t bytes);
+void pfs_held_uncharge(struct pfs_mount *mount, uid_t uid, size_t bytes);
+
+/* --- work that may wait ------------------------------------------------------------------ */
+
+struct pfs_job {
+	void (*run)(struct pfs_job *job);
+	uid_t uid;
+	struct pfs_job *next; /* pool lock */
+};
+
+/* Threads that come when there is work and go when there is none; at most half of them for one user. */
+struct pfs_pool {
+	pthread_mutex_t lock;
+	pthread_cond_t work, done;
+	struct pfs_job *first, **last; /* lock: waiting jobs, in order */
+	unsigned threads, idle, max;   /* lock */
+	bool stopping;		       /* lock */
+	struct pfs_running {
+		struct pfs_job *job; /* NULL: free; only compared, it may have been freed */
+		uid_t uid;
+		pthread_t thread;
+	} * running; /* lock: max of them */
+};
+
+int pfs_pool_init(struct pfs_pool *pool, unsigned max);
+void pfs_pool_submit(struct pfs_pool *pool, struct pfs_job *job);
+/* True: it had not begun and never will. */
+bool pfs_pool_cancel(struct pfs_pool *pool, struct pfs_job *job);
+/* If it is running: ends the system call it waits in (EINTR). */
+void pfs_pool_poke(struct pfs_pool *pool, struct pfs_job *job);
+/* Ends the threads when all jobs are done. -ETIMEDOUT: some wait for ever; the pool must not be freed. */
+int pfs_pool_stop(struct pfs_pool *pool, unsigned milliseconds);
+void pfs_pool_release(struct pfs_pool *pool);
+
+/*
+ * A request that is done by a pool. act() runs on a thread of the pool and returns 0 or -errno; then reply() is called
+ * with that, or, when the caller was interrupted or had waited too long and has got an answer already, undo() if
+ * act() had succeeded. Both free nothing: free() comes last.
+ */
+struct pfs_task {
+	struct pfs_held held;
+	struct pfs_job job;
+	struct pfs_mount *mount; /* borrowed */
+	struct pfs_pool *pool;	 /* borrowed */
+	struct pfs_cred cred;
+	_Atomic unsigned refs;
+	uint64_t deadline;	      /* lock of mount->tasks */
+	struct pfs_task *prev, *next; /* lock of mount->tasks */
+	int (*act)(struct pfs_task *task);
+	void (*reply)(struct pfs_task *task, fuse_req_t req, int result);
+	void (*undo)(struct pfs_task *task);
+	/* It was given up after its time; act() may still be running. */
+	void (*late)(struct pfs_task *task);
+	void (*free)(struct pfs_task *task);
+};
+
+/* Callbacks and pool are set; the task is owned by this from here on. */
+void pfs_task_start(struct pfs_mount *mount, struct pfs_task *task, fuse_req_t req);
+/* Answers ETIMEDOUT for those that have waited too long; returns ms until it should be called again, -1: never. */
+int pfs_tasks_expire(struct pfs_mount *mount);
+
+/* --- refusals: .errors --------------------------------------------------------------------- */
+
+struct pfs_refusals;
+int pfs_refusals_new(struct pfs_refusals **ret_refusals);
+void pfs_refusals_free(struct pfs_refusals *refusals);
+/* What .errors shows to a user; root sees all. */
+void pfs_refusals_text(struct pfs_refusals *refusals, uid_t uid, struct pfs_buf *out);
+/*
+ * Remembers why a call on dir/name (name NULL: on dir itself) was refused with -error. diag NULL or empty: the
+ * errno's own text.
+ */
+void pfs_refuse(struct pfs_mount *mount, const struct pfs_cred *cred, struct pfs_node *dir,
+		const char *name, int error, const struct pfs_diag *diag);
+
+/* --- the session ----------------------------------------------------------------------------- */
+
+struct pfs_session;
+/* Threads that serve se until it ends; at least one is always listening. ended_fd (eventfd): the session is over. */
+int pfs_session_start(struct fuse_session *se, int ended_fd, struct pfs_session **ret_session);
+/* Ends them. -ETIMEDOUT: a handler does not return. */
+int pfs_session_stop(struct pfs_session *session, unsigned milliseconds);
+void pfs_session_free(struct pfs_session *session);
+
+/* --- all of it ---------------------------------------------------------------------------------- */
+
+struct pfs_mount {
+	const struct pfs_mount_options *options; /* borrowed */
+	struct fuse_session *se;		 /* owned by streams */
+	struct pfs_graph *graph;
+	pid_t keeper;
+	unsigned dev_major, dev_minor;
+	size_t read_max; /* bytes of the kernel's largest READ */
+	int init_fd;	 /* eventfd: the kernel's INIT has come */
+	int end_fd;	 /* eventfd: end streams */
+	struct pfs_inodes inodes;
+	struct pfs_held_table held;
+	struct pfs_refusals *refusals;
+	struct pfs_pool make; /* mkdir, .params: may open files of users' */
+	struct pfs_pool open; /* opens and closes streams: waits for the graph only */
+	struct {
+		pthread_mutex_t lock;
+		struct pfs_task *first;
+		int wake_fd; /* eventfd: the first task has come */
+	} tasks;
+	struct {
+		pthread_mutex_t lock;
+		struct pfs_file *first;
+	} files;
+};
+
+extern const struct fuse_lowlevel_ops pfs_mount_ops;
+
+static inline struct pfs_mount *pfs_req_mount(fuse_req_t req)
+{
+	return fuse_req_userdata(req);
+}
+
+static inline struct pfs_cred pfs_req_cred(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+
+	return (struct pfs_cred){ .uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid };
+}
+
+/* Answers a LOOKUP or MKDIR; forgets the entry when nobody got it. */
+void pfs_reply_entry(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *entry);
+
+/* Files whose text is made when they are opened. Takes over text's memory. Answers the OPEN. */
+void pfs_text_open(struct pfs_mount *mount, fuse_req_t req, struct fuse_file_info *fi,
+		   const struct pfs_kind *kind, struct pfs_node *node, struct pfs_buf *text);
+void pfs_text_read(struct pfs_file *file, fuse_req_t req, size_t size, off_t off, int flags);
+void pfs_text_release(struct pfs_file *file);
+
+/* Which pipe and dot file a name is: fills `like` (no node) for pfs_inode_file(). -ENOENT. */
+int pfs_pipe_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like);
+/* At the very end: frees the buffers of replies. */
+void pfs_pipe_finish(void);
+void pfs_pipe_list(const struct pfs_node_info *info, struct pfs_listing *listing);
+int pfs_text_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like);
+void pfs_text_list(const struct pfs_node_info *info, struct pfs_listing *listing);
+
+/* --- streams and keeper ------------------------------------------------------------------------------- */
+
+/* In the child: serves the session until the end; returns the exit status. */
+int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *mount, int keeper_fd);
+/* Sent on the socket between the two: READY, or a sentence why not. */
+#define PFS_STREAMS_READY "ready"
+
+/* Says a sentence: on stderr, or in syslog once pfs_log_to_syslog() was called. */
+void pfs_log(const char *fmt, ...) PFS_PRINTF(1, 2);
+void pfs_log_to_syslog(void);
+
+/* Root: gives up all capabilities but these (cap_value_t), for good. Others have none. */
+int pfs_caps_keep(const int *caps, size_t n);
+
+/* Asks through the mount, from a thread that may wait for ever, whether it answers. */
+struct pfs_probe;
+int pfs_probe_start(const char *dir, struct pfs_probe **ret_probe);
+/*
+ * Starts a question if none is open. Returns true when one has been open all the time since the last call, which
+ * has not been answered.
+ */
+bool pfs_probe_ask(struct pfs_probe *probe);
+
+#endif

@@ -1,0 +1,309 @@
+/*
+ * pipe - the pipe files: all, all.<view>, all,policy=reliable|lossy
+ *
+ * Regular files of size 0 whose reads come to us (direct_io), because a FIFO's open would never reach us. How they are
+ * opened depends on the access mode:
+ *
+ *	O_RDONLY, O_WRONLY	seekable, the offset ignored: `head -1`, `dd` and `tail -c` want that
+ *	O_RDWR			a stream in the kernel's sense, or a blocked read would block every write on the same
+ *				descriptor; and a new st_ino each time, or `cat <&3 >&3` refuses
+ *
+ * None of them sends FLUSH: the kernel takes the inode's lock for it, and a close in one process would wait for a write
+ * in another that shares the file.
+ */
+#include "mount/pipe_i.h"
+
+#include <stdio.h>
+
+#include "graph/tables.h"
+
+#define PIPE_NAME "all"
+#define POLICY_KEY ",policy="
+
+/* What the kernel understands in the answer to OPEN; libfuse has no name for STREAM. */
+#define OPEN_DIRECT_IO (1U << 0)
+#define OPEN_STREAM (1U << 4)
+#define OPEN_NOFLUSH (1U << 5)
+struct open_out {
+	uint64_t fh;
+	uint32_t open_flags;
+	int32_t backing_id;
+};
+
+/* --- names ------------------------------------------------------------------------------- */
+
+static const struct pfs_filter *view_filter(const char *name)
+{
+	for (size_t i = 0; pfs_filters[i]; i++)
+		if ((pfs_filters[i]->flags & PFS_FILTER_VIEW) && !strcmp(pfs_filters[i]->name, name))
+			return pfs_filters[i];
+	return NULL;
+}
+
+static bool view_fits(const struct pfs_node_info *info, int view)
+{
+	const struct pfs_filter *filter = view_filter(pfs_view_names[view]);
+
+	return filter && (filter->in & info->flow);
+}
+
+static unsigned pipe_slot(int view, int policy)
+{
+	return (unsigned)((view + 1) * 3 + policy + 1);
+}
+
+static void pipe_name(int view, char *name, size_t size)
+{
+	if (view < 0)
+		snprintf(name, size, PIPE_NAME);
+	else
+		snprintf(name, size, PIPE_NAME ".%s", pfs_view_names[view]);
+}
+
+static int view_parse(const struct pfs_node_info *info, const char *name, size_t len)
+{
+	for (int i = 0; pfs_view_names[i]; i++)
+		if (strlen(pfs_view_names[i]) == len && !memcmp(pfs_view_names[i], name, len))
+			return view_fits(info, i) ? i : -ENOENT;
+	return -ENOENT;
+}
+
+int pfs_pipe_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like)
+{
+	const size_t key = strlen(POLICY_KEY);
+	size_t len;
+
+	if (info->sink || strncmp(name, PIPE_NAME, 3) != 0)
+		return -ENOENT;
+	name += 3;
+	like->which = -1;
+	like->policy = -1;
+	if (*name == '.') {
+		len = strcspn(++name, ",");
+		like->which = view_parse(info, name, len);
+		if (like->which < 0)
+			return -ENOENT;
+		name += len;
+	}
+	if (!strncmp(name, POLICY_KEY, key)) {
+		name += key;
+		if (!strcmp(name, "reliable"))
+			like->policy = 1;
+		else if (!strcmp(name, "lossy"))
+			like->policy = 0;
+		else
+			return -ENOENT;
+	} else if (*name) {
+		return -ENOENT;
+	}
+	like->kind = &pfs_kind_pipe;
+	/* The same st_ino whatever the policy: it is the same stream. */
+	like->ino = pfs_file_ino(info->id, pipe_slot(like->which, -1));
+	return 0;
+}
+
+void pfs_pipe_list(const struct pfs_node_info *info, struct pfs_listing *listing)
+{
+	char name[64];
+
+	if (info->sink)
+		return;
+	pfs_listing_add(listing, PIPE_NAME, pfs_file_ino(info->id, pipe_slot(-1, -1)), S_IFREG);
+	for (int i = 0; pfs_view_names[i]; i++) {
+		if (!view_fits(info, i))
+			continue;
+		pipe_name(i, name, sizeof(name));
+		pfs_listing_add(listing, name, pfs_file_ino(info->id, pipe_slot(i, -1)), S_IFREG);
+	}
+}
+
+static void pipe_attr(struct pfs_mount *mount, struct pfs_entry *entry, struct stat *st)
+{
+	struct pfs_node_info info;
+
+	pfs_node_info(entry->node, &info);
+	st->st_mode = S_IFREG | (info.mode & 0444);
+	if (info.writable && entry->which < 0)
+		st->st_mode |= info.mode & 0222;
+	/* cat reads in pieces of this size: the kernel's largest request. */
+	st->st_blksize = PFS_REQUEST_MAX;
+}
+
+/* --- lifetime -------------------------------------------------------------------------------- */
+
+static void pipe_close(struct pfs_job *job)
+{
+	struct pfs_pipe *pipe = CONTAINER_OF(job, struct pfs_pipe, close);
+
+	if (pipe->writer)
+		pfs_writer_close(pipe->writer);
+	if (pipe->reader)
+		pfs_reader_close(pipe->reader);
+	if (pipe->poll)
+		fuse_pollhandle_destroy(pipe->poll);
+	pfs_inode_forget(pipe->file.mount, pipe->entry->id, 1);
+	pthread_mutex_destroy(&pipe->lock);
+	free(pipe);
+}
+
+void pfs_pipe_unref(struct pfs_pipe *pipe)
+{
+	if (atomic_fetch_sub(&pipe->refs, 1) == 1)
+		pfs_pool_submit(&pipe->file.mount->open, &pipe->close);
+}
+
+static struct pfs_pipe *pipe_new(struct pfs_mount *mount, struct pfs_entry *entry, uid_t uid)
+{
+	struct pfs_pipe *pipe = pfs_zalloc(1, sizeof(*pipe));
+
+	if (!pipe)
+		return NULL;
+	pipe->entry = entry;
+	pipe->refs = 1;
+	pipe->close.run = pipe_close;
+	pipe->close.uid = uid;
+	pthread_mutex_init(&pipe->lock, NULL);
+	pfs_pipe_read_init(pipe);
+	pfs_pipe_write_init(pipe);
+	pfs_pipe_poll_init(pipe);
+	pfs_inode_pin(mount, entry);
+	pipe->file.kind = &pfs_kind_pipe;
+	pipe->file.mount = mount;
+	return pipe;
+}
+
+/*
+ * The last close. Nothing is held any more, but waiters may be parked: a poll's, or that of a read that was interrupted.
+ */
+static void pipe_release(struct pfs_file *file)
+{
+	struct pfs_pipe *pipe = pfs_pipe_of(file);
+
+	pfs_file_del(file);
+	pipe->closing = true;
+	if (pipe->reader) {
+		pfs_parked_cancel(&pipe->read.parked,
+				  pfs_reader_unpark(pipe->reader, &pipe->read.parked.waiter));
+		pfs_parked_cancel(&pipe->poll_in,
+				  pfs_reader_unpark(pipe->reader, &pipe->poll_in.waiter));
+	}
+	if (pipe->writer) {
+		pfs_parked_cancel(&pipe->write.parked,
+				  pfs_writer_unpark(pipe->writer, &pipe->write.parked.waiter));
+		pfs_parked_cancel(&pipe->poll_out,
+				  pfs_writer_unpark(pipe->writer, &pipe->poll_out.waiter));
+	}
+	if (pipe->reader && pipe->writer)
+		pipe->entry->duplex--;
+	pfs_pipe_unref(pipe);
+}
+
+/* --- open --------------------------------------------------------------------------------------- */
+
+struct open_task {
+	struct pfs_task task;
+	struct pfs_node *node; /* a reference */
+	struct pfs_pipe *pipe; /* owned until the request is answered */
+	struct fuse_file_info fi;
+	struct pfs_reader_options options;
+	struct pfs_diag diag;
+};
+
+static struct open_task *open_of(struct pfs_task *task)
+{
+	return CONTAINER_OF(task, struct open_task, task);
+}
+
+static int open_act(struct pfs_task *task)
+{
+	struct open_task *open = open_of(task);
+	int mode = open->fi.flags & O_ACCMODE;
+	int r = 0;
+
+	open->options.cred = task->cred;
+	if (mode != O_WRONLY)
+		r = pfs_reader_open(open->node, &open->options, &open->pipe->reader, &open->diag);
+	if (r == 0 && mode != O_RDONLY)
+		r = pfs_writer_open(open->node, &task->cred, &open->pipe->writer, &open->diag);
+	return r;
+}
+
+static void open_reply(struct pfs_task *task, fuse_req_t req, int result)
+{
+	struct open_task *open = open_of(task);
+	struct open_out out = {
+		.fh = (uintptr_t)&open->pipe->file,
+		.open_flags = OPEN_DIRECT_IO | OPEN_NOFLUSH,
+	};
+	struct pfs_entry *entry = open->pipe->entry;
+	struct pfs_pipe *pipe;
+	bool duplex = (open->fi.flags & O_ACCMODE) == O_RDWR;
+	char name[64];
+
+	if (result < 0) {
+		pipe_name(entry->which, name, sizeof(name));
+		pfs_refuse(task->mount, &task->cred, open->node, name, -result, &open->diag);
+		fuse_reply_err(req, -result);
+		return;
+	}
+	if (duplex) {
+		out.open_flags |= OPEN_STREAM;
+		entry->duplex++;
+	}
+	/* Once it is answered the file may be closed, on another thread. */
+	pipe = TAKE_PTR(open->pipe);
+	pfs_file_add(&pipe->file, &pfs_kind_pipe, task->mount);
+	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)) < 0)
+		pipe_release(&pipe->file);
+}
+
+static void open_undo(struct pfs_task *task)
+{
+	(void)task;
+}
+
+/* Refused, interrupted, or never begun: what was opened is closed again. */
+static void open_free(struct pfs_task *task)
+{
+	struct open_task *open = open_of(task);
+
+	if (open->pipe)
+		pfs_pipe_unref(open->pipe);
+	pfs_node_unref(open->node);
+	free(open);
+}
+
+static void pipe_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *entry,
+		      struct fuse_file_info *fi)
+{
+	struct open_task *open = pfs_zalloc(1, sizeof(*open));
+	struct pfs_pipe *pipe = pipe_new(mount, entry, fuse_req_ctx(req)->uid);
+
+	if (!open || !pipe) {
+		if (pipe)
+			pfs_pipe_unref(pipe);
+		free(open);
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	open->task.act = open_act;
+	open->task.reply = open_reply;
+	open->task.undo = open_undo;
+	open->task.free = open_free;
+	open->task.pool = &mount->open;
+	open->node = pfs_node_ref(entry->node);
+	open->pipe = pipe;
+	open->fi = *fi;
+	open->options.view = entry->which < 0 ? NULL : pfs_view_names[entry->which];
+	open->options.policy = entry->policy;
+	pfs_task_start(mount, &open->task, req);
+}
+
+const struct pfs_kind pfs_kind_pipe = {
+	.attr = pipe_attr,
+	.open = pipe_open,
+	.read = pfs_pipe_read,
+	.write = pfs_pipe_write,
+	.poll = pfs_pipe_poll,
+	.release = pipe_release,
+};
