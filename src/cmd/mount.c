@@ -1,17 +1,118 @@
 /*
- * mount - not there yet
+ * mount - `pipesfs mount [-f] [-o OPTION,...] DIR`
+ *
+ * Returns when the mount can be used. A dead pipesfs at DIR, left by a machine that lost its processes, is taken away
+ * first.
  */
 #include "cmd/cmd.h"
+#include "mount/mount.h"
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define ANSWER_TIME 2000 /* ms that a mount which is there already has to answer */
+
+/* Something of ours may lie at DIR: alive (then it stays) or dead. */
+static int old_mount(const char *dir)
+{
+	struct pfs_mountinfo info;
+	int r;
+
+	if (pfs_mountinfo_at(dir, &info) < 0 || strcmp(info.type, PFS_MOUNT_TYPE) != 0)
+		return 0;
+	r = pfs_mount_answers(dir, ANSWER_TIME);
+	if (r == -ETIMEDOUT)
+		return pfs_fail("a pipesfs is mounted on %s and does not answer; end it with "
+				"`pipesfs abort %s`",
+				dir, dir);
+	if (r != -ENOTCONN && r != -ECONNABORTED)
+		return pfs_fail("a pipesfs is mounted on %s already; `pipesfs umount %s` ends it",
+				dir, dir);
+	r = pfs_mount_detach(info.major, info.minor, false);
+	if (r < 0)
+		return pfs_fail("a dead pipesfs is mounted on %s and cannot be detached: %s", dir,
+				strerror(-r));
+	pfs_say("removed a dead mount from %s", dir);
+	return 0;
+}
+
+static int find_dir(struct pfs_mount_options *options, const char *name)
+{
+	struct stat st;
+	int r;
+
+	options->dir = realpath(name, NULL);
+	if (!options->dir && errno == ENOENT)
+		return pfs_fail("there is no directory %s; make it first: mkdir -p %s", name, name);
+	if (!options->dir)
+		return pfs_fail("%s: %s", name, strerror(errno));
+	r = old_mount(options->dir);
+	if (r)
+		return r;
+	if (stat(options->dir, &st) < 0)
+		return pfs_fail("%s: %s", name, strerror(errno));
+	if (!S_ISDIR(st.st_mode))
+		return pfs_fail("%s is not a directory", name);
+	return 0;
+}
+
+/* The keeper in a process of its own; waits until the mount can be used. */
+static int in_background(struct pfs_mount_options *options)
+{
+	char byte;
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return pfs_fail("no pipe: %s", strerror(errno));
+	pid = fork();
+	if (pid < 0)
+		return pfs_fail("no process: %s", strerror(errno));
+	if (pid == 0) {
+		close(fds[0]);
+		setsid();
+		_exit(pfs_keeper_run(options, fds[1]));
+	}
+	close(fds[1]);
+	/* End of file without a byte: it has died, and has said why. */
+	while (read(fds[0], &byte, 1) < 0)
+		if (errno != EINTR)
+			return pfs_fail("no answer: %s", strerror(errno));
+	return 0;
+}
 
 static int mount_run(int argc, char **argv)
 {
-	(void)argc;
-	return pfs_fail("%s is not there yet", argv[0]);
+	struct pfs_mount_options options;
+	struct pfs_diag diag = { "" };
+	int c, r = 0;
+
+	pfs_mount_options_init(&options);
+	while ((c = getopt(argc, argv, "fo:nrwsv")) != -1) {
+		if (c == 'f')
+			options.foreground = true;
+		else if (c == 'o' && (r = pfs_mount_options_parse(&options, optarg, &diag)) < 0)
+			return pfs_usage(&pfs_cmd_mount, "%s",
+					 r == -ENOMEM ? "out of memory" : diag.text);
+		else if (c == 'r' && (r = pfs_mount_options_parse(&options, "ro", &diag)) < 0)
+			return pfs_fail("out of memory");
+		else if (c == '?')
+			return pfs_usage(&pfs_cmd_mount, NULL);
+	}
+	if (optind + 1 != argc)
+		return pfs_usage(&pfs_cmd_mount, "one directory is needed");
+	r = find_dir(&options, argv[optind]);
+	if (r == 0)
+		r = options.foreground ? pfs_keeper_run(&options, -1) : in_background(&options);
+	pfs_mount_options_release(&options);
+	return r;
 }
 
 const struct pfs_command pfs_cmd_mount = {
 	.name = "mount",
-	.summary = "not there yet",
-	.usage = "DIR",
+	.summary = "mount the tree of running filters on DIR",
+	.usage = "[-f] [-o OPTION,...] DIR",
 	.run = mount_run,
 };

@@ -1,0 +1,277 @@
+/*
+ * streams - the process that serves the mount and runs the graph
+ *
+ * It ends when it is told to (SIGTERM, SIGINT, SIGHUP, `end` in .control), when the keeper has died, and when the
+ * mount is gone and its last file closed. Being told, it detaches the mount, gives every reader EOF and every waiting
+ * writer an error, serves those that still have files open for a moment, and exits; the kernel then aborts what is left.
+ */
+#include "mount/mount_i.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#define LINGER 500  /* ms for clients to read their EOF and close */
+#define FINISH 1000 /* ms for threads to end */
+#define MAKE_THREADS 16
+#define OPEN_THREADS 8
+
+/*
+ * NET_RAW, NET_ADMIN, BPF, PERFMON: packet sockets, netfilter and kernel programs. SYS_ADMIN: netns=, and detaching the
+ * mount. The rest: to open a user's file as that user, in his root and working directory.
+ */
+static const int caps_kept[] = {
+	CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF,	    CAP_PERFMON,	 CAP_SYS_ADMIN,
+	CAP_SETUID,  CAP_SETGID,    CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH,
+};
+
+struct streams {
+	struct pfs_mount *mount;
+	struct pfs_session *session;
+	int keeper_fd;
+	int signal_fd;
+	int ended_fd; /* the session is over */
+	bool ready;
+};
+
+static void nothing(int number)
+{
+	(void)number;
+}
+
+/* SIGUSR1 only ends a system call that a thread waits in. */
+static int signals_prepare(void)
+{
+	struct sigaction poke = { .sa_handler = nothing };
+	sigset_t mask;
+
+	sigaction(SIGUSR1, &poke, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	return signalfd(-1, &mask, SFD_CLOEXEC);
+}
+
+/* A descriptor for each reader is not needed, but sources, sinks and files of users' have theirs. */
+static void limits_prepare(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+	umask(022);
+}
+
+static int mount_prepare(struct pfs_mount *mount, const struct pfs_mount_options *options)
+{
+	struct pfs_graph_options graph = {
+		.ring_size = options->ring,
+		.memory_max = options->memory,
+		.nodes_max = (unsigned)options->nodes,
+		.latency = options->latency,
+		.uid = getuid(),
+		.gid = getgid(),
+	};
+	int r;
+
+	mount->options = options;
+	pthread_mutex_init(&mount->held.lock, NULL);
+	pthread_mutex_init(&mount->tasks.lock, NULL);
+	pthread_mutex_init(&mount->files.lock, NULL);
+	mount->init_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	mount->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	mount->tasks.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (mount->init_fd < 0 || mount->end_fd < 0 || mount->tasks.wake_fd < 0)
+		return -errno;
+	r = pfs_pool_init(&mount->make, MAKE_THREADS);
+	if (r == 0)
+		r = pfs_pool_init(&mount->open, OPEN_THREADS);
+	if (r == 0)
+		r = pfs_refusals_new(&mount->refusals);
+	if (r == 0)
+		r = pfs_graph_new(&graph, &mount->graph);
+	if (r == 0)
+		r = pfs_inodes_init(mount);
+	return r;
+}
+
+/* Everybody is gone: what an aborted connection left open is closed, then the graph goes. */
+static void mount_release(struct pfs_mount *mount)
+{
+	struct pfs_file *file;
+	int r;
+
+	pthread_mutex_lock(&mount->files.lock);
+	while ((file = mount->files.first)) {
+		pthread_mutex_unlock(&mount->files.lock);
+		file->kind->release(file); /* takes it off the list */
+		pthread_mutex_lock(&mount->files.lock);
+	}
+	pthread_mutex_unlock(&mount->files.lock);
+	r = pfs_pool_stop(&mount->make, FINISH);
+	if (r == 0)
+		r = pfs_pool_stop(&mount->open, FINISH);
+	/* A thread that waits for ever, a file opened this moment: the process ends anyway. */
+	if (r < 0 || mount->files.first)
+		return;
+	pfs_pipe_finish();
+	pfs_inodes_release(mount);
+	pfs_graph_free(mount->graph);
+	pfs_refusals_free(mount->refusals);
+	pfs_pool_release(&mount->make);
+	pfs_pool_release(&mount->open);
+	close(mount->init_fd);
+	close(mount->end_fd);
+	close(mount->tasks.wake_fd);
+}
+
+/* --- what happens -------------------------------------------------------------------------- */
+
+static bool consume(int fd)
+{
+	eventfd_t value;
+
+	return eventfd_read(fd, &value) == 0;
+}
+
+static void say_ready(struct streams *streams)
+{
+	static const char word[] = PFS_STREAMS_READY;
+
+	/* From here on nobody may be looking at stderr. */
+	if (!streams->mount->options->foreground) {
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+		pfs_log_to_syslog();
+		for (int fd = 0; null >= 0 && fd < 3; fd++)
+			dup2(null, fd);
+		if (null > 2)
+			close(null);
+	}
+	streams->ready = true;
+	send(streams->keeper_fd, word, sizeof(word), MSG_NOSIGNAL);
+}
+
+/* Waits for an end, which is returned: true when the mount has ended by itself. */
+static bool wait_for_end(struct streams *streams)
+{
+	struct pfs_mount *mount = streams->mount;
+	enum { SIGNAL, KEEPER, ENDED, END, INIT, TASKS, COUNT };
+	struct pollfd fds[COUNT] = {
+		[SIGNAL] = { .fd = streams->signal_fd, .events = POLLIN },
+		[KEEPER] = { .fd = streams->keeper_fd, .events = POLLIN },
+		[ENDED] = { .fd = streams->ended_fd, .events = POLLIN },
+		[END] = { .fd = mount->end_fd, .events = POLLIN },
+		[INIT] = { .fd = mount->init_fd, .events = POLLIN },
+		[TASKS] = { .fd = mount->tasks.wake_fd, .events = POLLIN },
+	};
+	int timeout = -1;
+
+	for (;;) {
+		if (poll(fds, COUNT, timeout) < 0 && errno != EINTR)
+			return false;
+		if (fds[ENDED].revents)
+			return true;
+		/* The keeper says nothing: readable means that it has died. */
+		if (fds[SIGNAL].revents || fds[KEEPER].revents || fds[END].revents)
+			return false;
+		if (fds[INIT].revents && consume(mount->init_fd) && !streams->ready)
+			say_ready(streams);
+		if (fds[TASKS].revents)
+			consume(mount->tasks.wake_fd);
+		timeout = pfs_tasks_expire(mount);
+	}
+}
+
+static void detach(const struct pfs_mount *mount)
+{
+	int r = pfs_mount_detach(mount->dev_major, mount->dev_minor, false);
+
+	if (r < 0 && r != -ENOENT)
+		pfs_log("cannot detach %s: %s; `umount -l %s` does", mount->options->dir,
+			strerror(-r), mount->options->dir);
+}
+
+/* The mount has been detached: the session ends when the last file is closed, or we lose patience. */
+static void linger(struct streams *streams)
+{
+	struct pollfd fd = { .fd = streams->ended_fd, .events = POLLIN };
+	uint64_t end = pfs_clock_mono() + LINGER * 1000000ULL;
+
+	for (;;) {
+		uint64_t now = pfs_clock_mono();
+
+		if (now >= end || poll(&fd, 1, (int)((end - now) / 1000000) + 1) > 0)
+			return;
+	}
+}
+
+/* A keeper that was stopped would stay when we are gone; continued, it sees that we have ended, and ends. */
+static void keeper_wake(struct streams *streams)
+{
+	char byte;
+
+	/* Its end is still open, so the process is still ours to signal. */
+	if (recv(streams->keeper_fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0 && errno == EAGAIN)
+		kill(streams->mount->keeper, SIGCONT);
+}
+
+static int serve(struct streams *streams)
+{
+	struct pfs_mount *mount = streams->mount;
+	bool by_itself;
+
+	by_itself = wait_for_end(streams);
+	detach(mount); /* also what an abort has left */
+	pfs_graph_shutdown(mount->graph);
+	if (!by_itself)
+		linger(streams);
+	if (pfs_session_stop(streams->session, FINISH) == 0) {
+		mount_release(mount);
+		pfs_session_free(streams->session);
+		fuse_session_destroy(mount->se);
+	}
+	keeper_wake(streams);
+	return 0;
+}
+
+int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *mount, int keeper_fd)
+{
+	struct streams streams = { .mount = mount, .keeper_fd = keeper_fd };
+	int r;
+
+	prctl(PR_SET_NAME, "pipesfs-streams");
+	streams.signal_fd = signals_prepare();
+	streams.ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (streams.signal_fd < 0 || streams.ended_fd < 0)
+		r = -errno;
+	else
+		r = 0;
+	limits_prepare();
+	if (r == 0)
+		r = pfs_caps_keep(caps_kept, ARRAY_SIZE(caps_kept));
+	if (r == 0)
+		r = mount_prepare(mount, options);
+	if (r == 0)
+		r = pfs_session_start(mount->se, streams.ended_fd, &streams.session);
+	if (r < 0) {
+		char text[200];
+
+		snprintf(text, sizeof(text), "cannot start: %s", strerror(-r));
+		send(keeper_fd, text, strlen(text) + 1, MSG_NOSIGNAL);
+		return 1;
+	}
+	return serve(&streams);
+}
