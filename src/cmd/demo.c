@@ -99,11 +99,13 @@ static void pour(struct demo *demo, const struct readers *readers)
 static void show(struct demo *demo, const struct readers *readers)
 {
 	demo_say(demo, "\nThe GET requests as text: a line that sums it up, then the bytes.");
-	demo_do(demo, "head -n 8 get.txt | cut -c 1-100");
-	demo_do(demo, "grep 'HTTP GET' get.txt | tail -n 4 | cut -c 1-100");
+	demo_do(demo, "head -n 11 get.txt | cut -c 1-90");
+	demo_say(demo, "\nThe last of them, without what TCP has to say.");
+	demo_do(demo, "sed -n 's/ tcp .* HTTP/ HTTP/p' get.txt | tail -n 5");
 	if (readers->tool) {
 		demo_say(demo, "\nThe same packets, as %s read them.", readers->tool);
-		demo_do(demo, "head -n 3 get.packets | cut -c 1-100; wc -l <get.packets");
+		demo_do(demo,
+			"sed 's/Flags.*length/length/' get.packets | head -n 5; wc -l <get.packets");
 	}
 	demo_say(demo, "\nEvery directory counted.");
 	demo_do(demo, "pipesfs ls p");
@@ -212,7 +214,7 @@ static int demo_run(int argc, char **argv)
 
 const struct pfs_command pfs_cmd_demo = {
 	.name = "demo",
-	.summary = "Show a capture going through a mounted pipeline, and check every number",
+	.summary = "show a capture going through a mounted pipeline, and check every number",
 	.usage = "[--live | --capture FILE]",
 	.help = "      --live          real traffic between two network namespaces (root)\n"
 		"      --capture FILE  only write the capture that the demo plays with\n"

@@ -189,9 +189,9 @@ static void show(struct live *live)
 	struct demo *demo = &live->demo;
 
 	demo_say(demo, "\nWhat went out: the packets of the GET requests.");
-	demo_do(demo, "grep -a 'GET /' out.http");
+	demo_do(demo, "grep -ao 'GET /.* HTTP/1.1' out.http");
 	demo_say(demo, "\nWhat came in, as text.");
-	demo_do(demo, "grep 'HTTP 200' in.txt | cut -c 1-100");
+	demo_do(demo, "sed -n 's/ tcp .* HTTP/ HTTP/p' in.txt");
 	demo_say(demo, "\nEvery directory counted.");
 	demo_do(demo, "pipesfs ls p");
 	demo_say(demo, "\nAs many as were sent?");

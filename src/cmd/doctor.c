@@ -235,7 +235,7 @@ static int doctor_run(int argc, char **argv)
 
 const struct pfs_command pfs_cmd_doctor = {
 	.name = "doctor",
-	.summary = "Say what this machine can do, what it cannot, and what to do about that",
+	.summary = "say what this machine can do, what it cannot, and what to do about that",
 	.usage = "[--json]",
 	.help = "      --json   one JSON object\n"
 		"Exit status 0 unless nothing can be mounted here. It looks and changes nothing.\n",

@@ -432,7 +432,7 @@ static int ls_run(int argc, char **argv)
 
 const struct pfs_command pfs_cmd_ls = {
 	.name = "ls",
-	.summary = "Show the tree of running filters with their counters and rates",
+	.summary = "show the tree of running filters with their counters and rates",
 	.usage = "[-a] [-r] [-i SECONDS] [-L DEPTH] [--json] [DIR...]",
 	.help = "  -a, --all            also sources that are idle\n"
 		"  -r, --rates          measure for half a second and show rates as well\n"

@@ -339,7 +339,7 @@ static int stat_run(int argc, char **argv)
 
 const struct pfs_command pfs_cmd_stat = {
 	.name = "stat",
-	.summary = "Show one directory: its counters, parameters and readers",
+	.summary = "show one directory: its counters, parameters and readers",
 	.usage = "[--json] PATH...",
 	.help = "      --json   one JSON object for each PATH\n"
 		"A pipe file (DIR/all) stands for its directory.\n",
