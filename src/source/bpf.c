@@ -167,17 +167,25 @@ int kbpf_link_netfilter(int prog, unsigned family, unsigned hook, int priority)
 	return bpf_call(BPF_LINK_CREATE, &attr, sizeof(attr));
 }
 
-uint32_t kbpf_last_prog_id(void)
+uint32_t kbpf_prog_id(int prog)
 {
-	uint32_t id = 0;
+	struct bpf_prog_info info = { 0 };
+	union bpf_attr attr = { 0 };
 
-	for (;;) {
-		union bpf_attr attr = { .start_id = id };
+	attr.info.bpf_fd = (uint32_t)prog;
+	attr.info.info_len = sizeof(info);
+	attr.info.info = pointer(&info);
+	return bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) < 0 ? 0 : info.id;
+}
 
-		if (bpf_call(BPF_PROG_GET_NEXT_ID, &attr, sizeof(attr)) < 0)
-			return id;
-		id = attr.next_id;
-	}
+bool kbpf_prog_lives(uint32_t id)
+{
+	union bpf_attr attr = { .prog_id = id };
+	int fd = bpf_call(BPF_PROG_GET_FD_BY_ID, &attr, sizeof(attr));
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 /* "0-3,8-11" */

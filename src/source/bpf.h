@@ -59,8 +59,9 @@ int kbpf_prog_run(int prog, const void *packet, size_t n, uint32_t *ret_value);
  */
 int kbpf_link_netfilter(int prog, unsigned family, unsigned hook, int priority);
 
-/* Ids beyond those that a test has seen before: the highest id in use, 0 when there is none or on error. */
-uint32_t kbpf_last_prog_id(void);
+/* The kernel's number of a program, 0 on error; and whether a program of that number is loaded still. */
+uint32_t kbpf_prog_id(int prog);
+bool kbpf_prog_lives(uint32_t id);
 
 /*
  * A list of CPUs in sysfs, "possible" or "online": set[cpu] is 1 for those in it. Returns one more than the
