@@ -1,8 +1,9 @@
 /*
  * abort - `pipesfs abort DIR`: ends a mount that hangs
  *
- * Nothing is asked and nothing is waited for: the connection is aborted in the kernel, so that everybody who waits for
- * an answer gets ECONNABORTED, even those whom kill -9 does not end, and the mount is detached.
+ * Nothing is asked and nothing is waited for: the connection is aborted in the kernel, so that
+ * everybody who waits for an answer gets ECONNABORTED, even those whom kill -9 does not end, and
+ * the mount is detached.
  */
 #include "cmd/cmd.h"
 #include "mount/mount.h"

@@ -1,12 +1,13 @@
 /*
  * cmd - the subcommands of pipesfs
  *
- * One file a subcommand, one `const struct pfs_command pfs_cmd_NAME` in it, one line in the table of main.c. The
- * program is the only place that speaks: libraries return a number and a struct pfs_diag, the command says the
- * sentence once, on stderr, in words that tell what to do next. Results go to stdout.
+ * One file a subcommand, one `const struct pfs_command pfs_cmd_NAME` in it, one line in the table
+ * of main.c. The program is the only place that speaks: libraries return a number and a struct
+ * pfs_diag, the command says the sentence once, on stderr, in words that tell what to do next.
+ * Results go to stdout.
  *
- * Exit status: 0, PFS_EXIT_FAILED when what was asked for could not be done, PFS_EXIT_USAGE when it was not
- * understood.
+ * Exit status: 0, PFS_EXIT_FAILED when what was asked for could not be done, PFS_EXIT_USAGE when it
+ * was not understood.
  *
  *	static int hello_run(int argc, char **argv)
  *	{
@@ -48,7 +49,9 @@ extern const struct pfs_command pfs_cmd_umount;
 void pfs_say(const char *fmt, ...) PFS_PRINTF(1, 2);
 /* The same, and returns PFS_EXIT_FAILED. */
 int pfs_fail(const char *fmt, ...) PFS_PRINTF(1, 2);
-/* The same with the command's usage below, and returns PFS_EXIT_USAGE. fmt NULL: the usage alone. */
+/*
+ * The same with the command's usage below, and returns PFS_EXIT_USAGE. fmt NULL: the usage alone.
+ */
 int pfs_usage(const struct pfs_command *cmd, const char *fmt, ...) PFS_PRINTF(2, 3);
 
 #endif

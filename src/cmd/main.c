@@ -1,8 +1,9 @@
 /*
  * main - finds the subcommand and runs it
  *
- * Called as mount.fuse.pipesfs (by mount(8), fstab) or as `pipesfs SOURCE DIR -o ...` (by mount.fuse(8)) it is
- * `pipesfs mount`, whose argument SOURCE is dropped: there is nothing below to be mounted.
+ * Called as mount.fuse.pipesfs (by mount(8), fstab) or as `pipesfs SOURCE DIR -o ...` (by
+ * mount.fuse(8)) it is `pipesfs mount`, whose argument SOURCE is dropped: there is nothing below to
+ * be mounted.
  */
 #include "cmd/cmd.h"
 

@@ -1,8 +1,8 @@
 /*
  * mount - `pipesfs mount [-f] [-o OPTION,...] DIR`
  *
- * Returns when the mount can be used. A dead pipesfs at DIR, left by a machine that lost its processes, is taken away
- * first.
+ * Returns when the mount can be used. A dead pipesfs at DIR, left by a machine that lost its
+ * processes, is taken away first.
  */
 #include "cmd/cmd.h"
 #include "mount/mount.h"

@@ -1,8 +1,8 @@
 /*
  * umount - `pipesfs umount DIR`: ends all streams, then the mount
  *
- * Readers get EOF first, which umount(8) cannot do: it says that the mount is busy. A mount that is dead or does not
- * answer is detached all the same.
+ * Readers get EOF first, which umount(8) cannot do: it says that the mount is busy. A mount that is
+ * dead or does not answer is detached all the same.
  */
 #include "cmd/cmd.h"
 #include "mount/mount.h"

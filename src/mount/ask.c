@@ -1,8 +1,9 @@
 /*
  * ask - questions to a mounted pipesfs that end in time
  *
- * A daemon that is stopped answers nobody, and who asked it cannot be killed. So a child asks and its parent waits no
- * longer than it said it would; when the mount is aborted afterwards the child is freed too.
+ * A daemon that is stopped answers nobody, and who asked it cannot be killed. So a child asks and
+ * its parent waits no longer than it said it would; when the mount is aborted afterwards the child
+ * is freed too.
  */
 #include "mount/mount.h"
 

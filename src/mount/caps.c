@@ -11,7 +11,10 @@ int pfs_caps_keep(const int *caps, size_t n)
 	cap_t now = cap_get_proc(), want = cap_init();
 	int r = now && want ? 0 : -ENOMEM;
 
-	/* Bounding set first: that takes a capability which we give up next. EINVAL: the kernel knows no more. */
+	/*
+	 * Bounding set first: that takes a capability which we give up next. EINVAL: the kernel
+	 * knows no more.
+	 */
 	for (cap_value_t cap = 0; r == 0 && cap_get_bound(cap) >= 0; cap++) {
 		bool keep = false;
 

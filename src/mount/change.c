@@ -1,8 +1,9 @@
 /*
  * change - mkdir, rmdir, and all that is refused
  *
- * mkdir builds a filter and rmdir ends it; both are done by a pool. Whatever is refused leaves a sentence in .errors.
- * Removing a pipe or dot file succeeds and does nothing, so that `rm -r` can walk a tree up.
+ * mkdir builds a filter and rmdir ends it; both are done by a pool. Whatever is refused leaves a
+ * sentence in .errors. Removing a pipe or dot file succeeds and does nothing, so that `rm -r` can
+ * walk a tree up.
  */
 #include "mount/ops_i.h"
 
@@ -64,7 +65,7 @@ static struct change *change_new(fuse_req_t req, fuse_ino_t parent, const char *
 		return NULL;
 	}
 	change->dir = pfs_node_ref(dir->node);
-	strcpy(change->name, name);
+	memcpy(change->name, name, strlen(name));
 	change->task.free = change_free;
 	return change;
 }
@@ -90,7 +91,7 @@ static int mkdir_act(struct pfs_task *task)
 static void mkdir_reply(struct pfs_task *task, fuse_req_t req, int result)
 {
 	struct change *change = change_of(task);
-	struct pfs_entry *entry;
+	struct pfs_entry *entry = NULL;
 
 	if (result == 0)
 		result = pfs_inode_dir(task->mount, TAKE_PTR(change->made), &entry);

@@ -4,9 +4,10 @@
  *	keeper 4711
  *	streams 4712
  *
- * Writing `end` ends all streams (readers get EOF), detaches the mount and ends both processes: what `pipesfs umount`
- * does. Through the mount it works in any namespace that sees it, and needs no file elsewhere that could be stale.
- * Only who mounted it (and root, where root may enter) can open it.
+ * Writing `end` ends all streams (readers get EOF), detaches the mount and ends both processes:
+ * what `pipesfs umount` does. Through the mount it works in any namespace that sees it, and needs
+ * no file elsewhere that could be stale. Only who mounted it (and root, where root may enter) can
+ * open it.
  */
 #include "mount/mount_i.h"
 

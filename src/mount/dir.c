@@ -1,8 +1,9 @@
 /*
  * dir - directories of the graph
  *
- * Every filter directory has its pipe files, its dot files and its children; the root has `.filters`, `.errors`, `.graph`
- * and `.control` instead of pipes. Looking asks the graph and changes nothing.
+ * Every filter directory has its pipe files, its dot files and its children; the root has
+ * `.filters`, `.errors`, `.graph` and `.control` instead of pipes. Looking asks the graph and
+ * changes nothing.
  */
 #include "mount/mount_i.h"
 

@@ -1,8 +1,8 @@
 /*
  * errors - .errors: why your last refused calls were refused
  *
- * The last 64 refusals of each user, of at most 256 users; the user who was refused nothing for longest makes room for
- * the next. A user reads his own, root reads all, in the order of time:
+ * The last 64 refusals of each user, of at most 256 users; the user who was refused nothing for
+ * longest makes room for the next. A user reads his own, root reads all, in the order of time:
  *
  *	2026-01-31T12:00:00.123456Z 4711 /accept/unpcp ENOENT there is no filter 'unpcp'; did you mean unpcap?
  */

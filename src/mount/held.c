@@ -1,9 +1,10 @@
 /*
  * held - requests that are answered later, and interrupts
  *
- * libfuse calls the interrupt function with the request pinned, on any thread, perhaps while the request is being
- * registered, perhaps after it was answered. So the function is given nothing but the mount, and looks whether the
- * request is in the table: what is not there is none of its business.
+ * libfuse calls the interrupt function with the request pinned, on any thread, perhaps while the
+ * request is being registered, perhaps after it was answered. So the function is given nothing but
+ * the mount, and looks whether the request is in the table: what is not there is none of its
+ * business.
  */
 #include "mount/mount_i.h"
 
@@ -46,8 +47,8 @@ bool pfs_held_put(struct pfs_mount *mount, struct pfs_held *held)
 
 	pthread_mutex_lock(&table->lock);
 	/*
-	 * An interrupt marks the request before it looks into the table. It looked before we got the lock: we see the
-	 * mark. It looks afterwards: it finds the request.
+	 * An interrupt marks the request before it looks into the table. It looked before we got
+	 * the lock: we see the mark. It looks afterwards: it finds the request.
 	 */
 	interrupted = fuse_req_interrupted(held->req);
 	if (!interrupted) {

@@ -1,9 +1,10 @@
 /*
  * inode - what the kernel's nodeids mean
  *
- * A directory has the nodeid of its node as long as it lives. A file gets a fresh nodeid with every LOOKUP and keeps
- * its st_ino: the kernel holds the inode's lock while a direct write waits, and with one inode for all openers
- * nobody else could write, truncate or chmod the file until then, nor be killed while trying.
+ * A directory has the nodeid of its node as long as it lives. A file gets a fresh nodeid with every
+ * LOOKUP and keeps its st_ino: the kernel holds the inode's lock while a direct write waits, and
+ * with one inode for all openers nobody else could write, truncate or chmod the file until then,
+ * nor be killed while trying.
  */
 #include "mount/mount_i.h"
 
@@ -191,7 +192,10 @@ void pfs_inode_stat(struct pfs_mount *mount, struct pfs_entry *entry, struct sta
 
 	*ret_st = (struct stat){
 		.st_ino = entry->ino,
-		/* 1 for directories too: no program may conclude from it how many of them there are. */
+		/*
+		 * 1 for directories too: no program may conclude from it how many of them there
+		 * are.
+		 */
 		.st_nlink = 1,
 		.st_blksize = 4096,
 	};

@@ -8,8 +8,9 @@
  *	no answer		stall=, counted in STALL_STEPS of silence, so that time in which the keeper itself did
  *				not run does not count.
  *
- * Killing streams aborts the connection: all that wait get ECONNABORTED. A thread of streams that waits for an answer
- * from this very mount could delay its end for ever; umount2(MNT_FORCE) aborts before.
+ * Killing streams aborts the connection: all that wait get ECONNABORTED. A thread of streams that
+ * waits for an answer from this very mount could delay its end for ever; umount2(MNT_FORCE) aborts
+ * before.
  */
 #include "mount/mount_i.h"
 
@@ -291,7 +292,10 @@ static int watch(struct keeper *keeper)
 	}
 }
 
-/* --- start ---------------------------------------------------------------------------------------- */
+/*
+ * --- start
+ * ----------------------------------------------------------------------------------------
+ */
 
 static int signals_prepare(void)
 {

@@ -139,7 +139,10 @@ static bool put(struct pfs_pipe *pipe, struct pfs_lane *lane, struct pfs_waiting
 	return false;
 }
 
-/* Lock held. The first one that can be taken; the others are being interrupted and unlink themselves. */
+/*
+ * Lock held. The first one that can be taken; the others are being interrupted and unlink
+ * themselves.
+ */
 static struct pfs_waiting *take(struct pfs_pipe *pipe, struct pfs_lane *lane)
 {
 	for (struct pfs_held *held = lane->first; held; held = held->after)
@@ -176,8 +179,8 @@ void pfs_lane_wait(struct pfs_pipe *pipe, struct pfs_lane *lane, struct pfs_wait
 }
 
 /*
- * Lock held, the caller serves; the first one found nothing. Parks unless that was done, or something has come. True:
- * look again.
+ * Lock held, the caller serves; the first one found nothing. Parks unless that was done, or
+ * something has come. True: look again.
  */
 static bool park(struct pfs_pipe *pipe, struct pfs_lane *lane, size_t size)
 {

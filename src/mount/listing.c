@@ -1,8 +1,9 @@
 /*
  * listing - opendir, readdir
  *
- * A listing is made at the first readdir and again after rewinddir(3); between them it does not change, so that no
- * name comes twice or is missed while others make and remove directories. Offsets count names.
+ * A listing is made at the first readdir and again after rewinddir(3); between them it does not
+ * change, so that no name comes twice or is missed while others make and remove directories.
+ * Offsets count names.
  */
 #include "mount/ops_i.h"
 
@@ -15,7 +16,9 @@ struct dir_file {
 	size_t *at;		    /* lock; owned: where name i stands in listing.names */
 };
 
-/* Nothing but the place in the list of open files: directories are closed by their own operation. */
+/*
+ * Nothing but the place in the list of open files: directories are closed by their own operation.
+ */
 static void dir_file_release(struct pfs_file *file);
 static const struct pfs_kind kind_open_dir = { .directory = true, .release = dir_file_release };
 
@@ -106,8 +109,8 @@ void pfs_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 }
 
 /*
- * One name with attributes, for directories: a walk then needs no LOOKUP for each. Files get none: they are looked up
- * anew when opened anyway.
+ * One name with attributes, for directories: a walk then needs no LOOKUP for each. Files get none:
+ * they are looked up anew when opened anyway.
  */
 static size_t add_plus(struct pfs_mount *mount, struct dir_file *dir, fuse_req_t req, char *to,
 		       size_t room, const struct pfs_listed *item, off_t off)

@@ -10,8 +10,8 @@
  *	options.dir = realpath(...);
  *	return pfs_keeper_run(&options, -1);		the calling process becomes the keeper
  *
- * Two processes. The *keeper* mounts, forks *streams* and watches it; streams holds /dev/fuse, the graph and every
- * byte. Each ends the mount when the other is gone:
+ * Two processes. The *keeper* mounts, forks *streams* and watches it; streams holds /dev/fuse, the
+ * graph and every byte. Each ends the mount when the other is gone:
  *
  *	streams dies		the kernel aborts the connection when its descriptor closes: all waiters get
  *				ECONNABORTED at once. The keeper detaches the mount and says so.
@@ -19,8 +19,8 @@
  *	the keeper dies		streams sees the socket between them close: readers get EOF, the mount is detached.
  *	the keeper is stopped	nothing depends on it.
  *
- * The keeper does not keep a descriptor of /dev/fuse: it could only delay the abort that frees the waiters, above
- * all while the keeper itself is stopped.
+ * The keeper does not keep a descriptor of /dev/fuse: it could only delay the abort that frees the
+ * waiters, above all while the keeper itself is stopped.
  */
 #ifndef PFS_MOUNT_MOUNT_H
 #define PFS_MOUNT_MOUNT_H
@@ -54,8 +54,8 @@ void pfs_mount_options_help(struct pfs_buf *out);
 /* --- the processes ------------------------------------------------------------------- */
 
 /*
- * Mounts at options->dir, forks streams, watches it until the end. Returns the exit status of the process. ready_fd gets
- * one zero byte once the mount can be used, and is closed; -1: nobody waits.
+ * Mounts at options->dir, forks streams, watches it until the end. Returns the exit status of the
+ * process. ready_fd gets one zero byte once the mount can be used, and is closed; -1: nobody waits.
  */
 int pfs_keeper_run(struct pfs_mount_options *options, int ready_fd);
 
@@ -77,22 +77,24 @@ int pfs_mountinfo_at(const char *dir, struct pfs_mountinfo *ret_info);
 int pfs_mountinfo_dev(unsigned major, unsigned minor, struct pfs_mountinfo *ret_info);
 
 /*
- * Detaches all mounts of that device from this namespace, lazily. force: aborts the connection first, so that whoever
- * waits for an answer gets ECONNABORTED. Never waits for the daemon. -ENOENT: there was none; -EPERM; -EBUSY: hidden
- * below another mount.
+ * Detaches all mounts of that device from this namespace, lazily. force: aborts the connection
+ * first, so that whoever waits for an answer gets ECONNABORTED. Never waits for the daemon.
+ * -ENOENT: there was none; -EPERM; -EBUSY: hidden below another mount.
  */
 int pfs_mount_detach(unsigned major, unsigned minor, bool force);
 /* Aborts a FUSE connection through fusectl. -ENOENT: fusectl is not mounted. */
 int pfs_mount_abort(unsigned minor);
 
 /*
- * Does the mount at dir answer? Asked in a child of its own: 0, -ENOTCONN (its daemon is gone), -ETIMEDOUT.
+ * Does the mount at dir answer? Asked in a child of its own: 0, -ENOTCONN (its daemon is gone),
+ * -ETIMEDOUT.
  */
 int pfs_mount_answers(const char *dir, unsigned milliseconds);
 
 /*
- * Tells the daemon of the mount at dir to end its streams and itself, through the mount's .control file, in a child.
- * ret_keeper and ret_streams: their process ids, 0 when not told. -ETIMEDOUT, -ENOTCONN, -EACCES, ...
+ * Tells the daemon of the mount at dir to end its streams and itself, through the mount's .control
+ * file, in a child. ret_keeper and ret_streams: their process ids, 0 when not told. -ETIMEDOUT,
+ * -ENOTCONN, -EACCES, ...
  */
 int pfs_mount_end(const char *dir, unsigned milliseconds, pid_t *ret_keeper, pid_t *ret_streams);
 

@@ -8,11 +8,12 @@
  *	work.c		threads for what may wait
  *	session.c	threads that take requests from the kernel
  *
- * Locks, outermost first: a pipe's lock, the table of held requests, libfuse's own. The lock of the inode table, of
- * the refusals and of a pool are leaves. The graph is called with none of them held.
+ * Locks, outermost first: a pipe's lock, the table of held requests, libfuse's own. The lock of the
+ * inode table, of the refusals and of a pool are leaves. The graph is called with none of them
+ * held.
  *
- * A session thread never waits: what may wait for others (mkdir opens files as its caller, open may start a source)
- * is done by a pool, and what must wait (a read with nothing there) is held.
+ * A session thread never waits: what may wait for others (mkdir opens files as its caller, open may
+ * start a source) is done by a pool, and what must wait (a read with nothing there) is held.
  */
 #ifndef PFS_MOUNT_MOUNT_I_H
 #define PFS_MOUNT_MOUNT_I_H
@@ -49,8 +50,8 @@ struct pfs_listed {
 void pfs_listing_add(struct pfs_listing *listing, const char *name, uint64_t ino, mode_t type);
 
 /*
- * One kind of entry, one file, one of these. NULL: not possible, or nothing to do. Errors that a user should
- * understand go through pfs_refuse().
+ * One kind of entry, one file, one of these. NULL: not possible, or nothing to do. Errors that a
+ * user should understand go through pfs_refuse().
  */
 struct pfs_kind {
 	bool directory;
@@ -116,13 +117,19 @@ struct pfs_inodes {
 
 int pfs_inodes_init(struct pfs_mount *mount);
 void pfs_inodes_release(struct pfs_mount *mount);
-/* What a nodeid of the kernel's stands for; stays until it was forgotten. NULL: nothing (only after a bug). */
+/*
+ * What a nodeid of the kernel's stands for; stays until it was forgotten. NULL: nothing (only after
+ * a bug).
+ */
 struct pfs_entry *pfs_inode_get(struct pfs_mount *mount, uint64_t id);
 /* The entry of a directory, looked up once more. Takes over the node reference in any case. */
 int pfs_inode_dir(struct pfs_mount *mount, struct pfs_node *node, struct pfs_entry **ret_entry);
 /* A new entry with a nodeid of its own (made from `like`, whose node is referenced again). */
 int pfs_inode_file(struct pfs_mount *mount, const struct pfs_entry *like, struct pfs_entry **ret_entry);
-/* The kernel's FORGET may overtake what is still being done with a file: pinned it stays until forgotten once more. */
+/*
+ * The kernel's FORGET may overtake what is still being done with a file: pinned it stays until
+ * forgotten once more.
+ */
 void pfs_inode_pin(struct pfs_mount *mount, struct pfs_entry *entry);
 void pfs_inode_forget(struct pfs_mount *mount, uint64_t id, uint64_t lookups);
 void pfs_inode_stat(struct pfs_mount *mount, struct pfs_entry *entry, struct stat *ret_st);
@@ -134,8 +141,9 @@ void pfs_file_del(struct pfs_file *file);
 /* --- requests that are answered later -------------------------------------------------- */
 
 /*
- * Whoever takes a held request answers it; everybody else finds it gone. An interrupt is one of the takers. Requests
- * are found by their address, which libfuse keeps from reuse while the interrupt runs.
+ * Whoever takes a held request answers it; everybody else finds it gone. An interrupt is one of the
+ * takers. Requests are found by their address, which libfuse keeps from reuse while the interrupt
+ * runs.
  *
  *	pfs_held_prepare(mount, req);	     once, before the first put
  *	if (!pfs_held_put(mount, held))	     from here on anybody may take it
@@ -162,7 +170,9 @@ struct pfs_held_table {
 void pfs_held_prepare(struct pfs_mount *mount, fuse_req_t req);
 bool pfs_held_put(struct pfs_mount *mount, struct pfs_held *held);
 bool pfs_held_take(struct pfs_mount *mount, struct pfs_held *held);
-/* Accounts memory for a parked WRITE. False: this user, or the mount, has too much parked already. */
+/*
+ * Accounts memory for a parked WRITE. False: this user, or the mount, has too much parked already.
+ */
 bool pfs_held_charge(struct pfs_mount *mount, uid_t uid, size_t bytes);
 void pfs_held_uncharge(struct pfs_mount *mount, uid_t uid, size_t bytes);
 
@@ -174,7 +184,10 @@ struct pfs_job {
 	struct pfs_job *next; /* pool lock */
 };
 
-/* Threads that come when there is work and go when there is none; at most half of them for one user. */
+/*
+ * Threads that come when there is work and go when there is none; at most half of them for one
+ * user.
+ */
 struct pfs_pool {
 	pthread_mutex_t lock;
 	pthread_cond_t work, done;
@@ -194,14 +207,17 @@ void pfs_pool_submit(struct pfs_pool *pool, struct pfs_job *job);
 bool pfs_pool_cancel(struct pfs_pool *pool, struct pfs_job *job);
 /* If it is running: ends the system call it waits in (EINTR). */
 void pfs_pool_poke(struct pfs_pool *pool, struct pfs_job *job);
-/* Ends the threads when all jobs are done. -ETIMEDOUT: some wait for ever; the pool must not be freed. */
+/*
+ * Ends the threads when all jobs are done. -ETIMEDOUT: some wait for ever; the pool must not be
+ * freed.
+ */
 int pfs_pool_stop(struct pfs_pool *pool, unsigned milliseconds);
 void pfs_pool_release(struct pfs_pool *pool);
 
 /*
- * A request that is done by a pool. act() runs on a thread of the pool and returns 0 or -errno; then reply() is called
- * with that, or, when the caller was interrupted or had waited too long and has got an answer already, undo() if
- * act() had succeeded. Both free nothing: free() comes last.
+ * A request that is done by a pool. act() runs on a thread of the pool and returns 0 or -errno;
+ * then reply() is called with that, or, when the caller was interrupted or had waited too long and
+ * has got an answer already, undo() if act() had succeeded. Both free nothing: free() comes last.
  */
 struct pfs_task {
 	struct pfs_held held;
@@ -222,7 +238,10 @@ struct pfs_task {
 
 /* Callbacks and pool are set; the task is owned by this from here on. */
 void pfs_task_start(struct pfs_mount *mount, struct pfs_task *task, fuse_req_t req);
-/* Answers ETIMEDOUT for those that have waited too long; returns ms until it should be called again, -1: never. */
+/*
+ * Answers ETIMEDOUT for those that have waited too long; returns ms until it should be called
+ * again, -1: never.
+ */
 int pfs_tasks_expire(struct pfs_mount *mount);
 
 /* --- refusals: .errors --------------------------------------------------------------------- */
@@ -233,8 +252,8 @@ void pfs_refusals_free(struct pfs_refusals *refusals);
 /* What .errors shows to a user; root sees all. */
 void pfs_refusals_text(struct pfs_refusals *refusals, uid_t uid, struct pfs_buf *out);
 /*
- * Remembers why a call on dir/name (name NULL: on dir itself) was refused with -error. diag NULL or empty: the
- * errno's own text.
+ * Remembers why a call on dir/name (name NULL: on dir itself) was refused with -error. diag NULL or
+ * empty: the errno's own text.
  */
 void pfs_refuse(struct pfs_mount *mount, const struct pfs_cred *cred, struct pfs_node *dir,
 		const char *name, int error, const struct pfs_diag *diag);
@@ -242,13 +261,18 @@ void pfs_refuse(struct pfs_mount *mount, const struct pfs_cred *cred, struct pfs
 /* --- the session ----------------------------------------------------------------------------- */
 
 struct pfs_session;
-/* Threads that serve se until it ends; at least one is always listening. ended_fd (eventfd): the session is over. */
+/*
+ * Threads that serve se until it ends; at least one is always listening. ended_fd (eventfd): the
+ * session is over.
+ */
 int pfs_session_start(struct fuse_session *se, int ended_fd, struct pfs_session **ret_session);
 /* Ends them. -ETIMEDOUT: a handler does not return. */
 int pfs_session_stop(struct pfs_session *session, unsigned milliseconds);
 void pfs_session_free(struct pfs_session *session);
 
-/* --- all of it ---------------------------------------------------------------------------------- */
+/*
+ * --- all of it ----------------------------------------------------------------------------------
+ */
 
 struct pfs_mount {
 	const struct pfs_mount_options *options; /* borrowed */
@@ -306,7 +330,10 @@ void pfs_pipe_list(const struct pfs_node_info *info, struct pfs_listing *listing
 int pfs_text_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like);
 void pfs_text_list(const struct pfs_node_info *info, struct pfs_listing *listing);
 
-/* --- streams and keeper ------------------------------------------------------------------------------- */
+/*
+ * --- streams and keeper
+ * -------------------------------------------------------------------------------
+ */
 
 /* In the child: serves the session until the end; returns the exit status. */
 int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *mount, int keeper_fd);
@@ -324,8 +351,8 @@ int pfs_caps_keep(const int *caps, size_t n);
 struct pfs_probe;
 int pfs_probe_start(const char *dir, struct pfs_probe **ret_probe);
 /*
- * Starts a question if none is open. Returns true when one has been open all the time since the last call, which
- * has not been answered.
+ * Starts a question if none is open. Returns true when one has been open all the time since the
+ * last call, which has not been answered.
  */
 bool pfs_probe_ask(struct pfs_probe *probe);
 

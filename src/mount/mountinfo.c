@@ -1,8 +1,9 @@
 /*
  * mountinfo - finds, detaches and aborts mounts without asking the filesystem that is mounted
  *
- * A path that leads into a dead or stopped mount must not be touched: stat(2) on it may never return. All that is
- * needed stands in /proc/self/mountinfo, and umount2(2) with UMOUNT_NOFOLLOW does not ask either.
+ * A path that leads into a dead or stopped mount must not be touched: stat(2) on it may never
+ * return. All that is needed stands in /proc/self/mountinfo, and umount2(2) with UMOUNT_NOFOLLOW
+ * does not ask either.
  */
 #include "mount/mount.h"
 
@@ -46,7 +47,7 @@ static int line_parse(char *line, struct pfs_mountinfo *ret_info)
 	    sscanf(fields[2], "%u:%u", &ret_info->major, &ret_info->minor) != 2)
 		return -EINVAL;
 	unescape(fields[4]);
-	strcpy(ret_info->dir, fields[4]);
+	memcpy(ret_info->dir, fields[4], strlen(fields[4]) + 1);
 	user = strstr(type, "user_id=");
 	ret_info->user = user ? (uid_t)strtoul(user + 8, NULL, 10) : 0;
 	type += 2;
@@ -54,7 +55,10 @@ static int line_parse(char *line, struct pfs_mountinfo *ret_info)
 	return 0;
 }
 
-/* The last line that `dir` or (dir NULL) the device matches: later mounts lie on top of earlier ones. */
+/*
+ * The last line that `dir` or (dir NULL) the device matches: later mounts lie on top of earlier
+ * ones.
+ */
 static int find(const char *dir, unsigned major, unsigned minor, struct pfs_mountinfo *ret_info)
 {
 	struct pfs_mountinfo *info;
@@ -110,7 +114,7 @@ static int fusermount(const char *dir)
 
 static int detach_one(const struct pfs_mountinfo *info, bool force)
 {
-	struct pfs_mountinfo top;
+	struct pfs_mountinfo top = { .major = 0 };
 	int flags = MNT_DETACH | UMOUNT_NOFOLLOW | (force ? MNT_FORCE : 0);
 
 	/* Something else may have been mounted over it: that is not ours to take away. */

@@ -1,8 +1,9 @@
 /*
  * ops - what FUSE asks
  *
- * Each request finds its entry and hands it to the entry's kind. Looking (lookup, getattr, readdir, statfs) does nothing
- * else. xattr, locks and the rest are not implemented on purpose: the kernel remembers ENOSYS and does not ask again.
+ * Each request finds its entry and hands it to the entry's kind. Looking (lookup, getattr, readdir,
+ * statfs) does nothing else. xattr, locks and the rest are not implemented on purpose: the kernel
+ * remembers ENOSYS and does not ask again.
  */
 #include "mount/ops_i.h"
 
@@ -43,7 +44,10 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct pfs_mount *mount = userdata;
 
-	/* A reply is one writev(2), the fastest way; asynchronous direct reads could not be interrupted. */
+	/*
+	 * A reply is one writev(2), the fastest way; asynchronous direct reads could not be
+	 * interrupted.
+	 */
 	caps_clear(conn, FUSE_CAP_SPLICE_WRITE);
 	caps_clear(conn, FUSE_CAP_SPLICE_MOVE);
 	caps_clear(conn, FUSE_CAP_SPLICE_READ);
@@ -134,8 +138,8 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 }
 
 /*
- * Truncating, touching and even chmod of a pipe succeed and do nothing: `>`, tee, touch and cp -p do it in passing,
- * and a pipe's rights are those of its directory.
+ * Truncating, touching and even chmod of a pipe succeed and do nothing: `>`, tee, touch and cp -p
+ * do it in passing, and a pipe's rights are those of its directory.
  */
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 		       struct fuse_file_info *fi)
@@ -165,7 +169,9 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
-/* --- files -------------------------------------------------------------------------------------- */
+/*
+ * --- files --------------------------------------------------------------------------------------
+ */
 
 static struct pfs_file *file_of(const struct fuse_file_info *fi)
 {

@@ -1,8 +1,8 @@
 /*
  * options - what -o understands
  *
- * Three kinds: ours (a number with a unit into struct pfs_mount_options), the kernel's (handed on), and those that
- * fstab lines carry for other programs (ignored).
+ * Three kinds: ours (a number with a unit into struct pfs_mount_options), the kernel's (handed on),
+ * and those that fstab lines carry for other programs (ignored).
  */
 #include "mount/mount.h"
 

@@ -1,15 +1,15 @@
 /*
  * pipe - the pipe files: all, all.<view>, all,policy=reliable|lossy
  *
- * Regular files of size 0 whose reads come to us (direct_io), because a FIFO's open would never reach us. How they are
- * opened depends on the access mode:
+ * Regular files of size 0 whose reads come to us (direct_io), because a FIFO's open would never
+ * reach us. How they are opened depends on the access mode:
  *
  *	O_RDONLY, O_WRONLY	seekable, the offset ignored: `head -1`, `dd` and `tail -c` want that
  *	O_RDWR			a stream in the kernel's sense, or a blocked read would block every write on the same
  *				descriptor; and a new st_ino each time, or `cat <&3 >&3` refuses
  *
- * None of them sends FLUSH: the kernel takes the inode's lock for it, and a close in one process would wait for a write
- * in another that shares the file.
+ * None of them sends FLUSH: the kernel takes the inode's lock for it, and a close in one process
+ * would wait for a write in another that shares the file.
  */
 #include "mount/pipe_i.h"
 
@@ -60,27 +60,32 @@ static void pipe_name(int view, char *name, size_t size)
 		snprintf(name, size, PIPE_NAME ".%s", pfs_view_names[view]);
 }
 
-static int view_parse(const struct pfs_node_info *info, const char *name, size_t len)
+static int view_parse(const char *name, size_t len)
 {
 	for (int i = 0; pfs_view_names[i]; i++)
 		if (strlen(pfs_view_names[i]) == len && !memcmp(pfs_view_names[i], name, len))
-			return view_fits(info, i) ? i : -ENOENT;
+			return i;
 	return -ENOENT;
 }
+
+/*
+ * Also finds what is not listed: the pipes of a sink, packet views of bytes. Opening those is
+ * refused by the graph, with a sentence that says why; "no such file" would not.
+ */
 
 int pfs_pipe_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like)
 {
 	const size_t key = strlen(POLICY_KEY);
 	size_t len;
 
-	if (info->sink || strncmp(name, PIPE_NAME, 3) != 0)
+	if (strncmp(name, PIPE_NAME, 3) != 0)
 		return -ENOENT;
 	name += 3;
 	like->which = -1;
 	like->policy = -1;
 	if (*name == '.') {
 		len = strcspn(++name, ",");
-		like->which = view_parse(info, name, len);
+		like->which = view_parse(name, len);
 		if (like->which < 0)
 			return -ENOENT;
 		name += len;
@@ -173,7 +178,8 @@ static struct pfs_pipe *pipe_new(struct pfs_mount *mount, struct pfs_entry *entr
 }
 
 /*
- * The last close. Nothing is held any more, but waiters may be parked: a poll's, or that of a read that was interrupted.
+ * The last close. Nothing is held any more, but waiters may be parked: a poll's, or that of a read
+ * that was interrupted.
  */
 static void pipe_release(struct pfs_file *file)
 {
@@ -198,7 +204,9 @@ static void pipe_release(struct pfs_file *file)
 	pfs_pipe_unref(pipe);
 }
 
-/* --- open --------------------------------------------------------------------------------------- */
+/*
+ * --- open ---------------------------------------------------------------------------------------
+ */
 
 struct open_task {
 	struct pfs_task task;

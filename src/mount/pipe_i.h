@@ -7,15 +7,17 @@
  *	pipe_write.c	WRITE: stored, answered, then the tree below runs; or held until there is room
  *	pipe_poll.c	poll, select, epoll
  *
- * A *lane* is one direction: its held requests in the order they came, and at most one thread that serves them. What
- * is served is taken first, so an interrupt cannot answer it too; what finds nothing is put back to the front, and the
- * lane is parked on the graph with one waiter however many requests wait.
+ * A *lane* is one direction: its held requests in the order they came, and at most one thread that
+ * serves them. What is served is taken first, so an interrupt cannot answer it too; what finds
+ * nothing is put back to the front, and the lane is parked on the graph with one waiter however
+ * many requests wait.
  *
- * A wake-up may come on any thread, deep inside the engine, and serves the lane right there; those that come while one
- * is being handled on the same thread wait in a list until it is done, so the stack stays flat.
+ * A wake-up may come on any thread, deep inside the engine, and serves the lane right there; those
+ * that come while one is being handled on the same thread wait in a list until it is done, so the
+ * stack stays flat.
  *
- * Lifetime: the open file holds a reference, each held request one, each parked waiter one. The last one hands the
- * pipe to the pool, which closes reader and writer (a wake-up must not).
+ * Lifetime: the open file holds a reference, each held request one, each parked waiter one. The
+ * last one hands the pipe to the pool, which closes reader and writer (a wake-up must not).
  */
 #ifndef PFS_MOUNT_PIPE_I_H
 #define PFS_MOUNT_PIPE_I_H
@@ -95,7 +97,10 @@ struct pfs_waiting *pfs_waiting_new(struct pfs_pipe *pipe, struct pfs_lane *lane
 				    size_t n);
 void pfs_waiting_free(struct pfs_waiting *waiting);
 
-/* Lock held: nobody serves the lane and nobody waits in it. Then the caller serves, until pfs_lane_leave(). */
+/*
+ * Lock held: nobody serves the lane and nobody waits in it. Then the caller serves, until
+ * pfs_lane_leave().
+ */
 bool pfs_lane_enter(struct pfs_lane *lane);
 /* Lets a request wait its turn. front: the caller serves, and this request found nothing. */
 void pfs_lane_wait(struct pfs_pipe *pipe, struct pfs_lane *lane, struct pfs_waiting *waiting,
@@ -113,8 +118,8 @@ void pfs_pipe_read_init(struct pfs_pipe *pipe);
 void pfs_pipe_write_init(struct pfs_pipe *pipe);
 void pfs_pipe_poll_init(struct pfs_pipe *pipe);
 /*
- * A READ or WRITE has changed what poll would say: the kernel shall hear of the next change. refused: it found nothing
- * (EAGAIN), so that what has come since is a change too.
+ * A READ or WRITE has changed what poll would say: the kernel shall hear of the next change.
+ * refused: it found nothing (EAGAIN), so that what has come since is a change too.
  */
 void pfs_pipe_poll_again(struct pfs_pipe *pipe, bool refused);
 

@@ -1,9 +1,10 @@
 /*
  * pipe_poll - poll, select, epoll
  *
- * The kernel asks and, when nothing is ready, gives a handle by which it wants to be told. One notification answers one
- * handle; then it asks again. Edge-triggered epoll asks no more once it has been told, but reads until EAGAIN: so
- * each READ and WRITE looks whether the next change must be told.
+ * The kernel asks and, when nothing is ready, gives a handle by which it wants to be told. One
+ * notification answers one handle; then it asks again. Edge-triggered epoll asks no more once it
+ * has been told, but reads until EAGAIN: so each READ and WRITE looks whether the next change must
+ * be told.
  */
 #include "mount/pipe_i.h"
 

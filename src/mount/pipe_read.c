@@ -1,20 +1,21 @@
 /*
  * pipe_read - READ
  *
- * What is there goes out at once, from ring memory, in one writev(2). What is not there is waited for: the request is
- * held and no thread with it.
+ * What is there goes out at once, from ring memory, in one writev(2). What is not there is waited
+ * for: the request is held and no thread with it.
  *
- * The kernel cuts a large read(2) into requests of its maximum and asks for the next part as long as each comes back
- * full. The reader would then wait in the middle of data it has. So a request of the maximum is only filled to
- * the end when more is there.
+ * The kernel cuts a large read(2) into requests of its maximum and asks for the next part as long
+ * as each comes back full. The reader would then wait in the middle of data it has. So a request of
+ * the maximum is only filled to the end when more is there.
  */
 #include "mount/pipe_i.h"
 
 #include <fcntl.h>
 
 /*
- * Buffers in which small records are gathered. As many as threads reply at the same time, touched only as far as they
- * are filled, the last one used is used first: their number does not grow with the number of readers.
+ * Buffers in which small records are gathered. As many as threads reply at the same time, touched
+ * only as far as they are filled, the last one used is used first: their number does not grow with
+ * the number of readers.
  */
 #define GATHER_KEEP 4
 
@@ -55,7 +56,9 @@ void pfs_pipe_finish(void)
 /* Answers with what is there: 0. -EAGAIN: nothing is there, nothing was answered. */
 static int reply_now(struct pfs_pipe *pipe, fuse_req_t req, size_t size, bool record)
 {
-	/* A buffer that does not begin at a page leaves the kernel's largest request a page short. */
+	/*
+	 * A buffer that does not begin at a page leaves the kernel's largest request a page short.
+	 */
 	bool largest = size > pipe->file.mount->read_max - 4096;
 	struct iovec iov[PFS_IOV_MAX];
 	uint8_t *buf = gather_get();

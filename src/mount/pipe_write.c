@@ -1,9 +1,9 @@
 /*
  * pipe_write - WRITE
  *
- * The bytes are copied once, into the ring; then the writer is answered, and only then the tree below runs on this
- * thread, so that the writer makes the next bytes meanwhile. While the ring is full a copy of the bytes waits, within
- * what one user may have waiting.
+ * The bytes are copied once, into the ring; then the writer is answered, and only then the tree
+ * below runs on this thread, so that the writer makes the next bytes meanwhile. While the ring is
+ * full a copy of the bytes waits, within what one user may have waiting.
  */
 #include "mount/pipe_i.h"
 

@@ -1,9 +1,10 @@
 /*
  * probe - does the mount answer?
  *
- * A thread asks statfs(2) through the mount: the answer comes from a session thread of streams, nothing else can make
- * it. When the mount does not answer, the thread waits and cannot be killed until streams is; so it is a thread of its
- * own that nobody waits for. It holds nothing while it does not ask, or umount(8) would find the mount busy.
+ * A thread asks statfs(2) through the mount: the answer comes from a session thread of streams,
+ * nothing else can make it. When the mount does not answer, the thread waits and cannot be killed
+ * until streams is; so it is a thread of its own that nobody waits for. It holds nothing while it
+ * does not ask, or umount(8) would find the mount busy.
  */
 #include "mount/mount_i.h"
 
@@ -30,7 +31,10 @@ static void *probe_thread(void *arg)
 		while (!probe->asking)
 			pthread_cond_wait(&probe->cond, &probe->lock);
 		pthread_mutex_unlock(&probe->lock);
-		/* Any answer will do, errors too, and that of the filesystem below when ours is unmounted. */
+		/*
+		 * Any answer will do, errors too, and that of the filesystem below when ours is
+		 * unmounted.
+		 */
 		(void)!statfs(probe->dir, &st);
 		pthread_mutex_lock(&probe->lock);
 		probe->asking = false;

@@ -1,10 +1,11 @@
 /*
  * session - threads that take requests from the kernel
  *
- * libfuse's own loop has a fixed limit of threads; when all of them wait in a handler nobody listens, and the mount
- * hangs. Here at least one thread listens always: who takes a request when nobody else listens starts another thread
- * first. Handlers do not wait as a rule (work.c does), so that there are few threads, each with its buffer of 1 MiB of
- * which only what was received is touched; those beyond the usual number end after their request.
+ * libfuse's own loop has a fixed limit of threads; when all of them wait in a handler nobody
+ * listens, and the mount hangs. Here at least one thread listens always: who takes a request when
+ * nobody else listens starts another thread first. Handlers do not wait as a rule (work.c does), so
+ * that there are few threads, each with its buffer of 1 MiB of which only what was received is
+ * touched; those beyond the usual number end after their request.
  */
 #include "mount/mount_i.h"
 
@@ -131,7 +132,9 @@ int pfs_session_stop(struct pfs_session *session, unsigned milliseconds)
 	while (session->threads && pfs_clock_mono() < end) {
 		struct timespec until;
 
-		/* A signal that comes before the thread has entered read(2) is lost: send another. */
+		/*
+		 * A signal that comes before the thread has entered read(2) is lost: send another.
+		 */
 		for (unsigned i = 0; i < THREADS_MAX; i++)
 			if (session->slot[i].used)
 				pthread_kill(session->slot[i].id, SIGUSR1);

@@ -1,9 +1,10 @@
 /*
  * streams - the process that serves the mount and runs the graph
  *
- * It ends when it is told to (SIGTERM, SIGINT, SIGHUP, `end` in .control), when the keeper has died, and when the
- * mount is gone and its last file closed. Being told, it detaches the mount, gives every reader EOF and every waiting
- * writer an error, serves those that still have files open for a moment, and exits; the kernel then aborts what is left.
+ * It ends when it is told to (SIGTERM, SIGINT, SIGHUP, `end` in .control), when the keeper has
+ * died, and when the mount is gone and its last file closed. Being told, it detaches the mount,
+ * gives every reader EOF and every waiting writer an error, serves those that still have files open
+ * for a moment, and exits; the kernel then aborts what is left.
  */
 #include "mount/mount_i.h"
 
@@ -23,8 +24,9 @@
 #define OPEN_THREADS 8
 
 /*
- * NET_RAW, NET_ADMIN, BPF, PERFMON: packet sockets, netfilter and kernel programs. SYS_ADMIN: netns=, and detaching the
- * mount. The rest: to open a user's file as that user, in his root and working directory.
+ * NET_RAW, NET_ADMIN, BPF, PERFMON: packet sockets, netfilter and kernel programs. SYS_ADMIN:
+ * netns=, and detaching the mount. The rest: to open a user's file as that user, in his root and
+ * working directory.
  */
 static const int caps_kept[] = {
 	CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF,	    CAP_PERFMON,	 CAP_SYS_ADMIN,
@@ -62,7 +64,9 @@ static int signals_prepare(void)
 	return signalfd(-1, &mask, SFD_CLOEXEC);
 }
 
-/* A descriptor for each reader is not needed, but sources, sinks and files of users' have theirs. */
+/*
+ * A descriptor for each reader is not needed, but sources, sinks and files of users' have theirs.
+ */
 static void limits_prepare(void)
 {
 	struct rlimit limit;
@@ -204,7 +208,9 @@ static void detach(const struct pfs_mount *mount)
 			strerror(-r), mount->options->dir);
 }
 
-/* The mount has been detached: the session ends when the last file is closed, or we lose patience. */
+/*
+ * The mount has been detached: the session ends when the last file is closed, or we lose patience.
+ */
 static void linger(struct streams *streams)
 {
 	struct pollfd fd = { .fd = streams->ended_fd, .events = POLLIN };
@@ -218,7 +224,10 @@ static void linger(struct streams *streams)
 	}
 }
 
-/* A keeper that was stopped would stay when we are gone; continued, it sees that we have ended, and ends. */
+/*
+ * A keeper that was stopped would stay when we are gone; continued, it sees that we have ended, and
+ * ends.
+ */
 static void keeper_wake(struct streams *streams)
 {
 	char byte;

@@ -1,9 +1,10 @@
 /*
  * text - the dot files: .stats .params .readers .program .graph
  *
- * The text is made when the file is opened and does not change while it is open. Its size is not known before, so stat
- * says 0 and reads go to us (direct_io), as in /proc. `.params` can be written: each write merges key=value lines at
- * once, and fails with EINVAL when one of them makes no sense.
+ * The text is made when the file is opened and does not change while it is open. Its size is not
+ * known before, so stat says 0 and reads go to us (direct_io), as in /proc. `.params` can be
+ * written: each write merges key=value lines at once, and fails with EINVAL when one of them makes
+ * no sense.
  */
 #include "mount/mount_i.h"
 

@@ -1,10 +1,11 @@
 /*
  * work - threads for calls that may wait
  *
- * mkdir opens files as its caller: on a network filesystem that is gone, in another FUSE mount, even in this one. That
- * must not cost a session thread, must end when the caller is interrupted, and must end in any case: the kernel holds
- * the parent directory's lock all the while, and whoever waits for that lock cannot be killed. So the request is
- * answered after TASK_DEADLINE whatever its thread does, and what it makes later is undone.
+ * mkdir opens files as its caller: on a network filesystem that is gone, in another FUSE mount,
+ * even in this one. That must not cost a session thread, must end when the caller is interrupted,
+ * and must end in any case: the kernel holds the parent directory's lock all the while, and whoever
+ * waits for that lock cannot be killed. So the request is answered after TASK_DEADLINE whatever its
+ * thread does, and what it makes later is undone.
  */
 #include "mount/mount_i.h"
 
@@ -129,7 +130,10 @@ void pfs_pool_submit(struct pfs_pool *pool, struct pfs_job *job)
 	} else if (pool->threads < pool->max) {
 		pthread_attr_init(&attr);
 		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-		/* Without a thread the job waits for one of the others; with none at all we do it here. */
+		/*
+		 * Without a thread the job waits for one of the others; with none at all we do it
+		 * here.
+		 */
 		if (pthread_create(&thread, &attr, pool_thread, pool) == 0)
 			pool->threads++;
 		else if (!pool->threads && (job = next_job(pool)))
@@ -281,7 +285,9 @@ int pfs_tasks_expire(struct pfs_mount *mount)
 	pthread_mutex_lock(&mount->tasks.lock);
 	for (struct pfs_task *task = mount->tasks.first; task; task = task->next) {
 		if (task->deadline <= now && !late) {
-			/* One at a time; it will be poked again if its thread does not come back. */
+			/*
+			 * One at a time; it will be poked again if its thread does not come back.
+			 */
 			late = task;
 			late->refs++;
 			task->deadline = now + TASK_POKE * 1000000ULL;
