@@ -265,7 +265,7 @@ static uint64_t due(struct transmit *t, const struct pfs_emitter *out, const str
 static size_t due_now(struct transmit *t, const struct pfs_emitter *out, const struct pfs_ref *in,
 		      size_t n, uint64_t *ret_wait)
 {
-	uint64_t now, when;
+	uint64_t now, when = 0;
 	size_t i;
 
 	if (t->pace == PACE_MAX)
