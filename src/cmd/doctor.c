@@ -137,7 +137,8 @@ static void print_text(const struct check *check, const struct finding *finding)
 	printf("  %-5s %-18s %s\n", verdict_words[finding->verdict], check->name, finding->value);
 	if (finding->verdict == VERDICT_YES)
 		return;
-	printf("  %-5s %-18s %s\n", "", "", check->without);
+	if (check->without)
+		printf("  %-5s %-18s %s\n", "", "", check->without);
 	if (*finding->remedy)
 		printf("  %-5s %-18s -> %s\n", "", "", finding->remedy);
 }
@@ -148,7 +149,7 @@ static void print_json(const struct check *check, const struct finding *finding,
 		{ "name", check->name },
 		{ "verdict", verdict_words[finding->verdict] },
 		{ "found", finding->value },
-		{ "without", finding->verdict == VERDICT_YES ? "" : check->without },
+		{ "without", finding->verdict == VERDICT_YES || !check->without ? "" : check->without },
 		{ "remedy", finding->remedy },
 	};
 	PFS_BUF struct pfs_buf out = { 0 };

@@ -25,8 +25,8 @@ struct finding {
 
 struct check {
 	const char *name;
-	const char *without; /* what is lost when the verdict is not yes: a sentence */
-	bool vital;	     /* nothing works without it: the exit status says so */
+	const char *without; /* what is lost when the verdict is not yes: a sentence; NULL: the finding says it */
+	bool vital; /* nothing works without it: the exit status says so */
 	void (*look)(struct finding *ret_finding);
 };
 

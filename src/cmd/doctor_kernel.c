@@ -2,12 +2,9 @@
  * doctor_kernel - checks: how packets can leave this kernel
  */
 #include "cmd/doctor_i.h"
+#include "source/probe.h"
 
-#include <arpa/inet.h>
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/utsname.h>
 
 static void look_version(struct finding *f)
@@ -23,43 +20,54 @@ static void look_version(struct finding *f)
 		finding_remedy(f, "Linux 6.4 or later has BPF programs at netfilter's hooks");
 }
 
+/* All of them at once, when the first is asked for: they take tens of milliseconds. */
+static void look_probe(struct finding *f, unsigned which)
+{
+	static struct probe probes[PROBE_COUNT];
+
+	if (!probes[0].name)
+		probe_all(probes);
+	finding_set(f, probes[which].ok ? VERDICT_YES : VERDICT_NO, "%s", probes[which].sentence);
+}
+
 static void look_packet(struct finding *f)
 {
-	PFS_CLOSE int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	look_probe(f, PROBE_PACKET);
+}
 
-	if (fd >= 0) {
-		finding_set(f, VERDICT_YES, "can be opened");
-		return;
-	}
-	finding_set(f, VERDICT_NO, "%s", strerror(errno));
-	if (errno == EPERM || errno == EACCES)
-		finding_remedy(f, "Mount as root, or with CAP_NET_RAW");
-	else
-		finding_remedy(f, "A kernel with CONFIG_PACKET (modprobe af_packet)");
+static void look_bpf(struct finding *f)
+{
+	look_probe(f, PROBE_BPF);
+}
+
+static void look_socket(struct finding *f)
+{
+	look_probe(f, PROBE_SOCKET);
+}
+
+static void look_netfilter4(struct finding *f)
+{
+	look_probe(f, PROBE_NETFILTER4);
+}
+
+static void look_netfilter6(struct finding *f)
+{
+	look_probe(f, PROBE_NETFILTER6);
 }
 
 static void look_jit(struct finding *f)
 {
-	long long jit = doctor_number("/proc/sys/net/core/bpf_jit_enable");
-
-	if (jit > 0)
-		finding_set(f, VERDICT_YES, "programs are compiled to machine code");
-	else if (jit < 0)
-		finding_set(f, VERDICT_PART, "net.core.bpf_jit_enable cannot be read here");
-	else {
-		finding_set(f, VERDICT_NO, "net.core.bpf_jit_enable is 0");
-		finding_remedy(f, "As root: sysctl net.core.bpf_jit_enable=1");
-	}
+	look_probe(f, PROBE_JIT);
 }
 
 static void look_btf(struct finding *f)
 {
-	if (!access("/sys/kernel/btf/vmlinux", R_OK)) {
-		finding_set(f, VERDICT_YES, "/sys/kernel/btf/vmlinux");
-		return;
-	}
-	finding_set(f, VERDICT_NO, "/sys/kernel/btf/vmlinux: %s", strerror(errno));
-	finding_remedy(f, "A kernel with CONFIG_DEBUG_INFO_BTF");
+	look_probe(f, PROBE_BTF);
+}
+
+static void look_netns(struct finding *f)
+{
+	look_probe(f, PROBE_NETNS);
 }
 
 /* "none [integrity] confidentiality": the word in brackets is in force. */
@@ -81,10 +89,16 @@ static void look_lockdown(struct finding *f)
 const struct check doctor_kernel_checks[] = {
 	{ "kernel", "Some sources fall back or are missing; each line below says which.", false,
 	  look_version },
-	{ "packet sockets", "dev/<iface> cannot be read.", false, look_packet },
-	{ "BPF compiler", "Kernel programs are interpreted, several times slower.", false, look_jit },
-	{ "BTF", "netfilter_* cannot be read: its programs need the kernel's own types.", false,
-	  look_btf },
+	{ "packet sockets", NULL, false, look_packet },
+	{ "BPF", NULL, false, look_bpf },
+	{ "BPF on devices",
+	  "dev/<iface> falls back to packet sockets with classic filters, which copy more.", false,
+	  look_socket },
+	{ "BPF at hooks", "netfilter_* show no IPv4.", false, look_netfilter4 },
+	{ "BPF at hooks, v6", "netfilter_* show no IPv6.", false, look_netfilter6 },
+	{ "BPF compiler", NULL, false, look_jit },
+	{ "BTF", NULL, false, look_btf },
 	{ "no lockdown", "BPF programs may not read packets.", false, look_lockdown },
+	{ "entering netns", NULL, false, look_netns },
 	{ 0 },
 };
