@@ -127,11 +127,31 @@ static void dev_fini(void *state)
 	pthread_mutex_destroy(&d->lock);
 }
 
+/* The parameters, all or none of them. */
+static int configure(struct dev *d, const struct pfs_args *args, struct pfs_diag *diag)
+{
+	const char *netns = pfs_args_get(args, "netns");
+	struct dev parsed = { 0 };
+	PFS_FREE char *copy = NULL;
+	int r = parse(&parsed, args, diag);
+
+	if (r < 0)
+		return r;
+	copy = netns && *netns ? strdup(netns) : NULL;
+	if (netns && *netns && !copy)
+		return -ENOMEM;
+	d->snaplen = parsed.snaplen;
+	d->directions = parsed.directions;
+	d->promisc = parsed.promisc;
+	free(d->netns);
+	d->netns = TAKE_PTR(copy);
+	return 0;
+}
+
 static int dev_init(void *state, const char *name, const struct pfs_args *args,
 		    const struct pfs_place *place, struct pfs_diag *diag)
 {
 	struct dev *d = state;
-	const char *netns = pfs_args_get(args, "netns");
 	int r;
 
 	(void)name;
@@ -140,17 +160,24 @@ static int dev_init(void *state, const char *name, const struct pfs_args *args,
 	if (!args->arg || !*args->arg || strlen(args->arg) >= IFNAMSIZ)
 		return pfs_diag_set(diag, EINVAL, "%.40s is not the name of a device",
 				    args->arg ? args->arg : "");
-	r = parse(d, args, diag);
+	r = configure(d, args, diag);
 	if (r < 0)
 		return r;
-	pthread_mutex_init(&d->lock, NULL);
 	d->name = strdup(args->arg);
-	d->netns = netns ? strdup(netns) : NULL;
-	if (!d->name || (netns && !d->netns)) {
-		dev_fini(d);
+	if (!d->name) {
+		free(d->netns);
 		return -ENOMEM;
 	}
+	pthread_mutex_init(&d->lock, NULL);
 	return 0;
+}
+
+/* The graph has stopped the source, and starts it again afterwards. */
+static int dev_reconfigure(void *state, const struct pfs_args *args, const struct pfs_place *place,
+			   struct pfs_diag *diag)
+{
+	(void)place;
+	return configure(state, args, diag);
 }
 
 /* --- attaching ------------------------------------------------------------------------------- */
@@ -501,6 +528,7 @@ const struct pfs_source pfs_source_dev = {
 	.params = dev_params,
 	.state_size = sizeof(struct dev),
 	.init = dev_init,
+	.reconfigure = dev_reconfigure,
 	.fini = dev_fini,
 	.start = dev_start,
 	.run = dev_run,

@@ -56,24 +56,39 @@ const struct pfs_param nfhook_params[] = {
 	{ NULL, NULL },
 };
 
-static int parse(struct nfhook *h, const struct pfs_args *args, struct pfs_diag *diag)
+static int parse_priority(const char *text, int *ret_priority, struct pfs_diag *diag)
 {
-	const char *text = pfs_args_get(args, "snaplen");
-	uint64_t n = KCAP_SNAPLEN;
-	bool negative;
+	bool negative = *text == '-';
+	uint64_t n;
 
-	if (text && pfs_number_parse(text, true, 1, 1u << 20, &n) < 0)
-		return pfs_diag_set(diag, EINVAL, "snaplen=%.40s: 1 to 1048576 bytes", text);
-	h->snaplen = (uint32_t)n;
-	h->priority = h->place->priority;
-	text = pfs_args_get(args, "prio");
-	if (!text)
-		return 0;
-	negative = *text == '-';
-	/* The first and the last priority are refused by the kernel: 0x7fffffff either way. */
+	/* The kernel refuses the very first and the very last. */
 	if (pfs_number_parse(text + negative, false, 0, 0x7fff0000, &n) < 0)
 		return pfs_diag_set(diag, EINVAL, "prio=%.40s is not a priority", text);
-	h->priority = negative ? -(int)n : (int)n;
+	*ret_priority = negative ? -(int)n : (int)n;
+	return 0;
+}
+
+/* The parameters, all or none of them. */
+static int configure(struct nfhook *h, const struct pfs_args *args, struct pfs_diag *diag)
+{
+	const char *snaplen = pfs_args_get(args, "snaplen"), *prio = pfs_args_get(args, "prio");
+	const char *netns = pfs_args_get(args, "netns");
+	int priority = h->place->priority, r;
+	PFS_FREE char *copy = NULL;
+	uint64_t n = KCAP_SNAPLEN;
+
+	if (snaplen && pfs_number_parse(snaplen, true, 1, 1u << 20, &n) < 0)
+		return pfs_diag_set(diag, EINVAL, "snaplen=%.40s: 1 to 1048576 bytes", snaplen);
+	r = prio ? parse_priority(prio, &priority, diag) : 0;
+	if (r < 0)
+		return r;
+	copy = netns && *netns ? strdup(netns) : NULL;
+	if (netns && *netns && !copy)
+		return -ENOMEM;
+	h->snaplen = (uint32_t)n;
+	h->priority = priority;
+	free(h->netns);
+	h->netns = TAKE_PTR(copy);
 	return 0;
 }
 
@@ -90,8 +105,7 @@ int nfhook_init(void *state, const char *name, const struct pfs_args *args,
 		const struct pfs_place *place, struct pfs_diag *diag)
 {
 	struct nfhook *h = pfs_zalloc(1, sizeof(*h));
-	const char *netns = pfs_args_get(args, "netns");
-	int r = 0;
+	int r;
 
 	(void)place;
 	if (!h)
@@ -103,18 +117,21 @@ int nfhook_init(void *state, const char *name, const struct pfs_args *args,
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		h->link[i] = -1;
 	assert(h->place);
-	if (netns) {
-		h->netns = strdup(netns);
-		r = h->netns ? 0 : -ENOMEM;
-	}
-	if (r == 0)
-		r = parse(h, args, diag);
+	r = configure(h, args, diag);
 	if (r < 0) {
 		nfhook_free(h);
 		return r;
 	}
 	((struct nfhook_state *)state)->hook = h;
 	return 0;
+}
+
+/* The graph has stopped the source, and starts it again afterwards. */
+int nfhook_reconfigure(void *state, const struct pfs_args *args, const struct pfs_place *place,
+		       struct pfs_diag *diag)
+{
+	(void)place;
+	return configure(((struct nfhook_state *)state)->hook, args, diag);
 }
 
 void nfhook_fini(void *state)

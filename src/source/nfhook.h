@@ -13,6 +13,8 @@ extern const struct pfs_param nfhook_params[];
 
 int nfhook_init(void *state, const char *name, const struct pfs_args *args,
 		const struct pfs_place *place, struct pfs_diag *diag);
+int nfhook_reconfigure(void *state, const struct pfs_args *args, const struct pfs_place *place,
+		       struct pfs_diag *diag);
 void nfhook_fini(void *state);
 int nfhook_start(void *state, struct pfs_feed *feed, struct pfs_diag *diag);
 int nfhook_run(void *state, struct pfs_feed *feed);
@@ -24,13 +26,14 @@ struct nfhook_state {
 	struct nfhook *hook; /* owned */
 };
 
-#define NFHOOK_SOURCE(name_, summary_)                                                              \
-	{                                                                                           \
-		.name = (name_), .summary = (summary_),                                             \
-		.flags = PFS_SOURCE_STATIC | PFS_SOURCE_LOSSY, .out = PFS_FLOW_IP,                  \
-		.params = nfhook_params, .state_size = sizeof(struct nfhook_state),                 \
-		.init = nfhook_init, .fini = nfhook_fini, .start = nfhook_start, .run = nfhook_run, \
-		.stop = nfhook_stop, .stats = nfhook_stats, .program = nfhook_program               \
+#define NFHOOK_SOURCE(name_, summary_)                                                       \
+	{                                                                                    \
+		.name = (name_), .summary = (summary_),                                      \
+		.flags = PFS_SOURCE_STATIC | PFS_SOURCE_LOSSY, .out = PFS_FLOW_IP,           \
+		.params = nfhook_params, .state_size = sizeof(struct nfhook_state),          \
+		.init = nfhook_init, .reconfigure = nfhook_reconfigure, .fini = nfhook_fini, \
+		.start = nfhook_start, .run = nfhook_run, .stop = nfhook_stop,               \
+		.stats = nfhook_stats, .program = nfhook_program                             \
 	}
 
 #endif
