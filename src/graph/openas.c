@@ -115,29 +115,76 @@ static void identity_give_back(struct identity *old)
 	(void)syscall(SYS_setgroups, old->ngroups, old->groups);
 }
 
-/* Is this file in a pipesfs? Reading oneself would never end. */
-static bool in_pipesfs(const struct stat *st)
+/* One line of mountinfo: is it a pipesfs? */
+static bool line_is_pipesfs(const char *line)
 {
-	PFS_FREE char *line = NULL;
-	size_t cap = 0;
-	bool found = false;
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-
-	while (f && !found && getline(&line, &cap, f) > 0) {
-		unsigned major_nr, minor_nr;
-
-		found = sscanf(line, "%*u %*u %u:%u", &major_nr, &minor_nr) == 2 &&
-			makedev(major_nr, minor_nr) == st->st_dev && strstr(line, " fuse.pipesfs ");
-	}
-	if (f)
-		fclose(f);
-	return found;
+	return strstr(line, " fuse.pipesfs ") != NULL;
 }
 
-static int open_from(const struct pfs_cred *cred, const char *path, int flags, mode_t mode)
+/* Calls found(line, arg) for every mounted pipesfs until it says true. */
+static bool pipesfs_any(bool (*found)(const char *line, const void *arg), const void *arg)
+{
+	PFS_FREE char *line = NULL;
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+	bool any = false;
+	size_t cap = 0;
+
+	while (f && !any && getline(&line, &cap, f) > 0)
+		any = line_is_pipesfs(line) && found(line, arg);
+	if (f)
+		fclose(f);
+	return any;
+}
+
+static bool line_has_device(const char *line, const void *arg)
+{
+	const struct stat *st = arg;
+	unsigned major_nr, minor_nr;
+
+	return sscanf(line, "%*u %*u %u:%u", &major_nr, &minor_nr) == 2 &&
+	       makedev(major_nr, minor_nr) == st->st_dev;
+}
+
+static bool line_has_id(const char *line, const void *arg)
+{
+	return strtol(line, NULL, 10) == *(const long *)arg;
+}
+
+/* Does an absolute path begin with the mount point? Asked of the text alone. */
+static bool line_holds_path(const char *line, const void *arg)
+{
+	const char *path = arg, *point = line;
+	size_t n;
+
+	for (int field = 0; field < 4; field++)
+		point = strchr(point, ' ') ? strchr(point, ' ') + 1 : "";
+	n = strcspn(point, " ");
+	return n > 0 && strncmp(path, point, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* Which mount is an O_PATH descriptor on? Asks the kernel, never the filesystem: it may be ours. */
+static long mount_of(int fd)
+{
+	char path[64], line[128];
+	long id = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "mnt_id: %ld", &id) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return id;
+}
+
+static int open_from(const struct pfs_cred *cred, const char *path, int flags, mode_t mode,
+		     struct pfs_diag *diag)
 {
 	PFS_CLOSE int dir = -1;
 	char cwd[64];
+	long id;
 	int fd;
 
 	if (path[0] != '/' && cred->pid != getpid()) {
@@ -145,7 +192,15 @@ static int open_from(const struct pfs_cred *cred, const char *path, int flags, m
 		dir = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)
 			return -errno;
+		id = mount_of(dir);
+		if (pipesfs_any(line_has_id, &id))
+			return pfs_diag_set(diag, EINVAL,
+					    "'%.80s' is relative and the working directory is in pipesfs (mkdir -p goes "
+					    "there): use mkdir, or the whole path with %%2f for /",
+					    path);
 	}
+	if (path[0] == '/' && pipesfs_any(line_holds_path, path))
+		return pfs_diag_set(diag, ELOOP, "%.150s is in pipesfs itself", path);
 	/* O_NONBLOCK: a FIFO must not hold us. */
 	fd = openat(dir >= 0 ? dir : AT_FDCWD, path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
 	return fd < 0 ? -errno : fd;
@@ -156,25 +211,29 @@ int pfs_open_as(const struct pfs_place *place, const char *path, int flags, mode
 {
 	const struct pfs_cred *cred = place->caller;
 	PFS_CLOSE int fd = -1;
+	struct pfs_diag none = { "" };
 	struct identity old;
 	struct stat st;
-	int r = check_caller(cred, diag);
+	int r;
+
+	diag = diag ? diag : &none;
+	diag->text[0] = '\0';
+	r = check_caller(cred, diag);
 
 	if (r < 0)
 		return r;
 	r = identity_take(cred, &old);
-	fd = r < 0 ? r : open_from(cred, path, flags, mode);
+	fd = r < 0 ? r : open_from(cred, path, flags, mode, diag);
 	identity_give_back(&old);
 	if (fd < 0) {
-		r = fd;
-		fd = -1;
-		return pfs_diag_set(diag, -r, "%.150s: %s", path, strerror(-r));
+		r = TAKE_FD(fd);
+		return diag->text[0] ? r : pfs_diag_set(diag, -r, "%.150s: %s", path, strerror(-r));
 	}
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode) && !(S_ISCHR(st.st_mode) && (flags & O_ACCMODE) != O_RDONLY))
 		return pfs_diag_set(diag, EINVAL, "%.150s is not a regular file", path);
-	if (in_pipesfs(&st))
+	if (pipesfs_any(line_has_device, &st))
 		return pfs_diag_set(diag, ELOOP, "%.150s is in pipesfs itself", path);
 	return TAKE_FD(fd);
 }

@@ -87,7 +87,8 @@ static int list_child(void *arg, const char *name, const struct pfs_node_info *i
 {
 	struct pfs_listing *listing = arg;
 
-	pfs_listing_add(listing, name, info->id, S_IFDIR);
+	/* Not looked up yet: no number. readdir(3) skips 0, this one is FUSE's "unknown". */
+	pfs_listing_add(listing, name, info->id ? info->id : 0xffffffff, S_IFDIR);
 	return listing->names.failed ? -ENOMEM : 0;
 }
 
