@@ -100,11 +100,16 @@ static double rate(const struct tree_dir *now, const struct tree_dir *before, co
 
 /* --- for people ------------------------------------------------------------------------- */
 
-/* Nothing runs there and nothing was counted; of a folder of devices: in none of them. Made sources are never idle. */
+/*
+ * Nothing runs there and nothing was counted, or it is closed to us; of a folder of devices: all of them. Made sources
+ * are never idle.
+ */
 static bool is_idle(const struct tree_dir *dir)
 {
-	if (dir->error || dir->cut || strchr(dir->name, ':') || (dir->nvalues && dir->nchildren))
+	if (dir->cut || strchr(dir->name, ':') || (dir->nvalues && dir->nchildren))
 		return false;
+	if (dir->error)
+		return dir->error == EACCES;
 	for (size_t i = 0; i < ARRAY_SIZE(columns); i++)
 		if (tree_number(dir, columns[i].stat))
 			return false;
@@ -245,8 +250,8 @@ static void print_text(const char *path, bool at_root, const struct reading *rea
 	putchar('\n');
 	put_tree(&table, path, at_root, reading);
 	if (table.hidden)
-		printf("(%zu idle source%s not shown; -a shows %s)\n", table.hidden,
-		       table.hidden == 1 ? "" : "s", table.hidden == 1 ? "it" : "them");
+		printf("(%zu source%s, idle or closed to you, not shown; -a shows %s)\n",
+		       table.hidden, table.hidden == 1 ? "" : "s", table.hidden == 1 ? "it" : "them");
 }
 
 /* --- for programs ------------------------------------------------------------------------ */
@@ -260,8 +265,9 @@ static void json_rates(const struct tree_dir *now, const struct tree_dir *before
 	for (size_t i = 0; i < now->nvalues; i++) {
 		const struct tree_value *value = &now->value[i];
 
-		if (!value->is_number || !strcmp(value->name, "readers"))
-			continue;
+		if (!value->is_number || !strcmp(value->name, "readers") ||
+		    !strcmp(value->name, "active"))
+			continue; /* these do not count up */
 		pfs_buf_str(out, first ? "\"" : ",\"");
 		pfs_buf_json(out, value->name, strlen(value->name));
 		pfs_buf_printf(out, "\":%.3f", rate(now, before, value->name, seconds));
