@@ -1,5 +1,7 @@
 #include "packet/capture_write.h"
 
+#include <endian.h>
+
 #include "base/bytes.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -137,13 +139,15 @@ size_t ng_packet_size(uint32_t caplen, unsigned flags)
 void ng_packet_header(uint8_t *p, uint32_t interface, uint64_t time, uint32_t caplen,
 		      uint32_t wire_len, unsigned flags)
 {
-	le32_store(p, BLOCK_EPB);
-	le32_store(p + 4, (uint32_t)ng_packet_size(caplen, flags));
-	le32_store(p + 8, interface);
-	le32_store(p + 12, (uint32_t)(time >> 32));
-	le32_store(p + 16, (uint32_t)time);
-	le32_store(p + 20, caplen);
-	le32_store(p + 24, wire_len);
+	uint32_t words[NG_PACKET_HEADER / 4] = {
+		htole32(BLOCK_EPB),	 htole32((uint32_t)ng_packet_size(caplen, flags)),
+		htole32(interface),	 htole32((uint32_t)(time >> 32)),
+		htole32((uint32_t)time), htole32(caplen),
+		htole32(wire_len),
+	};
+
+	/* One copy: byte by byte these were half of what a packet cost here. */
+	memcpy(p, words, sizeof(words));
 }
 
 size_t ng_packet_trailer(uint8_t *p, uint32_t caplen, unsigned flags)
