@@ -110,7 +110,7 @@ void pkt_brief_tcp_flags(uint8_t flags, char ret_flags[BRIEF_FLAGS_MAX])
 			ret_flags[len++] = letters[i];
 	ret_flags[len] = '\0';
 	if (len == 0)
-		strcpy(ret_flags, "none");
+		memcpy(ret_flags, "none", sizeof("none"));
 }
 
 void pkt_brief_mac(const uint8_t *mac, char ret_brief[BRIEF_MAC_MAX])

@@ -59,26 +59,30 @@ void capture_release(struct capture *capture)
 	*capture = (struct capture){ .wanted = capture->wanted };
 }
 
-/* A new interface, all zero: origins are compared byte by byte. */
-static int interface_add(struct capture *c, struct pfs_diag *diag, struct pfs_origin **ret_origin)
+/* A new interface, all zero: origins are compared byte by byte. NULL: *ret_error says why. */
+static struct pfs_origin *interface_add(struct capture *c, struct pfs_diag *diag, int *ret_error)
 {
 	struct capture_interface *p = c->interfaces;
 	unsigned cap = c->cap_interfaces ? c->cap_interfaces * 2 : 4;
 
-	if (c->ninterfaces == CAPTURE_INTERFACES_MAX)
-		return pfs_diag_set(diag, EBADMSG, "pcapng: more than %u interfaces in a section",
-				    CAPTURE_INTERFACES_MAX);
+	if (c->ninterfaces == CAPTURE_INTERFACES_MAX) {
+		*ret_error = pfs_diag_set(diag, EBADMSG,
+					  "pcapng: more than %u interfaces in a section",
+					  CAPTURE_INTERFACES_MAX);
+		return NULL;
+	}
 	if (c->ninterfaces == c->cap_interfaces) {
 		p = reallocarray(p, cap, sizeof(*p));
-		if (!p)
-			return pfs_diag_set(diag, ENOMEM, "no memory for %u interfaces", cap);
+		if (!p) {
+			*ret_error = pfs_diag_set(diag, ENOMEM, "no memory for %u interfaces", cap);
+			return NULL;
+		}
 		c->interfaces = p;
 		c->cap_interfaces = cap;
 	}
 	p += c->ninterfaces++;
 	memset(p, 0, sizeof(*p));
-	*ret_origin = &p->origin;
-	return 0;
+	return &p->origin;
 }
 
 static uint16_t link_type_of(uint32_t type)
@@ -95,7 +99,7 @@ static bool pcap_magic(uint32_t magic)
 
 static int pcap_file_header(struct capture *c, struct step *s)
 {
-	struct pfs_origin *origin = NULL;
+	struct pfs_origin *origin;
 	bool big = c->big_endian;
 	uint32_t magic;
 	int r;
@@ -109,8 +113,8 @@ static int pcap_file_header(struct capture *c, struct step *s)
 	    !(c->version_major == 543 && c->version_minor == 0))
 		return pfs_diag_set(s->diag, EBADMSG, "pcap: version %u.%u is none that is known",
 				    c->version_major, c->version_minor);
-	r = interface_add(c, s->diag, &origin);
-	if (r < 0)
+	origin = interface_add(c, s->diag, &r);
+	if (!origin)
 		return r;
 	/* The upper six bits say how long the frame check sequence is. */
 	origin->link_type = link_type_of(u32_load(s->p + 20, big) & 0x03ffffff);
@@ -313,7 +317,7 @@ static int ng_section(struct capture *c, struct step *s)
 
 static int ng_interface(struct capture *c, struct step *s, uint32_t total)
 {
-	struct pfs_origin *origin = NULL;
+	struct pfs_origin *origin;
 	struct option option;
 	const uint8_t *p = s->p + 16;
 	size_t n;
@@ -322,8 +326,8 @@ static int ng_interface(struct capture *c, struct step *s, uint32_t total)
 	if (total < 20)
 		return block_error(s, NG_IDB, total);
 	n = total - 20;
-	r = interface_add(c, s->diag, &origin);
-	if (r < 0)
+	origin = interface_add(c, s->diag, &r);
+	if (!origin)
 		return r;
 	origin->link_type = link_type_of(u16_load(s->p + 8, c->big_endian));
 	origin->big_endian = c->big_endian;

@@ -32,10 +32,11 @@
 #include "base/base.h"
 #include "ring/record.h"
 
-#define CAPTURE_PACKET_MAX (4u << 20) /* larger caplen: malformed (libpcap's limit is 256 KiB, BIG TCP goes above) */
+#define CAPTURE_PACKET_MAX \
+	(4u << 20) /* larger caplen: malformed (libpcap's limit is 256 KiB, BIG TCP goes above) */
 #define CAPTURE_BLOCK_MAX (16u << 20) /* a pcapng block, as libpcap */
 #define CAPTURE_INTERFACES_MAX 65535u /* of one section */
-#define CAPTURE_LINK_UNKNOWN 0xfffe /* a link type that no 16-bit LINKTYPE_ value stands for */
+#define CAPTURE_LINK_UNKNOWN 0xfffe   /* a link type that no 16-bit LINKTYPE_ value stands for */
 
 enum capture_format { CAPTURE_ANY, CAPTURE_PCAP, CAPTURE_PCAPNG };
 
@@ -48,8 +49,8 @@ struct capture {
 	enum capture_format format; /* CAPTURE_ANY until the magic was seen */
 	bool big_endian;
 	bool broken;
-	bool first_block; /* pcapng: a section header must come next */
-	enum pfs_hdr hdr; /* pcap: header kind */
+	bool first_block;	/* pcapng: a section header must come next */
+	enum pfs_hdr hdr;	/* pcap: header kind */
 	uint16_t version_major; /* pcap: says which length is which */
 	uint16_t version_minor;
 	uint32_t skip; /* bytes still to come that belong to a block of no interest */
@@ -60,7 +61,7 @@ struct capture {
 };
 
 struct capture_packet {
-	size_t header;	/* offset of the header (ref->hdr kind) from the start of the bytes given */
+	size_t header; /* offset of the header (ref->hdr kind) from the start of the bytes given */
 	enum pfs_hdr hdr;
 	uint32_t caplen; /* bytes there */
 	uint32_t wire_len;
@@ -75,10 +76,11 @@ void capture_init(struct capture *capture, enum capture_format wanted);
 void capture_release(struct capture *capture);
 
 /*
- * Looks at bytes[0..n). 1: *ret_packet found and *ret_consumed says how far to go on after it (past padding and options);
- * 0: nothing complete is there: *ret_consumed bytes were headers and blocks to skip, offer the rest again with at least
- * *ret_need bytes in all behind the consumed ones; -EBADMSG with a sentence in diag; -ENOMEM. At the end of a file
- * capture_complete() says whether it was cut off.
+ * Looks at bytes[0..n). 1: *ret_packet found and *ret_consumed says how far to go on after it (past padding and
+ * options);
+ * 0: nothing complete is there: *ret_consumed bytes were headers and blocks to skip, offer the rest again with at
+ * least *ret_need bytes in all behind the consumed ones; -EBADMSG with a sentence in diag; -ENOMEM. At the end of
+ * a file capture_complete() says whether it was cut off.
  */
 int capture_next(struct capture *capture, const uint8_t *bytes, size_t n, size_t *ret_consumed,
 		 struct capture_packet *ret_packet, size_t *ret_need, struct pfs_diag *diag);

@@ -16,8 +16,8 @@
  *	vlan	pkt_vlan() >= 0			as `vlan`
  *
  * Behind IPv6 extension headers the last protocol is found however many stand before it (up to 16); libpcap looks at
- * the first header and behind a fragment header only. AH is a protocol in both, IPv4 and IPv6: what is behind it is not
- * looked at, as in libpcap.
+ * the first header and behind a fragment header only. AH is a protocol in both, IPv4 and IPv6: what is behind it is
+ * not looked at, as in libpcap.
  *
  * Threads: any.
  */
@@ -28,11 +28,11 @@
 #include "ring/record.h"
 
 /*
- * Fills l3, l4, ethertype and proto of *layers from the packet bytes (its other fields are not touched).
- * ethertype is 0xffff when nothing is known ("dissected, found nothing"), so that it is not done twice. VLAN tags (802.1Q,
- * 802.1ad, stacked) are walked; IPv6 extension headers too; l4 is PFS_LAYER_NONE for fragments after the first, for IP
- * headers that are cut off or wrong. proto is 0 when it is not known (and for IPv6's hop-by-hop options, cut off).
- * l3 and l4 are at most n: nothing need be there.
+ * Fills l3, l4, ethertype and proto of *layers from the packet bytes (its other fields are not touched). ethertype is
+ * 0xffff when nothing is known ("dissected, found nothing"), so that it is not done twice. VLAN tags (802.1Q, 802.1ad,
+ * stacked) are walked; IPv6 extension headers too; l4 is PFS_LAYER_NONE for fragments after the first, for IP headers
+ * that are cut off or wrong. proto is 0 when it is not known (and for IPv6's hop-by-hop options, cut off). l3 and l4
+ * are at most n: nothing need be there.
  */
 void pkt_dissect(const uint8_t *p, size_t n, uint16_t link_type, struct pfs_ref *layers);
 
@@ -41,8 +41,8 @@ bool pkt_ports(const uint8_t *p, size_t n, const struct pfs_ref *layers, uint16_
 	       uint16_t *ret_dst);
 
 /*
- * Payload of TCP or UDP: offset and length inside [p, p + n), limited by the lengths that IP and UDP state (0 there: the
- * whole rest, as in frames of segmentation offload). May be empty. False: there is none known.
+ * Payload of TCP or UDP: offset and length inside [p, p + n), limited by the lengths that IP and UDP state (0 there:
+ * the whole rest, as in frames of segmentation offload). May be empty. False: there is none known.
  */
 bool pkt_payload(const uint8_t *p, size_t n, const struct pfs_ref *layers, size_t *ret_off,
 		 size_t *ret_len);
@@ -50,12 +50,13 @@ bool pkt_payload(const uint8_t *p, size_t n, const struct pfs_ref *layers, size_
 /* The outermost VLAN id (0 when it is cut off), -1: there is no tag. */
 int pkt_vlan(const uint8_t *p, size_t n, uint16_t link_type);
 
-/* One summary line for people, without control characters, and without a newline: "10.0.0.1.5000 > 10.0.0.2.80: tcp ...". */
+/* A line for people, without control characters and newline: "10.0.0.1.5000 > 10.0.0.2.80: tcp …". */
 void pkt_summary(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
 		 struct pfs_buf *out);
 
 /*
- * `"proto":"tcp","len":5,"src":"10.0.0.1","dst":…,"sport":…` … without braces, each value valid JSON, never empty. Names:
+ * `"proto":"tcp","payload":5,"src":"10.0.0.1","dst":…,"sport":…` … without braces, each value valid JSON, never
+ * empty. Names:
  *
  *	always		proto ("tcp", "arp", "lldp", "0x88b5", "802.3", "unknown", "bytes"), payload (how many bytes
  *			the packet had behind the last header known, captured or not)
@@ -81,15 +82,15 @@ enum pkt_http {
 
 struct pkt_http_head {
 	enum pkt_http kind;
-	const char *method; /* "GET"; borrowed from a static table */
+	const char *method;    /* "GET"; borrowed from a static table */
 	unsigned method_index; /* into pkt_http_methods */
 	const uint8_t *path;   /* borrowed from the packet */
 	size_t path_len;
 	const uint8_t *host; /* NULL when there is no Host header in these bytes */
 	size_t host_len;
-	unsigned status; /* responses */
-	bool complete;	 /* the blank line was seen */
-	size_t head_len; /* bytes up to and with the blank line when complete */
+	unsigned status;	/* responses */
+	bool complete;		/* the blank line was seen */
+	size_t head_len;	/* bytes up to and with the blank line when complete */
 	int64_t content_length; /* -1: not said */
 	bool chunked;
 };

@@ -87,7 +87,7 @@ void pfs_hdr_decode(enum pfs_hdr hdr, const uint8_t *header, const struct pfs_or
 		ret_meta->wire_len = u32_load(header + 8, big);
 		return; /* it has no time */
 	case PFS_HDR_COUNT_:
-		assert(!"a kind of header");
+		assert(false);
 		return;
 	}
 	ret_meta->time = time_add(time, origin->time_offset);

@@ -1,6 +1,6 @@
 /*
- * dissect - layers, ports, payloads, HTTP and DNS heads of packets built here, of all their truncations and of
- * broken ones; the verdicts of pcap-filter(7) on generated traffic and on the files of $PFS_PCAPS
+ * dissect - layers, ports, payloads and text of packets built here, of all their truncations and of broken
+ * ones; the verdicts of pcap-filter(7) on generated traffic and on the files of $PFS_PCAPS
  */
 #include <dirent.h>
 #include <locale.h>
@@ -51,100 +51,100 @@ static size_t from_hex(const char *hex, uint8_t *to, size_t max)
 
 /* --- link types -------------------------------------------------------------------------- */
 
+static const struct {
+	uint16_t link;
+	const char *header;
+	bool six;
+	int vlan; /* id + 1; 0: none */
+} links[] = {
+	{ 1, MACS "0800", false, 0 },
+	{ 1, MACS "86dd", true, 0 },
+	{ 1, MACS "8100 e00a 0800", false, 11 },
+	{ 1, MACS "88a8 0064 8100 000a 86dd", true, 101 },
+	{ 1, MACS "9100 0064 8100 000a 8100 0001 0800", false, 101 },
+	{ 0, "02000000", false, 0 },
+	{ 0, "00000002", false, 0 },
+	{ 0, "1e000000", true, 0 },
+	{ 0, "0000001c", true, 0 },
+	{ 108, "00000002", false, 0 },
+	{ 108, "00000018", true, 0 },
+	{ 109, "02000000 00000000 00000000", false, 0 },
+	{ 6, "1040 " MACS SNAP "0800", false, 0 },
+	{ 7, "0102 d4 000000", false, 0 },
+	{ 7, "0102 f0", false, 0 },
+	{ 129, "0102 0000 d4 000000", false, 0 },
+	{ 129, "0102 0000 f0", false, 0 },
+	{ 129, "0102 0000 c4 000000", true, 0 },
+	{ 8, "00 00000000000000 0000000000000000", false, 0 },
+	{ 102, "0000000000000000 0000000000000000 0000000000000000", true, 0 },
+	{ 9, "ff03 0021", false, 0 },
+	{ 9, "ff03 0057", true, 0 },
+	{ 9, "0021", false, 0 },
+	{ 50, "0f00 0800", false, 0 },
+	{ 51, "1100 0001 0022 0021", false, 0 },
+	{ 166, "0003 0021", false, 0 },
+	{ 204, "01 ff03 0057", true, 0 },
+	{ 10, "50 " MACS SNAP "86dd", true, 0 },
+	{ 12, "", false, 0 },
+	{ 14, "", true, 0 },
+	{ 101, "", false, 0 },
+	{ 101, "", true, 0 },
+	{ 228, "", false, 0 },
+	{ 229, "", true, 0 },
+	{ 99,
+	  "000000000000 0800 000000000000000000000000000000000000000000000000000000000000"
+	  "000000000000",
+	  false, 0 },
+	{ 100, SNAP "0800", false, 0 },
+	{ 104, "0f00 0800", false, 0 },
+	{ 107, "1841 03cc", false, 0 },
+	{ 107, "1841 038e", true, 0 },
+	{ 105, "0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
+	{ 105, "8800 0000" MACS "020000000003 0000 0000" SNAP "0800", false, 0 },
+	{ 105, "0803 0000" MACS "020000000003 0000 020000000004" SNAP "86dd", true, 0 },
+	{ 105, "8880 0000" MACS "020000000003 0000 0000 00000000" SNAP "0800", false, 0 },
+	{ 127, "0000 0800 00000000 0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
+	{ 127, "0000 0900 02000000 20 8800 0000" MACS "020000000003 0000 0000 0000" SNAP "0800",
+	  false, 0 },
+	{ 163, "80211001 00000008 0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
+	{ 119, "80211001 00000008 0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
+	{ 192, "0000 0800 69000000 0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
+	{ 113, "0000 0001 0006 020000000001 0000 0800", false, 0 },
+	{ 113, "0000 0001 0006 020000000001 0000 8100 0005 0800", false, 6 },
+	{ 276, "86dd 0000 00000001 0001 00 06 0200000000010000", true, 0 },
+	{ 117, "0702 0000 00000000", false, 0 },
+	{ 122, "0000000000000000 0000000000000000" SNAP "0800", false, 0 },
+	{ 123, "02000000" SNAP "0800", false, 0 },
+	{ 138, "0000000000000000 0000000000000000 0800", false, 0 },
+	{ 226, "0102 0000 0000000000000000000000000000000000000000", false, 0 },
+	{ 226, "011a 0000 0000000000000000000000000000000000000000", true, 0 },
+	{ 239, "0200 0000 0800 0100 0800 0300 2400 0900", false, 0 },
+	{ 239, "0a00 0000 0038 0009", true, 0 },
+	{ 240, "00000000" MACS "0800", false, 0 },
+	{ 241, "00000000 55555555555555d5" MACS "0800", false, 0 },
+	{ 258, "10000000 00000000 01000000 00000000" MACS "0800", false, 0 },
+	{ 258, "10000000 00000000 0c000000 00000000", true, 0 },
+	{ 281, MACS "00000000 0800", false, 0 },
+	{ 284, MACS "00000000 0800", false, 0 },
+	{ 285, MACS "dada0000 00000000 0800", false, 0 },
+};
+
 static void link_types(void **state)
 {
-	static const struct {
-		uint16_t link;
-		const char *header;
-		bool six;
-		int vlan; /* id + 1; 0: none */
-	} table[] = {
-		{ 1, MACS "0800", false, 0 },
-		{ 1, MACS "86dd", true, 0 },
-		{ 1, MACS "8100 e00a 0800", false, 11 },
-		{ 1, MACS "88a8 0064 8100 000a 86dd", true, 101 },
-		{ 1, MACS "9100 0064 8100 000a 8100 0001 0800", false, 101 },
-		{ 0, "02000000", false, 0 },
-		{ 0, "00000002", false, 0 },
-		{ 0, "1e000000", true, 0 },
-		{ 0, "0000001c", true, 0 },
-		{ 108, "00000002", false, 0 },
-		{ 108, "00000018", true, 0 },
-		{ 109, "02000000 00000000 00000000", false, 0 },
-		{ 6, "1040 " MACS SNAP "0800", false, 0 },
-		{ 7, "0102 d4 000000", false, 0 },
-		{ 7, "0102 f0", false, 0 },
-		{ 129, "0102 0000 d4 000000", false, 0 },
-		{ 129, "0102 0000 f0", false, 0 },
-		{ 129, "0102 0000 c4 000000", true, 0 },
-		{ 8, "00 00000000000000 0000000000000000", false, 0 },
-		{ 102, "0000000000000000 0000000000000000 0000000000000000", true, 0 },
-		{ 9, "ff03 0021", false, 0 },
-		{ 9, "ff03 0057", true, 0 },
-		{ 9, "0021", false, 0 },
-		{ 50, "0f00 0800", false, 0 },
-		{ 51, "1100 0001 0022 0021", false, 0 },
-		{ 166, "0003 0021", false, 0 },
-		{ 204, "01 ff03 0057", true, 0 },
-		{ 10, "50 " MACS SNAP "86dd", true, 0 },
-		{ 12, "", false, 0 },
-		{ 14, "", true, 0 },
-		{ 101, "", false, 0 },
-		{ 101, "", true, 0 },
-		{ 228, "", false, 0 },
-		{ 229, "", true, 0 },
-		{ 99,
-		  "000000000000 0800 000000000000000000000000000000000000000000000000000000000000"
-		  "000000000000",
-		  false, 0 },
-		{ 100, SNAP "0800", false, 0 },
-		{ 104, "0f00 0800", false, 0 },
-		{ 107, "1841 03cc", false, 0 },
-		{ 107, "1841 038e", true, 0 },
-		{ 105, "0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
-		{ 105, "8800 0000" MACS "020000000003 0000 0000" SNAP "0800", false, 0 },
-		{ 105, "0803 0000" MACS "020000000003 0000 020000000004" SNAP "86dd", true, 0 },
-		{ 105, "8880 0000" MACS "020000000003 0000 0000 00000000" SNAP "0800", false, 0 },
-		{ 127, "0000 0800 00000000 0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
-		{ 127, "0000 0900 02000000 20 8800 0000" MACS "020000000003 0000 0000 0000" SNAP "0800",
-		  false, 0 },
-		{ 163, "80211001 00000008 0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
-		{ 119, "80211001 00000008 0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
-		{ 192, "0000 0800 69000000 0800 0000" MACS "020000000003 0000" SNAP "0800", false, 0 },
-		{ 113, "0000 0001 0006 020000000001 0000 0800", false, 0 },
-		{ 113, "0000 0001 0006 020000000001 0000 8100 0005 0800", false, 6 },
-		{ 276, "86dd 0000 00000001 0001 00 06 0200000000010000", true, 0 },
-		{ 117, "0702 0000 00000000", false, 0 },
-		{ 122, "0000000000000000 0000000000000000" SNAP "0800", false, 0 },
-		{ 123, "02000000" SNAP "0800", false, 0 },
-		{ 138, "0000000000000000 0000000000000000 0800", false, 0 },
-		{ 226, "0102 0000 0000000000000000000000000000000000000000", false, 0 },
-		{ 226, "011a 0000 0000000000000000000000000000000000000000", true, 0 },
-		{ 239, "0200 0000 0800 0100 0800 0300 2400 0900", false, 0 },
-		{ 239, "0a00 0000 0038 0009", true, 0 },
-		{ 240, "00000000" MACS "0800", false, 0 },
-		{ 241, "00000000 55555555555555d5" MACS "0800", false, 0 },
-		{ 258, "10000000 00000000 01000000 00000000" MACS "0800", false, 0 },
-		{ 258, "10000000 00000000 0c000000 00000000", true, 0 },
-		{ 281, MACS "00000000 0800", false, 0 },
-		{ 284, MACS "00000000 0800", false, 0 },
-		{ 285, MACS "dada0000 00000000 0800", false, 0 },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++) {
 		uint8_t p[256];
-		size_t l3 = from_hex(table[i].header, p, sizeof(p)), l4 = l3, n;
+		size_t l3 = from_hex(links[i].header, p, sizeof(p)), l4 = l3, n;
 		struct pfs_ref ref = { .pos = 77, .class_ = 5 };
 		uint16_t src, dst;
 		size_t off, len;
 
-		l4 += from_hex(table[i].six ? IP6 : IP4, p + l4, sizeof(p) - l4);
+		l4 += from_hex(links[i].six ? IP6 : IP4, p + l4, sizeof(p) - l4);
 		n = l4 + from_hex(UDP, p + l4, sizeof(p) - l4);
-		pkt_dissect(p, n, table[i].link, &ref);
+		pkt_dissect(p, n, links[i].link, &ref);
 		if (ref.l3 != l3 || ref.l4 != l4)
-			print_message("row %zu, link type %u: %u %u\n", i, table[i].link, ref.l3,
+			print_message("row %zu, link type %u: %u %u\n", i, links[i].link, ref.l3,
 				      ref.l4);
-		assert_int_equal(ref.ethertype, table[i].six ? 0x86dd : 0x0800);
+		assert_int_equal(ref.ethertype, links[i].six ? 0x86dd : 0x0800);
 		assert_int_equal(ref.l3, l3);
 		assert_int_equal(ref.l4, l4);
 		assert_int_equal(ref.proto, 17);
@@ -156,95 +156,93 @@ static void link_types(void **state)
 		assert_true(pkt_payload(p, n, &ref, &off, &len));
 		assert_memory_equal(p + off, "abcd", len);
 		assert_int_equal(len, 4);
-		assert_int_equal(pkt_vlan(p, n, table[i].link), table[i].vlan - 1);
+		assert_int_equal(pkt_vlan(p, n, links[i].link), links[i].vlan - 1);
 	}
 }
 
 /* --- IP -------------------------------------------------------------------------------------- */
 
+static const struct {
+	const char *packet; /* of link type RAW, or of `ether` behind two addresses */
+	uint16_t ether;
+	uint16_t ethertype, l4;
+	uint8_t proto;
+	int payload; /* length, -1: none known */
+} packets[] = {
+	{ "4600 0024 0001 0000 4011 0000 0a000001 0a000002 01010101" UDP, 0, 0x800, 24, 17, 4 },
+	{ "4500 0020 0001 2000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, 20, 17, 4 }, /* first fragment */
+	{ "4500 0020 0001 2001 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
+	{ "4500 0020 0001 0001 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
+	{ "4400 0020 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
+	{ "4f00 0020 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
+	{ "4500 0013 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
+	{ "4500 0000 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, 20, 17, 4 }, /* GSO */
+	{ "4500 001e 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, 20, 17, 2 }, /* IP is shorter */
+	{ IP4 UDP "0000000000000000", 0, 0x800, 20, 17, 4 }, /* padding */
+	{ IP4 "0001 0002 000a 0000 61626364", 0, 0x800, 20, 17, 2 },
+	{ IP4 "0001 0002 0000 0000 61626364", 0, 0x800, 20, 17, 4 },
+	{ IP4 "0001 0002 0007 0000 61626364", 0, 0x800, 20, 17, -1 },
+	{ IP4 "0001 0002 ffff 0000 61626364", 0, 0x800, 20, 17, 4 },
+	{ "4500 0029 0001 0000 4006 0000 0a000001 0a000002"
+	  "0050 0051 00000000 00000000 5018 0000 0000 0000 78",
+	  0, 0x800, 20, 6, 1 },
+	{ "4500 0029 0001 0000 4006 0000 0a000001 0a000002"
+	  "0050 0051 00000000 00000000 4018 0000 0000 0000 78",
+	  0, 0x800, 20, 6, -1 },
+	{ "4500 0029 0001 0000 4006 0000 0a000001 0a000002"
+	  "0050 0051 00000000 00000000 6018 0000 0000 0000 78",
+	  0, 0x800, 20, 6, -1 },
+	{ "4500 0018 0001 0000 4084 0000 0a000001 0a000002 0001 0002", 0, 0x800, 20, 132, -1 },
+	{ IP4 UDP, 0x0800, 0x800, 34, 17, 4 },
+	{ IP6 UDP, 0x0800, 0x800, NONE, 1, -1 }, /* says IPv4 and is not */
+	{ IP6 UDP, 0x86dd, 0x86dd, 54, 17, 4 },
+	{ IP4 UDP, 0x86dd, 0x86dd, NONE, 0, -1 },
+	{ "", 0x0800, 0x800, NONE, 0, -1 },
+	{ "4500", 0x0800, 0x800, NONE, 0, -1 },
+	{ "", 0x0806, 0x806, NONE, 0, -1 },
+	{ "", 0x88cc, 0x88cc, NONE, 0, -1 },
+	{ "42420300", 0x0040, 0xffff, NONE, 0, -1 }, /* 802.3 */
+	{ "", 0, 0xffff, NONE, 0, -1 },
+	{ "55", 0, 0xffff, NONE, 0, -1 },
+	/* hop by hop, routing, destination options, fragment, UDP */
+	{ "6000 0000 002c 0040 20010db8000000000000000000000001 20010db8000000000000000000000002"
+	  "2b00 000000000000 3c00 000000000000 2c00 000000000000 1100 0001 00000000" UDP,
+	  0, 0x86dd, 72, 17, 4 },
+	/* a later fragment; its own protocol is known, its header is not there */
+	{ "6000 0000 0014 2c40 20010db8000000000000000000000001 20010db8000000000000000000000002"
+	  "1100 0008 00000000" UDP,
+	  0, 0x86dd, NONE, 17, -1 },
+	/* options that are longer than the packet */
+	{ "6000 0000 0014 0040 20010db8000000000000000000000001 20010db8000000000000000000000002"
+	  "11ff 0008 00000000" UDP,
+	  0, 0x86dd, NONE, 17, -1 },
+	{ "6000 0000 0004 0040 20010db8000000000000000000000001 20010db8000000000000000000000002"
+	  "1100 0000",
+	  0, 0x86dd, NONE, 0, -1 },
+	/* jumbogram: length 0 */
+	{ "6000 0000 0000 1140 20010db8000000000000000000000001 20010db8000000000000000000000002" UDP,
+	  0, 0x86dd, 40, 17, 4 },
+	{ "6000 0000 000c 3340 20010db8000000000000000000000001 20010db8000000000000000000000002" UDP,
+	  0, 0x86dd, 40, 51, -1 }, /* AH is looked at no further */
+};
+
 static void network_layer(void **state)
 {
-	static const struct {
-		const char *packet; /* of link type RAW, or of `ether` behind two addresses */
-		uint16_t ether;
-		uint16_t ethertype, l4;
-		uint8_t proto;
-		int payload; /* length, -1: none known */
-	} table[] = {
-		{ "4600 0024 0001 0000 4011 0000 0a000001 0a000002 01010101" UDP, 0, 0x800, 24, 17, 4 },
-		{ "4500 0020 0001 2000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, 20, 17,
-		  4 }, /* first fragment */
-		{ "4500 0020 0001 2001 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
-		{ "4500 0020 0001 0001 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
-		{ "4400 0020 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
-		{ "4f00 0020 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
-		{ "4500 0013 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, NONE, 17, -1 },
-		{ "4500 0000 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, 20, 17, 4 }, /* GSO */
-		{ "4500 001e 0001 0000 4011 0000 0a000001 0a000002" UDP, 0, 0x800, 20, 17,
-		  2 },						     /* IP is shorter */
-		{ IP4 UDP "0000000000000000", 0, 0x800, 20, 17, 4 }, /* padding */
-		{ IP4 "0001 0002 000a 0000 61626364", 0, 0x800, 20, 17, 2 },
-		{ IP4 "0001 0002 0000 0000 61626364", 0, 0x800, 20, 17, 4 },
-		{ IP4 "0001 0002 0007 0000 61626364", 0, 0x800, 20, 17, -1 },
-		{ IP4 "0001 0002 ffff 0000 61626364", 0, 0x800, 20, 17, 4 },
-		{ "4500 0029 0001 0000 4006 0000 0a000001 0a000002"
-		  "0050 0051 00000000 00000000 5018 0000 0000 0000 78",
-		  0, 0x800, 20, 6, 1 },
-		{ "4500 0029 0001 0000 4006 0000 0a000001 0a000002"
-		  "0050 0051 00000000 00000000 4018 0000 0000 0000 78",
-		  0, 0x800, 20, 6, -1 },
-		{ "4500 0029 0001 0000 4006 0000 0a000001 0a000002"
-		  "0050 0051 00000000 00000000 6018 0000 0000 0000 78",
-		  0, 0x800, 20, 6, -1 },
-		{ "4500 0018 0001 0000 4084 0000 0a000001 0a000002 0001 0002", 0, 0x800, 20, 132, -1 },
-		{ IP4 UDP, 0x0800, 0x800, 34, 17, 4 },
-		{ IP6 UDP, 0x0800, 0x800, NONE, 1, -1 }, /* says IPv4 and is not */
-		{ IP6 UDP, 0x86dd, 0x86dd, 54, 17, 4 },
-		{ IP4 UDP, 0x86dd, 0x86dd, NONE, 0, -1 },
-		{ "", 0x0800, 0x800, NONE, 0, -1 },
-		{ "4500", 0x0800, 0x800, NONE, 0, -1 },
-		{ "", 0x0806, 0x806, NONE, 0, -1 },
-		{ "", 0x88cc, 0x88cc, NONE, 0, -1 },
-		{ "42420300", 0x0040, 0xffff, NONE, 0, -1 }, /* 802.3 */
-		{ "", 0, 0xffff, NONE, 0, -1 },
-		{ "55", 0, 0xffff, NONE, 0, -1 },
-		/* hop by hop, routing, destination options, fragment, UDP */
-		{ "6000 0000 002c 0040 20010db8000000000000000000000001 20010db8000000000000000000000002"
-		  "2b00 000000000000 3c00 000000000000 2c00 000000000000 1100 0001 00000000" UDP,
-		  0, 0x86dd, 72, 17, 4 },
-		/* a later fragment; its own protocol is known, its header is not there */
-		{ "6000 0000 0014 2c40 20010db8000000000000000000000001 20010db8000000000000000000000002"
-		  "1100 0008 00000000" UDP,
-		  0, 0x86dd, NONE, 17, -1 },
-		/* options that are longer than the packet */
-		{ "6000 0000 0014 0040 20010db8000000000000000000000001 20010db8000000000000000000000002"
-		  "11ff 0008 00000000" UDP,
-		  0, 0x86dd, NONE, 17, -1 },
-		{ "6000 0000 0004 0040 20010db8000000000000000000000001 20010db8000000000000000000000002"
-		  "1100 0000",
-		  0, 0x86dd, NONE, 0, -1 },
-		/* jumbogram: length 0 */
-		{ "6000 0000 0000 1140 20010db8000000000000000000000001 20010db8000000000000000000000002" UDP,
-		  0, 0x86dd, 40, 17, 4 },
-		{ "6000 0000 000c 3340 20010db8000000000000000000000001 20010db8000000000000000000000002" UDP,
-		  0, 0x86dd, 40, 51, -1 }, /* AH is looked at no further */
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(packets); i++) {
 		struct pfs_ref ref = { 0 };
 		uint8_t p[256] = { 0 };
 		size_t at = 0, n, off, len;
 		bool known;
 
-		if (table[i].ether) {
-			be16_store(p + 12, table[i].ether);
+		if (packets[i].ether) {
+			be16_store(p + 12, packets[i].ether);
 			at = 14;
 		}
-		n = at + from_hex(table[i].packet, p + at, sizeof(p) - at);
-		pkt_dissect(p, n, table[i].ether ? 1 : 101, &ref);
+		n = at + from_hex(packets[i].packet, p + at, sizeof(p) - at);
+		pkt_dissect(p, n, packets[i].ether ? 1 : 101, &ref);
 		known = pkt_payload(p, n, &ref, &off, &len);
-		if (ref.ethertype != table[i].ethertype || ref.l4 != table[i].l4 ||
-		    ref.proto != table[i].proto || (known ? (int)len : -1) != table[i].payload)
+		if (ref.ethertype != packets[i].ethertype || ref.l4 != packets[i].l4 ||
+		    ref.proto != packets[i].proto || (known ? (int)len : -1) != packets[i].payload)
 			fail_msg("row %zu: ethertype %x l4 %u proto %u payload %d", i,
 				 ref.ethertype, ref.l4, ref.proto, known ? (int)len : -1);
 	}
@@ -265,129 +263,6 @@ static void endless_extensions(void **state)
 	p[40 + 8 * 16] = 17;
 	pkt_dissect(p, sizeof(p), 101, &ref);
 	assert_int_equal(ref.l4, NONE);
-}
-
-/* --- HTTP -------------------------------------------------------------------------------------- */
-
-static void http(void **state)
-{
-	static const struct {
-		const char *text;
-		enum pkt_http kind;
-		const char *method, *path, *host;
-		unsigned status;
-		int head_len; /* -1: not complete */
-		int length;
-		bool chunked;
-	} table[] = {
-		{ "GET / HTTP/1.1\r\nHost: a.example\r\n\r\nbody", PKT_HTTP_REQUEST, "GET", "/",
-		  "a.example", 0, 35, -1, false },
-		{ "POST /x?y=1 HTTP/1.0\nhOST:  b:80 \t\ncontent-length: 12\n\n", PKT_HTTP_REQUEST,
-		  "POST", "/x?y=1", "b:80", 0, 55, 12, false },
-		{ "PUT /x HTTP/1.1\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n", PKT_HTTP_REQUEST,
-		  "PUT", "/x", NULL, 0, 53, -1, true },
-		{ "GET http://h.example:8080/p?q HTTP/1.1\r\nHost: other\r\n\r\n", PKT_HTTP_REQUEST,
-		  "GET", "/p?q", "h.example:8080", 0, 55, -1, false },
-		{ "OPTIONS * HTTP/1.1\r\n\r\n", PKT_HTTP_REQUEST, "OPTIONS", "*", NULL, 0, 22, -1,
-		  false },
-		{ "CONNECT h:443 HTTP/1.1\r\n\r\n", PKT_HTTP_REQUEST, "CONNECT", "h:443", NULL, 0,
-		  26, -1, false },
-		{ "PROPPATCH /d HTTP/1.1\r\nHost: c\r\n", PKT_HTTP_REQUEST, "PROPPATCH", "/d", "c",
-		  0, -1, -1, false },
-		{ "GET /cut/off/in/the/pa", PKT_HTTP_REQUEST, "GET", "/cut/off/in/the/pa", NULL, 0,
-		  -1, -1, false },
-		{ "GET /x HTT", PKT_HTTP_REQUEST, "GET", "/x", NULL, 0, -1, -1, false },
-		{ "GET /x HTTP/1.1\r", PKT_HTTP_REQUEST, "GET", "/x", NULL, 0, -1, -1, false },
-		{ "GET /x HTTP/1.1\r\nHost: half", PKT_HTTP_REQUEST, "GET", "/x", NULL, 0, -1, -1,
-		  false },
-		{ "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", PKT_HTTP_RESPONSE, NULL, NULL,
-		  NULL, 200, 38, 5, false },
-		{ "HTTP/1.0 404\r\n\r\n", PKT_HTTP_RESPONSE, NULL, NULL, NULL, 404, 16, -1, false },
-		{ "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
-		  PKT_HTTP_RESPONSE, NULL, NULL, NULL, 200, 57, -1, false },
-		{ "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", PKT_HTTP_RESPONSE, NULL, NULL,
-		  NULL, 200, 39, -1, false },
-		{ "HTTP/1.1 2", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "HTTP/2.0 200 OK\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "HTTP/1.1 2x0 OK\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "GET /x\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false }, /* HTTP/0.9 */
-		{ "GET /x FTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "GET /x ho ho HTTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "GETS /x HTTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "get / HTTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "GET", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "PUT a secret into it", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "GET \x01 HTTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-		{ "", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		const uint8_t *p = (const uint8_t *)table[i].text;
-		struct pkt_http_head head;
-
-		pkt_http(p, strlen(table[i].text), &head);
-		if (head.kind != table[i].kind)
-			print_message("row %zu: %s\n", i, table[i].text);
-		assert_int_equal(head.kind, table[i].kind);
-		assert_int_equal(head.complete, table[i].head_len >= 0);
-		if (head.complete)
-			assert_int_equal(head.head_len, table[i].head_len);
-		assert_int_equal(head.content_length, table[i].length);
-		assert_int_equal(head.chunked, table[i].chunked);
-		assert_int_equal(head.status, table[i].status);
-		if (table[i].method) {
-			assert_string_equal(head.method, table[i].method);
-			assert_string_equal(pkt_http_methods[head.method_index], table[i].method);
-			assert_int_equal(head.path_len, strlen(table[i].path));
-			assert_memory_equal(head.path, table[i].path, head.path_len);
-		}
-		assert_int_equal(!head.host, !table[i].host);
-		if (head.host) {
-			assert_int_equal(head.host_len, strlen(table[i].host));
-			assert_memory_equal(head.host, table[i].host, head.host_len);
-		}
-	}
-}
-
-/* --- DNS --------------------------------------------------------------------------------------- */
-
-static void dns(void **state)
-{
-	static const struct {
-		const char *message;
-		bool is;
-		const char *name;
-		uint16_t type;
-	} table[] = {
-		{ "1234 0100 0001 0000 0000 0000 03777777 076578616d706c65 03636f6d 00 0001 0001",
-		  true, "www.example.com", 1 },
-		{ "1234 8183 0001 0000 0000 0000 00 0002 0001", true, ".", 2 },
-		{ "1234 0100 0000 0000 0000 0000", true, "", 0 },
-		{ "1234 0100 0001 0000 0000 0000 03777777", true, "", 0 },	 /* cut off */
-		{ "1234 0100 0001 0000 0000 0000 c00c 0001 0001", true, "", 0 }, /* points at itself */
-		{ "1234 0100 0001 0000 0000 0000 0161 c00c 0001 0001", true, "", 0 }, /* ... in a loop */
-		{ "1234 0100 0001 0000 0000 0000 c0ff 0001 0001", true, "", 0 },      /* forwards */
-		{ "0000 0100 0001 0000 0000 0000 c000 001c 0001", true, ".", 28 }, /* backwards */
-		{ "1234 0100 0001 0000 0000 0000 7f61 00 0001 0001", true, "", 0 },
-		{ "1234 4100 0001 0000 0000 0000 00 0001 0001", false, "", 0 }, /* opcode 8 */
-		{ "1234 0100 0041 0000 0000 0000 00 0001 0001", false, "", 0 }, /* 65 questions */
-		{ "1234 0100 0001", false, "", 0 },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
-		struct pkt_dns dns_ = { 0 };
-		uint8_t p[100];
-		size_t n = from_hex(table[i].message, p, sizeof(p));
-
-		if (pkt_dns(p, n, &dns_) != table[i].is || strcmp(dns_.name, table[i].name) != 0)
-			fail_msg("row %zu: \"%s\"", i, dns_.name);
-		assert_int_equal(dns_.type, table[i].type);
-		assert_int_equal(dns_.name_len, strlen(table[i].name));
-	}
-	assert_string_equal(pkt_dns_type(28), "AAAA");
-	assert_null(pkt_dns_type(9999));
-	assert_string_equal(pkt_dns_rcode(3), "NXDOMAIN");
-	assert_null(pkt_dns_rcode(15));
 }
 
 /* --- text ---------------------------------------------------------------------------------------- */
@@ -512,14 +387,18 @@ static void summaries(void **state)
 	} table[] = {
 		{ 101, IP4 UDP, "10.0.0.1.1 > 10.0.0.2.2: udp len 4" },
 		{ 1, MACS "8100 000a 86dd" IP6 UDP, "vlan 10 2001:db8::1.1 > 2001:db8::2.2: udp len 4" },
-		{ 101, "4500 0028 0001 0000 4006 0000 0a000001 0a000002 1388 0050 00000001 00000002 5012 0100 0000 0000",
+		{ 101,
+		  "4500 0028 0001 0000 4006 0000 0a000001 0a000002 1388 0050 00000001 00000002 5012 0100"
+		  "0000 0000",
 		  "10.0.0.1.5000 > 10.0.0.2.80: tcp [S.] seq 1 ack 2 win 256 len 0" },
 		{ 101,
-		  "4500 003c 0001 0000 4006 0000 0a000001 0a000002 1388 0050 00000001 00000002 5018 0100 0000 0000"
+		  "4500 003c 0001 0000 4006 0000 0a000001 0a000002 1388 0050 00000001 00000002 5018 0100"
+		  "0000 0000"
 		  "474554202f1b782048545450 2f312e310d0a0d0a",
-		  "10.0.0.1.5000 > 10.0.0.2.80: tcp [P.] seq 1 ack 2 win 256 len 20" }, /* a control character: not HTTP */
+		  "10.0.0.1.5000 > 10.0.0.2.80: tcp [P.] seq 1 ack 2 win 256 len 20" }, /* an escape: not HTTP */
 		{ 101,
-		  "4500 003e 0001 0000 4006 0000 0a000001 0a000002 1388 0050 00000001 00000002 5018 0100 0000 0000"
+		  "4500 003e 0001 0000 4006 0000 0a000001 0a000002 1388 0050 00000001 00000002 5018 0100"
+		  "0000 0000"
 		  "474554202fc3a4782048545450 2f312e310d0a0d0a",
 		  "10.0.0.1.5000 > 10.0.0.2.80: tcp [P.] seq 1 ack 2 win 256 len 22: HTTP GET /\\xc3\\xa4x" },
 		{ 1, "ffffffffffff 020000000001 0806 0001 0800 0604 0001 020000000001 0a000001 000000000000 0a000002",
@@ -562,7 +441,8 @@ static void json(void **state)
 	struct pfs_ref ref = { 0 };
 	uint8_t p[256];
 	size_t n = from_hex(MACS "8100 0005 0800 4500 0045 0001 0000 4006 0000 0a000001 0a000002 1388 0050"
-				 "00000001 00000002 5018 0100 0000 0000"
+				 "00000001 00000002 5018 0100"
+				 "0000 0000"
 				 "474554202f22ff78 20485454502f312e310d0a 486f73743a2061 0d0a0d0a",
 			    p, sizeof(p));
 
@@ -842,14 +722,15 @@ static void as_pcap_filter(void **state)
 		print_message("PFS_PCAPS names no directory of captures\n");
 		skip();
 	}
-	while ((entry = readdir(d))) {
+	while (d && (entry = readdir(d))) {
 		char path[4096];
 
 		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
 		if (strstr(entry->d_name, ".pcap"))
 			files += agree_file(path, &a);
 	}
-	closedir(d);
+	if (d)
+		closedir(d);
 	assert_true(files > 0);
 	print_message("%zu files: %llu verdicts as libpcap's, %llu meant to differ\n", files,
 		      (unsigned long long)a.same, (unsigned long long)a.different);
@@ -861,8 +742,7 @@ int main(void)
 		cmocka_unit_test(link_types),
 		cmocka_unit_test(network_layer),
 		cmocka_unit_test(endless_extensions),
-		cmocka_unit_test(http),
-		cmocka_unit_test(dns),
+
 		cmocka_unit_test(summaries),
 		cmocka_unit_test(json),
 		cmocka_unit_test(every_truncation),
