@@ -515,11 +515,13 @@ static void every_truncation(void **state)
 
 static void mutate_packet(void *arg, const uint8_t *p, size_t n, uint16_t link_type)
 {
-	static const uint16_t links[] = { 0,   1,   6,	 7,   8,   9,	10,  12,     50,
-					  51,  99,  100, 101, 102, 104, 105, 107,    108,
-					  109, 113, 117, 119, 122, 123, 127, 129,    138,
-					  163, 166, 192, 195, 204, 226, 228, 229,    239,
-					  240, 241, 258, 276, 281, 284, 285, 0xfffe, PFS_LINK_BYTES };
+	static const uint16_t any_links[] = {
+		0,   1,	  6,   7,   8,	 9,   10,  12,	   50,
+		51,  99,  100, 101, 102, 104, 105, 107,	   108,
+		109, 113, 117, 119, 122, 123, 127, 129,	   138,
+		163, 166, 192, 195, 204, 226, 228, 229,	   239,
+		240, 241, 258, 276, 281, 284, 285, 0xfffe, PFS_LINK_BYTES
+	};
 	uint32_t *x = arg;
 	uint8_t copy[400];
 
@@ -530,7 +532,7 @@ static void mutate_packet(void *arg, const uint8_t *p, size_t n, uint16_t link_t
 
 		copy[at] = (uint8_t)random_next(x);
 		check_any(copy, n, link_type);
-		check_any(copy, n, links[random_next(x) % ARRAY_SIZE(links)]);
+		check_any(copy, n, any_links[random_next(x) % ARRAY_SIZE(any_links)]);
 	}
 }
 
