@@ -8,6 +8,7 @@
 #include "cmd/cmd.h"
 #include "cmd/mounts.h"
 #include "cmd/tree.h"
+#include "graph/tables.h"
 
 #include <getopt.h>
 #include <langinfo.h>
@@ -153,6 +154,32 @@ static void put_rate(double value)
 	printf(" %*.*f%c", NUMBER_WIDTH - 2, value < 99.95 ? 1 : 0, value, units[unit]);
 }
 
+/* The top is known by its whole path. */
+static const char *last_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Is it a class of its parent's, seen but perhaps wanted by nobody? Counters of such stay 0. */
+static bool is_class(const char *parent, const char *name)
+{
+	size_t len = pfs_name_type_len(parent);
+
+	for (size_t i = 0; pfs_filters[i]; i++) {
+		const struct pfs_filter *filter = pfs_filters[i];
+		bool found = !strncmp(filter->name, parent, len) && !filter->name[len];
+
+		found = found || (filter->alias && !strncmp(filter->alias, parent, len) &&
+				  !filter->alias[len]);
+		for (size_t c = 0; found && filter->classes && filter->classes[c]; c++)
+			if (!strcmp(filter->classes[c], name))
+				return true;
+	}
+	return false;
+}
+
 /* A branch, the last one, and what continues below each. */
 static const char *const utf8_glyphs[] = { "├── ", "└── ", "│   ", "    " };
 static const char *const ascii_glyphs[] = { "|-- ", "`-- ", "|   ", "    " };
@@ -199,22 +226,28 @@ static void put_row(struct table *table, const char *prefix, size_t level, const
 	puts(now->cut ? "  ..." : "");
 }
 
-/* sources: the children are sources or devices, which are left out while they are idle. */
+/* Sources, devices and classes are left out while they are idle; `sources`: the children are such. */
+static bool is_hidden(const struct table *table, const struct tree_dir *dir,
+		      const struct tree_dir *child, bool sources)
+{
+	return !table->options->all && is_idle(child) &&
+	       (sources || is_class(last_name(dir->name), child->name));
+}
+
 static void put_children(struct table *table, const char *prefix, size_t level, bool sources,
 			 const struct tree_dir *now, const struct tree_dir *before)
 {
-	bool hide = sources && !table->options->all;
 	size_t shown = 0;
 
 	for (size_t i = 0; i < now->nchildren; i++)
-		shown += !hide || !is_idle(now->child[i]);
+		shown += !is_hidden(table, now, now->child[i], sources);
 	table->hidden += table->print ? now->nchildren - shown : 0;
 	for (size_t i = 0; i < now->nchildren; i++) {
 		const struct tree_dir *child = now->child[i], *old = same_before(before, child->name);
 		PFS_BUF struct pfs_buf branch = { 0 }, below = { 0 };
 		const char *const *glyph = table->utf8 ? utf8_glyphs : ascii_glyphs;
 
-		if (hide && is_idle(child))
+		if (is_hidden(table, now, child, sources))
 			continue;
 		shown--;
 		pfs_buf_printf(&branch, "%s%s", prefix, glyph[shown ? 0 : 1]);
@@ -249,9 +282,11 @@ static void print_text(const char *path, bool at_root, const struct reading *rea
 			printf(" %*s", NUMBER_WIDTH - 1, columns[i].title);
 	putchar('\n');
 	put_tree(&table, path, at_root, reading);
-	if (table.hidden)
-		printf("(%zu source%s, idle or closed to you, not shown; -a shows %s)\n",
-		       table.hidden, table.hidden == 1 ? "" : "s", table.hidden == 1 ? "it" : "them");
+	if (table.hidden == 1)
+		puts("(1 directory that is idle or closed to you is not shown; -a shows it)");
+	else if (table.hidden)
+		printf("(%zu directories that are idle or closed to you are not shown; -a shows them)\n",
+		       table.hidden);
 }
 
 /* --- for programs ------------------------------------------------------------------------ */
@@ -440,7 +475,7 @@ const struct pfs_command pfs_cmd_ls = {
 	.name = "ls",
 	.summary = "show the tree of running filters with their counters and rates",
 	.usage = "[-a] [-r] [-i SECONDS] [-L DEPTH] [--json] [DIR...]",
-	.help = "  -a, --all            also sources that are idle\n"
+	.help = "  -a, --all            also sources and classes that are idle\n"
 		"  -r, --rates          measure for half a second and show rates as well\n"
 		"  -i, --interval SEC   measure for that long (implies -r)\n"
 		"  -L, --depth N        show that many levels\n"
