@@ -203,6 +203,9 @@ static int demo_run(int argc, char **argv)
 		return pfs_usage(&pfs_cmd_demo, "it takes no argument");
 	if (capture)
 		return only_capture(capture);
+	if (live && geteuid())
+		return pfs_fail(
+			"network namespaces and netfilter hooks need root; `pipesfs demo` does not");
 	if (!can_mount())
 		return PFS_EXIT_FAILED;
 	if (live)

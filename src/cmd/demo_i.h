@@ -93,7 +93,7 @@ uint64_t demo_readers(const char *dir);
 /* Is there such a program? */
 bool demo_has(const char *program);
 
-/* `pipesfs demo --live`: its script, in demo_live.c. Returns an exit status. */
+/* `pipesfs demo --live`: its script, in demo_live.c, for root. Returns an exit status. */
 int demo_live(void);
 
 #endif
