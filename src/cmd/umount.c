@@ -62,9 +62,12 @@ static int end_mount(const struct pfs_mountinfo *info)
 		return force(info, "does not answer");
 	if (r == -ENOTCONN || r == -ECONNABORTED)
 		return force(info, "is dead");
-	/* Root cannot enter the mount of an ordinary user, but may detach it. */
-	if (r == -EACCES && geteuid() == 0)
-		return force(info, "belongs to somebody else");
+	/* Root cannot enter the mount of an ordinary user, but may end its process, or detach it. */
+	if (r == -EACCES && geteuid() == 0) {
+		if (pfs_mount_signal(info->minor, SIGTERM) < 0)
+			return force(info, "belongs to somebody else");
+		r = 0;
+	}
 	if (r < 0)
 		return pfs_fail("cannot end %s: %s", info->dir, strerror(-r));
 	while (pfs_mountinfo_dev(info->major, info->minor, &now) == 0 && pfs_clock_mono() < end)

@@ -86,6 +86,12 @@ int pfs_mount_detach(unsigned major, unsigned minor, bool force);
 int pfs_mount_abort(unsigned minor);
 
 /*
+ * Sends a signal to the processes that hold the other end of a FUSE connection. -ESRCH: none was
+ * found, or the kernel does not tell (before Linux 6.18), or it may not be sent.
+ */
+int pfs_mount_signal(unsigned minor, int number);
+
+/*
  * Does the mount at dir answer? Asked in a child of its own: 0, -ENOTCONN (its daemon is gone),
  * -ETIMEDOUT.
  */
