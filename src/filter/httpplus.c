@@ -17,7 +17,7 @@
  * Memory is fixed: connections beyond the table push out the one unused for longest in their set
  * of eight, and what follows of its message is dropped.
  *
- * Stats:      messages (start lines seen), flows (in the table), evicted (in the middle of a message)
+ * Stats:      messages (start lines seen), flows (in the table), evicted (pushed out)
  * Parameters: flows=N  connections to remember, 64 to 1M (default 16k; about 64 bytes each)
  * Classes:    get post put head delete options trace connect patch response
  *             (requests with another method are in `all` only)
@@ -57,7 +57,6 @@ struct flow {
 	uint32_t start; /* sequence number of the message's first byte */
 	uint32_t end;	/* bounded: the number behind its last */
 	uint16_t class_;
-	bool open; /* a message is under way */
 	bool bounded;
 };
 
@@ -125,7 +124,7 @@ static struct flow *flow_make(struct http *h, const struct flow_key *key)
 			best = &set[i];
 	if (best->key.version == 0)
 		pfs_counter_add(&h->nflows, 1);
-	else if (best->open)
+	else
 		pfs_counter_add(&h->evicted, 1);
 	*best = (struct flow){ .key = *key, .used = ++h->tick };
 	return best;
@@ -190,7 +189,6 @@ static struct flow *message_open(struct http *h, struct segment *s, size_t at, s
 		return NULL;
 	if (!flow)
 		flow = flow_make(h, &s->key);
-	flow->open = true;
 	flow->class_ = class_of(&head);
 	flow->start = s->seq + (uint32_t)at;
 	flow->bounded = message_bound(&head, &len);
@@ -199,7 +197,10 @@ static struct flow *message_open(struct http *h, struct segment *s, size_t at, s
 	return flow;
 }
 
-/* How many of the bytes from `at` on belong to the open message; 0: it is over, or these came before it. */
+/*
+ * How many of the bytes from `at` on belong to the message; 0: none. A message whose end was seen stays until the next
+ * one begins: a part of it may have been overtaken.
+ */
 static size_t message_take(struct flow *flow, const struct segment *s, size_t at)
 {
 	static const char last_chunk[] = "0\r\n\r\n";
@@ -209,18 +210,11 @@ static size_t message_take(struct flow *flow, const struct segment *s, size_t at
 
 	if ((int32_t)(seq - flow->start) < 0)
 		return 0;
-	if (!flow->bounded) {
-		if (left >= 5 && memcmp(s->p + s->len - 5, last_chunk, 5) == 0)
-			flow->open = false;
-		return left;
-	}
-	if (to_end <= 0) {
-		flow->open = false;
-		return 0;
-	}
-	if ((uint32_t)to_end <= left) {
-		flow->open = false;
-		return (uint32_t)to_end;
+	if (flow->bounded)
+		return to_end <= 0 ? 0 : pfs_min((uint32_t)to_end, left);
+	if (left >= 5 && memcmp(s->p + s->len - 5, last_chunk, 5) == 0) {
+		flow->bounded = true;
+		flow->end = s->seq + (uint32_t)s->len;
 	}
 	return left;
 }
@@ -229,25 +223,21 @@ static size_t message_take(struct flow *flow, const struct segment *s, size_t at
 static void segment_walk(struct http *h, struct segment *s)
 {
 	struct flow *flow = flow_find(h, &s->key);
-	size_t at = 0;
 
-	while (at < s->len) {
+	for (size_t at = 0, taken; at < s->len; at += taken) {
 		struct flow *opened = NULL;
-		size_t taken;
 
 		/* A packet that begins with a start line begins a message, whatever was thought before. */
-		if (at == 0 || !flow || !flow->open)
+		taken = at > 0 && flow ? message_take(flow, s, at) : 0;
+		if (taken == 0)
 			opened = message_open(h, s, at, flow);
 		if (opened)
 			flow = opened;
-		if (!flow || !flow->open)
+		if (taken == 0 && flow)
+			taken = message_take(flow, s, at);
+		if (taken == 0)
 			break;
-		taken = message_take(flow, s, at);
-		if (taken == 0 && (opened || flow->open))
-			break;
-		if (taken > 0)
-			segment_class(s, flow->class_);
-		at += taken;
+		segment_class(s, flow->class_);
 	}
 	if (s->flags & (TCP_FIN | TCP_RST))
 		flow_forget(h, flow);
