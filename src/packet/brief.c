@@ -1,6 +1,5 @@
 #include "packet/brief_i.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "base/bytes.h"
@@ -113,14 +112,14 @@ void pkt_brief_tcp_flags(uint8_t flags, char ret_flags[BRIEF_FLAGS_MAX])
 		memcpy(ret_flags, "none", sizeof("none"));
 }
 
-void pkt_brief_mac(const uint8_t *mac, char ret_brief[BRIEF_MAC_MAX])
+void pkt_brief_mac(const uint8_t *mac, char ret_text[BRIEF_MAC_MAX])
 {
 	static const char hex[] = "0123456789abcdef";
 
 	for (unsigned i = 0; i < 6; i++) {
-		ret_brief[i * 3] = hex[mac[i] >> 4];
-		ret_brief[i * 3 + 1] = hex[mac[i] & 15];
-		ret_brief[i * 3 + 2] = i < 5 ? ':' : '\0';
+		ret_text[i * 3] = hex[mac[i] >> 4];
+		ret_text[i * 3 + 1] = hex[mac[i] & 15];
+		ret_text[i * 3 + 2] = i < 5 ? ':' : '\0';
 	}
 }
 
@@ -140,8 +139,8 @@ static void brief_ip(const uint8_t *ip, size_t room, struct pkt_brief *brief)
 
 	if (room < 20)
 		return;
-	inet_ntop(AF_INET, ip + 12, brief->src, sizeof(brief->src));
-	inet_ntop(AF_INET, ip + 16, brief->dst, sizeof(brief->dst));
+	pkt_brief_ip4(ip + 12, brief->src);
+	pkt_brief_ip4(ip + 16, brief->dst);
 	brief->has_addr = true;
 	frag = be16_load(ip + 6);
 	brief->fragment = frag & 0x3fff;
@@ -157,8 +156,8 @@ static void brief_ip6(const uint8_t *ip, size_t room, struct pkt_brief *brief)
 
 	if (room < 40)
 		return;
-	inet_ntop(AF_INET6, ip + 8, brief->src, sizeof(brief->src));
-	inet_ntop(AF_INET6, ip + 24, brief->dst, sizeof(brief->dst));
+	pkt_brief_ip6(ip + 8, brief->src);
+	pkt_brief_ip6(ip + 24, brief->dst);
 	brief->has_addr = true;
 	brief->ttl = ip[7];
 	len = be16_load(ip + 4);
@@ -237,7 +236,7 @@ static bool is_8023(const struct pkt_brief *brief)
 	       be16_load(brief->p + 12) <= ETHER_LENGTH_MAX;
 }
 
-void pkt_brief_protocol(const struct pkt_brief *brief, char ret_name[16])
+void pkt_brief_protocol(const struct pkt_brief *brief, char ret_name[BRIEF_NAME_MAX])
 {
 	uint16_t ethertype = brief->layers.ethertype;
 	const char *name;
@@ -245,9 +244,9 @@ void pkt_brief_protocol(const struct pkt_brief *brief, char ret_name[16])
 	if (pkt_brief_is_ip(brief) && brief->has_addr) {
 		name = pkt_brief_proto(brief->layers.proto);
 		if (name)
-			snprintf(ret_name, 16, "%s", name);
+			memccpy(ret_name, name, 0, BRIEF_NAME_MAX);
 		else
-			snprintf(ret_name, 16, "%u", brief->layers.proto);
+			snprintf(ret_name, BRIEF_NAME_MAX, "%u", brief->layers.proto);
 		return;
 	}
 	name = pkt_brief_ethertype(ethertype);
@@ -256,9 +255,9 @@ void pkt_brief_protocol(const struct pkt_brief *brief, char ret_name[16])
 		       : is_8023(brief)			  ? "802.3"
 							  : "unknown";
 	if (name)
-		snprintf(ret_name, 16, "%s", name);
+		memccpy(ret_name, name, 0, BRIEF_NAME_MAX);
 	else
-		snprintf(ret_name, 16, "0x%04x", ethertype);
+		snprintf(ret_name, BRIEF_NAME_MAX, "0x%04x", ethertype);
 }
 
 bool pkt_brief_is_dns(const struct pkt_brief *brief, size_t *ret_off)

@@ -1,7 +1,5 @@
 #include "packet/dissect.h"
 
-#include <arpa/inet.h>
-
 #include "base/bytes.h"
 #include "packet/dns.h"
 #include "packet/ether_i.h"
@@ -10,7 +8,7 @@
 /* ,"name":"value" */
 static void json_string(const char *name, const void *value, size_t len, struct pfs_buf *out)
 {
-	pfs_buf_printf(out, ",\"%s\":\"", name);
+	pkt_say(out, ",\"%s\":\"", name);
 	pfs_buf_json(out, value, len);
 	pfs_buf_add(out, "\"", 1);
 }
@@ -23,15 +21,15 @@ static bool json_http(const uint8_t *p, size_t n, struct pfs_buf *out)
 	if (head.kind == PKT_HTTP_NONE)
 		return false;
 	if (head.kind == PKT_HTTP_RESPONSE) {
-		pfs_buf_printf(out, ",\"http\":\"response\",\"status\":%u", head.status);
+		pkt_say(out, ",\"http\":\"response\",\"status\":%u", head.status);
 	} else {
-		pfs_buf_printf(out, ",\"http\":\"request\",\"method\":\"%s\"", head.method);
+		pkt_say(out, ",\"http\":\"request\",\"method\":\"%s\"", head.method);
 		if (head.host)
 			json_string("host", head.host, head.host_len, out);
 		json_string("path", head.path, head.path_len, out);
 	}
 	if (head.content_length >= 0)
-		pfs_buf_printf(out, ",\"content_length\":%lld", (long long)head.content_length);
+		pkt_say(out, ",\"content_length\":%zu", (size_t)head.content_length);
 	return true;
 }
 
@@ -42,23 +40,23 @@ static void json_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
 
 	if (!pkt_dns(p, n, &dns))
 		return;
-	pfs_buf_printf(out, ",\"dns\":\"%s\",\"id\":%u", dns.response ? "response" : "query", dns.id);
+	pkt_say(out, ",\"dns\":\"%s\",\"id\":%u", dns.response ? "response" : "query", dns.id);
 	if (dns.name_len > 0) {
 		name = pkt_dns_type(dns.type);
 		if (name)
-			pfs_buf_printf(out, ",\"qtype\":\"%s\"", name);
+			pkt_say(out, ",\"qtype\":\"%s\"", name);
 		else
-			pfs_buf_printf(out, ",\"qtype\":\"TYPE%u\"", dns.type); /* RFC 3597 */
+			pkt_say(out, ",\"qtype\":\"TYPE%u\"", dns.type); /* RFC 3597 */
 		json_string("name", dns.name, dns.name_len, out);
 	}
 	if (!dns.response)
 		return;
 	name = pkt_dns_rcode(dns.rcode);
 	if (name)
-		pfs_buf_printf(out, ",\"rcode\":\"%s\"", name);
+		pkt_say(out, ",\"rcode\":\"%s\"", name);
 	else
-		pfs_buf_printf(out, ",\"rcode\":\"RCODE%u\"", dns.rcode);
-	pfs_buf_printf(out, ",\"answers\":%u", dns.answers);
+		pkt_say(out, ",\"rcode\":\"RCODE%u\"", dns.rcode);
+	pkt_say(out, ",\"answers\":%u", dns.answers);
 }
 
 static void json_tcp(const struct pkt_brief *brief, struct pfs_buf *out)
@@ -69,10 +67,10 @@ static void json_tcp(const struct pkt_brief *brief, struct pfs_buf *out)
 	if (brief->n - brief->layers.l4 < 20)
 		return;
 	pkt_brief_tcp_flags(tcp[13], flags);
-	pfs_buf_printf(out, ",\"flags\":\"%s\",\"seq\":%u", flags, be32_load(tcp + 4));
+	pkt_say(out, ",\"flags\":\"%s\",\"seq\":%u", flags, be32_load(tcp + 4));
 	if (tcp[13] & 0x10)
-		pfs_buf_printf(out, ",\"ack\":%u", be32_load(tcp + 8));
-	pfs_buf_printf(out, ",\"win\":%u", be16_load(tcp + 14));
+		pkt_say(out, ",\"ack\":%u", be32_load(tcp + 8));
+	pkt_say(out, ",\"win\":%u", be16_load(tcp + 14));
 }
 
 static void json_icmp(const struct pkt_brief *brief, bool six, struct pfs_buf *out)
@@ -84,11 +82,11 @@ static void json_icmp(const struct pkt_brief *brief, bool six, struct pfs_buf *o
 	if (room < 2)
 		return;
 	name = six ? pkt_brief_icmp6(icmp[0]) : pkt_brief_icmp(icmp[0], icmp[1]);
-	pfs_buf_printf(out, ",\"type\":%u,\"code\":%u", icmp[0], icmp[1]);
+	pkt_say(out, ",\"type\":%u,\"code\":%u", icmp[0], icmp[1]);
 	if (name)
-		pfs_buf_printf(out, ",\"icmp\":\"%s\"", name);
+		pkt_say(out, ",\"icmp\":\"%s\"", name);
 	if (room >= 8 && (six ? icmp[0] == 128 || icmp[0] == 129 : icmp[0] == 8 || icmp[0] == 0))
-		pfs_buf_printf(out, ",\"id\":%u,\"seq\":%u", be16_load(icmp + 4), be16_load(icmp + 6));
+		pkt_say(out, ",\"id\":%u,\"seq\":%u", be16_load(icmp + 4), be16_load(icmp + 6));
 }
 
 /* What the transport says and what it carries. */
@@ -118,20 +116,19 @@ static void json_arp(const struct pkt_brief *brief, struct pfs_buf *out)
 	if (brief->n - brief->layers.l3 < 28 || be16_load(arp + 2) != ETHER_IP || arp[4] != 6 ||
 	    arp[5] != 4)
 		return;
-	inet_ntop(AF_INET, arp + 14, sender, sizeof(sender));
-	inet_ntop(AF_INET, arp + 24, target, sizeof(target));
-	pfs_buf_printf(out, ",\"src\":\"%s\",\"dst\":\"%s\",\"op\":%u", sender, target,
-		       be16_load(arp + 6));
+	pkt_brief_ip4(arp + 14, sender);
+	pkt_brief_ip4(arp + 24, target);
+	pkt_say(out, ",\"src\":\"%s\",\"dst\":\"%s\",\"op\":%u", sender, target, be16_load(arp + 6));
 }
 
 static void json_ip(const struct pkt_brief *brief, struct pfs_buf *out)
 {
-	pfs_buf_printf(out, ",\"src\":\"%s\",\"dst\":\"%s\"", brief->src, brief->dst);
+	pkt_say(out, ",\"src\":\"%s\",\"dst\":\"%s\"", brief->src, brief->dst);
 	if (brief->has_ports)
-		pfs_buf_printf(out, ",\"sport\":%u,\"dport\":%u", brief->sport, brief->dport);
-	pfs_buf_printf(out, ",\"ttl\":%u", brief->ttl);
+		pkt_say(out, ",\"sport\":%u,\"dport\":%u", brief->sport, brief->dport);
+	pkt_say(out, ",\"ttl\":%u", brief->ttl);
 	if (brief->fragment)
-		pfs_buf_printf(out, ",\"fragment\":%u", brief->frag_off);
+		pkt_say(out, ",\"fragment\":%u", brief->frag_off);
 	json_transport(brief, out);
 }
 
@@ -139,21 +136,20 @@ void pkt_json(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_r
 	      struct pfs_buf *out)
 {
 	struct pkt_brief brief;
-	char name[16];
+	char name[BRIEF_NAME_MAX];
 
 	if (link_type == PFS_LINK_BYTES) {
-		pfs_buf_printf(out, "\"proto\":\"bytes\",\"payload\":%zu", n);
+		pkt_say(out, "\"proto\":\"bytes\",\"payload\":%zu", n);
 		json_http(p, n, out);
 		return;
 	}
 	pkt_brief(p, n, link_type, layers, &brief);
 	pkt_brief_protocol(&brief, name);
-	pfs_buf_printf(out, "\"proto\":\"%s\",\"payload\":%zu", name, brief.len);
+	pkt_say(out, "\"proto\":\"%s\",\"payload\":%zu", name, brief.len);
 	if (brief.has_mac)
-		pfs_buf_printf(out, ",\"src_mac\":\"%s\",\"dst_mac\":\"%s\"", brief.src_mac,
-			       brief.dst_mac);
+		pkt_say(out, ",\"src_mac\":\"%s\",\"dst_mac\":\"%s\"", brief.src_mac, brief.dst_mac);
 	if (brief.vlan >= 0)
-		pfs_buf_printf(out, ",\"vlan\":%d", brief.vlan);
+		pkt_say(out, ",\"vlan\":%u", (unsigned)brief.vlan);
 	if (pkt_brief_is_ip(&brief) && brief.has_addr)
 		json_ip(&brief, out);
 	else if (brief.layers.ethertype == ETHER_ARP)

@@ -1,6 +1,5 @@
 #include "packet/dissect.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "base/bytes.h"
@@ -25,10 +24,10 @@ static void summary_http(const uint8_t *p, size_t n, struct pfs_buf *out)
 	if (head.kind == PKT_HTTP_NONE)
 		return;
 	if (head.kind == PKT_HTTP_RESPONSE) {
-		pfs_buf_printf(out, ": HTTP %u", head.status);
+		pkt_say(out, ": HTTP %u", head.status);
 		return;
 	}
-	pfs_buf_printf(out, ": HTTP %s ", head.method);
+	pkt_say(out, ": HTTP %s ", head.method);
 	summary_string(head.host, head.host_len, out);
 	summary_string(head.path, head.path_len, out);
 }
@@ -43,20 +42,20 @@ static void summary_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
 	type = pkt_dns_type(dns.type);
 	rcode = pkt_dns_rcode(dns.rcode);
 	if (dns.response && rcode)
-		pfs_buf_printf(out, ": dns %u %s", dns.id, rcode);
+		pkt_say(out, ": dns %u %s", dns.id, rcode);
 	else if (dns.response)
-		pfs_buf_printf(out, ": dns %u error %u", dns.id, dns.rcode);
+		pkt_say(out, ": dns %u error %u", dns.id, dns.rcode);
 	else
-		pfs_buf_printf(out, ": dns %u query", dns.id);
+		pkt_say(out, ": dns %u query", dns.id);
 	if (dns.name_len > 0) {
 		if (type)
-			pfs_buf_printf(out, " %s ", type);
+			pkt_say(out, " %s ", type);
 		else
-			pfs_buf_printf(out, " type %u ", dns.type);
+			pkt_say(out, " type %u ", dns.type);
 		summary_string((const uint8_t *)dns.name, dns.name_len, out);
 	}
 	if (dns.response)
-		pfs_buf_printf(out, ", %u answer%s", dns.answers, dns.answers == 1 ? "" : "s");
+		pkt_say(out, ", %u answer%s", dns.answers, dns.answers == 1 ? "" : "s");
 }
 
 static void summary_tcp(const struct pkt_brief *brief, struct pfs_buf *out)
@@ -70,15 +69,15 @@ static void summary_tcp(const struct pkt_brief *brief, struct pfs_buf *out)
 		return;
 	}
 	pkt_brief_tcp_flags(tcp[13], flags);
-	pfs_buf_printf(out, "tcp [%s] seq %u", flags, be32_load(tcp + 4));
+	pkt_say(out, "tcp [%s] seq %u", flags, be32_load(tcp + 4));
 	if (tcp[13] & 0x10)
-		pfs_buf_printf(out, " ack %u", be32_load(tcp + 8));
-	pfs_buf_printf(out, " win %u", be16_load(tcp + 14));
+		pkt_say(out, " ack %u", be32_load(tcp + 8));
+	pkt_say(out, " win %u", be16_load(tcp + 14));
 	if (!brief->has_payload) {
 		pfs_buf_str(out, ", wrong length");
 		return;
 	}
-	pfs_buf_printf(out, " len %zu", brief->len);
+	pkt_say(out, " len %zu", brief->len);
 	if (pkt_brief_is_dns(brief, &off) && brief->payload_len > 0)
 		summary_dns(brief->payload + off, brief->payload_len - off, out);
 	else
@@ -93,7 +92,7 @@ static void summary_udp(const struct pkt_brief *brief, struct pfs_buf *out)
 		pfs_buf_str(out, "udp, cut off or wrong length");
 		return;
 	}
-	pfs_buf_printf(out, "udp len %zu", brief->len);
+	pkt_say(out, "udp len %zu", brief->len);
 	if (pkt_brief_is_dns(brief, &off))
 		summary_dns(brief->payload, brief->payload_len, out);
 	else
@@ -115,38 +114,37 @@ static void summary_icmp(const struct pkt_brief *brief, bool six, struct pfs_buf
 	name = six ? pkt_brief_icmp6(icmp[0]) : pkt_brief_icmp(icmp[0], icmp[1]);
 	echo = six ? icmp[0] == 128 || icmp[0] == 129 : icmp[0] == 8 || icmp[0] == 0;
 	if (name)
-		pfs_buf_printf(out, " %s", name);
+		pkt_say(out, " %s", name);
 	else
-		pfs_buf_printf(out, " type %u code %u", icmp[0], icmp[1]);
+		pkt_say(out, " type %u code %u", icmp[0], icmp[1]);
 	if (echo && room >= 8)
-		pfs_buf_printf(out, " id %u seq %u", be16_load(icmp + 4), be16_load(icmp + 6));
+		pkt_say(out, " id %u seq %u", be16_load(icmp + 4), be16_load(icmp + 6));
 	if (six && (icmp[0] == 135 || icmp[0] == 136) && room >= 24) {
 		char target[BRIEF_ADDR_MAX];
 
-		inet_ntop(AF_INET6, icmp + 8, target, sizeof(target));
-		pfs_buf_printf(out, " %s", target);
+		pkt_brief_ip6(icmp + 8, target);
+		pkt_say(out, " %s", target);
 	}
-	pfs_buf_printf(out, " len %zu", brief->len);
+	pkt_say(out, " len %zu", brief->len);
 }
 
 static void summary_ip(const struct pkt_brief *brief, struct pfs_buf *out)
 {
-	char name[16];
+	char name[BRIEF_NAME_MAX];
 
 	pkt_brief_protocol(brief, name);
 	if (name[0] >= '0' && name[0] <= '9')
 		snprintf(name, sizeof(name), "ip proto %u", brief->layers.proto);
 	if (brief->has_ports)
-		pfs_buf_printf(out, "%s.%u > %s.%u: ", brief->src, brief->sport, brief->dst,
-			       brief->dport);
+		pkt_say(out, "%s.%u > %s.%u: ", brief->src, brief->sport, brief->dst, brief->dport);
 	else
-		pfs_buf_printf(out, "%s > %s: ", brief->src, brief->dst);
+		pkt_say(out, "%s > %s: ", brief->src, brief->dst);
 	if (brief->fragment && brief->frag_off > 0) {
-		pfs_buf_printf(out, "%s fragment at %u len %zu", name, brief->frag_off, brief->len);
+		pkt_say(out, "%s fragment at %u len %zu", name, brief->frag_off, brief->len);
 		return;
 	}
 	if (brief->layers.l4 == PFS_LAYER_NONE)
-		pfs_buf_printf(out, "%s, wrong IP header", name);
+		pkt_say(out, "%s, wrong IP header", name);
 	else if (brief->layers.proto == PROTO_TCP)
 		summary_tcp(brief, out);
 	else if (brief->layers.proto == PROTO_UDP)
@@ -156,7 +154,7 @@ static void summary_ip(const struct pkt_brief *brief, struct pfs_buf *out)
 	else if (brief->layers.proto == PROTO_ICMP6)
 		summary_icmp(brief, true, out);
 	else
-		pfs_buf_printf(out, "%s len %zu", name, brief->len);
+		pkt_say(out, "%s len %zu", name, brief->len);
 	if (brief->fragment)
 		pfs_buf_str(out, ", first fragment");
 }
@@ -168,33 +166,33 @@ static void summary_arp(const struct pkt_brief *brief, struct pfs_buf *out)
 
 	if (brief->n - brief->layers.l3 < 28 || be16_load(arp + 2) != ETHER_IP || arp[4] != 6 ||
 	    arp[5] != 4) {
-		pfs_buf_printf(out, "arp len %zu", brief->len);
+		pkt_say(out, "arp len %zu", brief->len);
 		return;
 	}
-	inet_ntop(AF_INET, arp + 14, sender, sizeof(sender));
-	inet_ntop(AF_INET, arp + 24, target, sizeof(target));
+	pkt_brief_ip4(arp + 14, sender);
+	pkt_brief_ip4(arp + 24, target);
 	pkt_brief_mac(arp + 8, mac);
 	if (be16_load(arp + 6) == 1)
-		pfs_buf_printf(out, "arp who-has %s tell %s", target, sender);
+		pkt_say(out, "arp who-has %s tell %s", target, sender);
 	else if (be16_load(arp + 6) == 2)
-		pfs_buf_printf(out, "arp reply %s is-at %s", sender, mac);
+		pkt_say(out, "arp reply %s is-at %s", sender, mac);
 	else
-		pfs_buf_printf(out, "arp op %u %s %s", be16_load(arp + 6), sender, target);
+		pkt_say(out, "arp op %u %s %s", be16_load(arp + 6), sender, target);
 }
 
 static void summary_other(const struct pkt_brief *brief, struct pfs_buf *out)
 {
-	char name[16];
+	char name[BRIEF_NAME_MAX];
 
 	pkt_brief_protocol(brief, name);
 	if (brief->has_mac)
-		pfs_buf_printf(out, "%s > %s: ", brief->src_mac, brief->dst_mac);
+		pkt_say(out, "%s > %s: ", brief->src_mac, brief->dst_mac);
 	if (pkt_brief_is_ip(brief))
-		pfs_buf_printf(out, "%s, cut off after %zu bytes", name, brief->len);
+		pkt_say(out, "%s, cut off after %zu bytes", name, brief->len);
 	else if (brief->layers.ethertype == ETHER_UNKNOWN && !brief->has_mac)
-		pfs_buf_printf(out, "link type %u len %zu", brief->link_type, brief->len);
+		pkt_say(out, "link type %u len %zu", brief->link_type, brief->len);
 	else
-		pfs_buf_printf(out, "%s len %zu", name, brief->len);
+		pkt_say(out, "%s len %zu", name, brief->len);
 }
 
 void pkt_summary(const uint8_t *p, size_t n, uint16_t link_type, const struct pfs_ref *layers,
@@ -203,13 +201,13 @@ void pkt_summary(const uint8_t *p, size_t n, uint16_t link_type, const struct pf
 	struct pkt_brief brief;
 
 	if (link_type == PFS_LINK_BYTES) {
-		pfs_buf_printf(out, "%zu bytes", n);
+		pkt_say(out, "%zu bytes", n);
 		summary_http(p, n, out);
 		return;
 	}
 	pkt_brief(p, n, link_type, layers, &brief);
 	if (brief.vlan >= 0)
-		pfs_buf_printf(out, "vlan %d ", brief.vlan);
+		pkt_say(out, "vlan %u ", (unsigned)brief.vlan);
 	if (pkt_brief_is_ip(&brief) && brief.has_addr)
 		summary_ip(&brief, out);
 	else if (brief.layers.ethertype == ETHER_ARP)

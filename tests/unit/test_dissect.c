@@ -2,6 +2,7 @@
  * dissect - layers, ports, payloads and text of packets built here, of all their truncations and of broken
  * ones; the verdicts of pcap-filter(7) on generated traffic and on the files of $PFS_PCAPS
  */
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <locale.h>
 #include <setjmp.h>
@@ -457,6 +458,30 @@ static void json(void **state)
 		"\"path\":\"/\\\"\\u00ffx\"");
 }
 
+/* Addresses read as inet_ntop(3) writes them, wherever their zeros are. */
+static void addresses(void **state)
+{
+	uint8_t p[48] = { 0x60, [5] = 8, [6] = 59 };
+
+	for (unsigned zeros = 0; zeros < 512; zeros++) {
+		PFS_BUF struct pfs_buf out = { 0 };
+		char src[64], dst[64], want[160];
+		struct pfs_ref ref = { 0 };
+
+		for (unsigned i = 0; i < 8; i++) {
+			uint32_t word = zeros & 256 ? 0xffff : i * 0x1111 >> (zeros + i) % 13;
+
+			be16_store(p + 8 + i * 2, zeros >> i & 1 ? 0 : (uint16_t)word);
+			be16_store(p + 24 + i * 2, zeros >> (7 - i) & 1 ? (uint16_t)(0xabcd + i) : 0);
+		}
+		inet_ntop(AF_INET6, p + 8, src, sizeof(src));
+		inet_ntop(AF_INET6, p + 24, dst, sizeof(dst));
+		snprintf(want, sizeof(want), "%s > %s: none len 8", src, dst);
+		pkt_summary(p, sizeof(p), 101, &ref, &out);
+		assert_string_equal(out.data, want);
+	}
+}
+
 /* --- truncated, broken, random ---------------------------------------------------------------------- */
 
 static uint32_t random_next(uint32_t *x)
@@ -744,6 +769,7 @@ int main(void)
 		cmocka_unit_test(link_types),
 		cmocka_unit_test(network_layer),
 		cmocka_unit_test(endless_extensions),
+		cmocka_unit_test(addresses),
 
 		cmocka_unit_test(summaries),
 		cmocka_unit_test(json),
