@@ -114,14 +114,16 @@ static void mkdir_undo(struct pfs_task *task)
 	pfs_node_unref(now);
 }
 
-static void mkdir_late(struct pfs_task *task)
+static void mkdir_late(struct pfs_task *task, int error)
 {
 	struct change *change = change_of(task);
 	struct pfs_diag diag;
 
-	pfs_diag_set(&diag, ETIMEDOUT,
-		     "it was not ready within 5 seconds; a file that it opens does not answer");
-	pfs_refuse(task->mount, &task->cred, change->dir, change->name, ETIMEDOUT, &diag);
+	pfs_diag_set(&diag, error, "%s",
+		     error == EBUSY
+			     ? "files that you named did not answer lately; wait ten seconds"
+			     : "it was not ready in time; a file that it opens does not answer");
+	pfs_refuse(task->mount, &task->cred, change->dir, change->name, error, &diag);
 }
 
 void pfs_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)

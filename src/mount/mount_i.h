@@ -231,8 +231,11 @@ struct pfs_task {
 	int (*act)(struct pfs_task *task);
 	void (*reply)(struct pfs_task *task, fuse_req_t req, int result);
 	void (*undo)(struct pfs_task *task);
-	/* It was given up after its time; act() may still be running. */
-	void (*late)(struct pfs_task *task);
+	/*
+	 * For tasks during which others wait: says why it was given up (ETIMEDOUT, act() may still be
+	 * running) or refused (EBUSY: this user's have been late too often).
+	 */
+	void (*late)(struct pfs_task *task, int error);
 	void (*free)(struct pfs_task *task);
 };
 
@@ -292,6 +295,11 @@ struct pfs_mount {
 		pthread_mutex_t lock;
 		struct pfs_task *first;
 		int wake_fd; /* eventfd: the first task has come */
+		struct pfs_strikes {
+			uid_t uid;
+			unsigned n;
+			uint64_t last; /* ns, monotonic */
+		} strikes[64];	       /* lock: whose tasks were given up lately */
 	} tasks;
 	struct {
 		pthread_mutex_t lock;

@@ -61,8 +61,7 @@ int pfs_mount_signal(unsigned minor, int number)
 	if (!proc)
 		return -errno;
 	while ((entry = readdir(proc))) {
-		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
-		    !serves(entry->d_name, minor))
+		if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || !serves(entry->d_name, minor))
 			continue;
 		if (kill((pid_t)strtol(entry->d_name, NULL, 10), number) == 0)
 			r = 0;

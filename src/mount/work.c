@@ -1,19 +1,20 @@
 /*
  * work - threads for calls that may wait
  *
- * mkdir opens files as its caller: on a network filesystem that is gone, in another FUSE mount,
- * even in this one. That must not cost a session thread, must end when the caller is interrupted,
- * and must end in any case: the kernel holds the parent directory's lock all the while, and whoever
- * waits for that lock cannot be killed. So the request is answered after TASK_DEADLINE whatever its
- * thread does, and what it makes later is undone.
+ * mkdir opens files as its caller: on a network filesystem that is gone, in another FUSE mount. That
+ * must not cost a session thread, must end when the caller is interrupted, and must end in any case:
+ * the kernel holds the parent directory's lock all the while, and whoever waits for that lock cannot
+ * be killed. So the request is answered in time whatever its thread does, and what it makes later is
+ * undone. Who is late again soon gets less time, and then none for a while: or a loop of mkdirs would
+ * hold the lock for ever.
  */
 #include "mount/mount_i.h"
 
 #include <signal.h>
 #include <time.h>
 
-#define TASK_DEADLINE 5000000000ULL /* ns */
 #define TASK_POKE 500		    /* ms between signals to a thread whose caller has gone */
+#define STRIKES_LAST 10000000000ULL /* ns until being late is forgotten */
 #define IDLE_SECONDS 5
 
 /* --- pool ---------------------------------------------------------------------------- */
@@ -184,6 +185,46 @@ int pfs_pool_stop(struct pfs_pool *pool, unsigned milliseconds)
 	return r;
 }
 
+/* --- who is late -------------------------------------------------------------------------- */
+
+/* ns that a task may take, by how often its user was late in the last seconds; then it is refused. */
+static const uint64_t patience[] = { 5000000000, 1000000000, 300000000 };
+
+/* tasks.lock held. The user's place, or the one that was used longest ago. */
+static struct pfs_strikes *strikes_of(struct pfs_mount *mount, uid_t uid)
+{
+	struct pfs_strikes *oldest = &mount->tasks.strikes[0];
+
+	for (size_t i = 0; i < ARRAY_SIZE(mount->tasks.strikes); i++) {
+		struct pfs_strikes *strikes = &mount->tasks.strikes[i];
+
+		if (strikes->n && strikes->uid == uid)
+			return strikes;
+		if (strikes->last < oldest->last)
+			oldest = strikes;
+	}
+	return oldest;
+}
+
+/* tasks.lock held. */
+static unsigned strikes_count(struct pfs_mount *mount, uid_t uid, uint64_t now)
+{
+	struct pfs_strikes *strikes = strikes_of(mount, uid);
+
+	if (!strikes->n || strikes->uid != uid || now > strikes->last + STRIKES_LAST)
+		return 0;
+	return strikes->n;
+}
+
+/* tasks.lock held. */
+static void strikes_add(struct pfs_mount *mount, uid_t uid, uint64_t now)
+{
+	unsigned n = strikes_count(mount, uid, now);
+	struct pfs_strikes *strikes = strikes_of(mount, uid);
+
+	*strikes = (struct pfs_strikes){ .uid = uid, .n = n + 1, .last = now };
+}
+
 /* --- requests done by a pool ------------------------------------------------------------ */
 
 static void task_unref(struct pfs_task *task)
@@ -245,6 +286,8 @@ static void task_interrupted(struct pfs_held *held)
 
 void pfs_task_start(struct pfs_mount *mount, struct pfs_task *task, fuse_req_t req)
 {
+	uint64_t now = pfs_clock_mono();
+	unsigned strikes;
 	bool first;
 
 	task->mount = mount;
@@ -253,10 +296,18 @@ void pfs_task_start(struct pfs_mount *mount, struct pfs_task *task, fuse_req_t r
 	task->held.interrupted = task_interrupted;
 	task->job.run = task_run;
 	task->job.uid = task->cred.uid;
-	task->deadline = pfs_clock_mono() + TASK_DEADLINE;
 	task->refs = 2;
 
 	pthread_mutex_lock(&mount->tasks.lock);
+	strikes = strikes_count(mount, task->cred.uid, now);
+	if (task->late && strikes >= ARRAY_SIZE(patience)) {
+		pthread_mutex_unlock(&mount->tasks.lock);
+		task->late(task, EBUSY);
+		fuse_reply_err(req, EBUSY);
+		task->free(task);
+		return;
+	}
+	task->deadline = now + (task->late ? patience[strikes] : patience[0]);
 	first = !mount->tasks.first;
 	task->prev = NULL;
 	task->next = mount->tasks.first;
@@ -297,8 +348,12 @@ int pfs_tasks_expire(struct pfs_mount *mount)
 	pthread_mutex_unlock(&mount->tasks.lock);
 	if (late) {
 		if (pfs_held_take(mount, &late->held)) {
-			if (late->late)
-				late->late(late);
+			if (late->late) {
+				pthread_mutex_lock(&mount->tasks.lock);
+				strikes_add(mount, late->cred.uid, now);
+				pthread_mutex_unlock(&mount->tasks.lock);
+				late->late(late, ETIMEDOUT);
+			}
 			task_leave(late, ETIMEDOUT);
 		} else {
 			pfs_pool_poke(late->pool, &late->job);
