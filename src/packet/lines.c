@@ -6,6 +6,7 @@
 
 #define NS_PER_S UINT64_C(1000000000)
 #define LINE_BYTES 16
+#define INDENT 8
 
 static void digits(char *p, uint32_t value, int n)
 {
@@ -61,19 +62,18 @@ static const char *direction(const struct pfs_ref *ref)
 
 /* --- for people ------------------------------------------------------------------------------ */
 
-/* "\t0x0010:  4500 0034 ...  E..4...\n": one line of up to 16 bytes. Returns its length. */
+/* "        0x0010:  4500 0034 ...  E..4...\n": one line of up to 16 bytes. Returns its length. */
 static size_t hex_line(char *line, const uint8_t *p, size_t n, uint32_t offset)
 {
 	static const char hex[] = "0123456789abcdef";
-	/* tcpdump: four digits at least, a colon, two spaces, eight pairs, two spaces more */
-	int width = offset > 0xffff ? 5 : 4;
 	char *s = line;
 
-	*s++ = '\t';
+	memset(s, ' ', INDENT); /* tcpdump has a tab, which is a control character */
+	s += INDENT;
 	*s++ = '0';
 	*s++ = 'x';
-	for (int i = width - 1; i >= 0; i--)
-		*s++ = hex[offset >> (4 * i) & 15];
+	for (int shift = 12; shift >= 0; shift -= 4) /* offset < PKT_LINES_BYTES */
+		*s++ = hex[offset >> shift & 15];
 	*s++ = ':';
 	*s++ = ' ';
 	for (size_t i = 0; i < LINE_BYTES; i++) {
@@ -93,7 +93,7 @@ static size_t hex_line(char *line, const uint8_t *p, size_t n, uint32_t offset)
 static void hex_dump(const uint8_t *p, size_t n, struct pfs_buf *out)
 {
 	for (size_t at = 0; at < n; at += LINE_BYTES) {
-		char *line = pfs_buf_reserve(out, 80);
+		char *line = pfs_buf_reserve(out, 96);
 
 		if (!line)
 			return;
@@ -123,7 +123,7 @@ void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out)
 	pfs_buf_add(out, "\n", 1);
 	hex_dump(view->p, shown, out);
 	if (shown < view->len)
-		pfs_buf_printf(out, "\t... %zu bytes more\n", view->len - shown);
+		pfs_buf_printf(out, "%*s... %zu bytes more\n", INDENT, "", view->len - shown);
 }
 
 void pkt_lines_text_bytes(const uint8_t *p, size_t n, struct pfs_buf *out)
