@@ -288,7 +288,8 @@ static int block_read(struct run *run)
 	if (r < 0)
 		return r;
 	run->bytes = (uint8_t *)(run->rec + 1);
-	memcpy(run->bytes, run->carry, run->carry_len);
+	if (run->carry_len)
+		memcpy(run->bytes, run->carry, run->carry_len);
 	do {
 		n = pread(run->file->fd, run->bytes + run->carry_len, size - run->carry_len,
 			  (off_t)run->offset);
