@@ -24,7 +24,8 @@ static const struct {
 
 struct text_file {
 	struct pfs_file file;
-	char *text; /* owned */
+	_Atomic unsigned refs; /* the open file, each READ that is being answered */
+	char *text;	       /* owned */
 	size_t len;
 	struct pfs_node *node; /* a reference; NULL: not of a node */
 };
@@ -73,9 +74,10 @@ static void text_attr(struct pfs_mount *mount, struct pfs_entry *entry, struct s
 
 /* --- open, read ---------------------------------------------------------------------------- */
 
-static void text_free(struct text_file *file)
+static void text_unref(struct text_file *file)
 {
-	pfs_file_del(&file->file);
+	if (atomic_fetch_sub(&file->refs, 1) != 1)
+		return;
 	pfs_node_unref(file->node);
 	free(file->text);
 	free(file);
@@ -92,6 +94,7 @@ void pfs_text_open(struct pfs_mount *mount, fuse_req_t req, struct fuse_file_inf
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
+	file->refs = 1;
 	file->text = TAKE_PTR(text->data);
 	file->len = text->len;
 	file->node = node ? pfs_node_ref(node) : NULL;
@@ -100,12 +103,13 @@ void pfs_text_open(struct pfs_mount *mount, fuse_req_t req, struct fuse_file_inf
 	fi->direct_io = 1;
 	fi->noflush = 1;
 	if (fuse_reply_open(req, fi) < 0)
-		text_free(file);
+		pfs_text_release(&file->file);
 }
 
 void pfs_text_release(struct pfs_file *file)
 {
-	text_free(CONTAINER_OF(file, struct text_file, file));
+	pfs_file_del(file);
+	text_unref(CONTAINER_OF(file, struct text_file, file));
 }
 
 void pfs_text_read(struct pfs_file *file, fuse_req_t req, size_t size, off_t off, int flags)
@@ -113,7 +117,10 @@ void pfs_text_read(struct pfs_file *file, fuse_req_t req, size_t size, off_t off
 	struct text_file *text = CONTAINER_OF(file, struct text_file, file);
 	size_t from = pfs_min((size_t)pfs_max64((uint64_t)off, 0), text->len);
 
+	/* Once it is answered the file may be closed, on another thread. */
+	text->refs++;
 	fuse_reply_buf(req, text->text + from, pfs_min(size, text->len - from));
+	text_unref(text);
 }
 
 static void text_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *entry,
