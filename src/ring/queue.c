@@ -45,6 +45,11 @@ void pfs_cursors_release(struct pfs_cursors *all)
 
 /* --- queue ----------------------------------------------------------------------------------- */
 
+static size_t queue_bytes(const struct pfs_queue *queue)
+{
+	return queue->size * (sizeof(struct pfs_ref) + sizeof(*queue->before));
+}
+
 int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue)
 {
 	PFS_FREE struct pfs_queue *queue = pfs_zalloc(1, sizeof(*queue));
@@ -54,11 +59,12 @@ int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_q
 		return -ENOMEM;
 	for (queue->size = 512; queue->size < size;)
 		queue->size *= 2;
-	slots = mmap(NULL, queue->size * sizeof(struct pfs_ref), PROT_READ | PROT_WRITE,
+	slots = mmap(NULL, queue_bytes(queue), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (slots == MAP_FAILED)
 		return -ENOMEM;
 	queue->slots = slots;
+	queue->before = (_Atomic uint32_t *)(queue->slots + queue->size * WORDS);
 	queue->cursors = all;
 	pfs_waitlist_init(&queue->waiters);
 	*ret_queue = TAKE_PTR(queue);
@@ -70,8 +76,20 @@ void pfs_queue_free(struct pfs_queue *queue)
 	if (!queue)
 		return;
 	pfs_waitlist_release(&queue->waiters);
-	munmap(queue->slots, queue->size * sizeof(struct pfs_ref));
+	munmap(queue->slots, queue_bytes(queue));
 	free(queue);
+}
+
+void pfs_queue_trim(struct pfs_queue *queue)
+{
+	bool used = false;
+
+	pthread_mutex_lock(&queue->cursors->lock);
+	for (struct pfs_cursor *c = queue->cursors->first; c; c = c->next_cursor)
+		used |= c->queue == queue;
+	if (!used)
+		madvise(queue->slots, queue_bytes(queue), MADV_DONTNEED);
+	pthread_mutex_unlock(&queue->cursors->lock);
 }
 
 /* Smallest held index of this queue's cursors; cursor lock held. */
@@ -85,37 +103,48 @@ static uint64_t lowest_hold(const struct pfs_queue *queue)
 	return lowest;
 }
 
-static size_t room_below(const struct pfs_queue *queue, uint64_t head, uint64_t hold, size_t want)
+/* How far the queue may be filled, `to` at most, with this lowest hold. */
+static uint64_t room_below(const struct pfs_queue *queue, uint64_t hold, uint64_t to)
 {
-	if (hold == PFS_HOLD_NONE || head + want <= hold + queue->size)
-		return want;
-	return hold + queue->size > head ? (size_t)(hold + queue->size - head) : 0;
+	return hold == PFS_HOLD_NONE ? to : pfs_min64(to, hold + queue->size);
 }
 
+/*
+ * A good step at once: what has been claimed and was not held then stays free, as a cursor that comes to hold looks at
+ * claim afterwards. So the common case takes no lock.
+ */
 size_t pfs_queue_room(struct pfs_queue *queue, size_t want)
 {
 	uint64_t head = atomic_load_explicit(&queue->head, memory_order_relaxed);
-	size_t room;
+	uint64_t to = head + pfs_max(want, queue->size / 16);
 
+	if (head + want <= queue->room_to)
+		return want;
 	pthread_mutex_lock(&queue->cursors->lock);
-	room = room_below(queue, head, lowest_hold(queue), want);
-	if (head + room > atomic_load_explicit(&queue->claim, memory_order_relaxed)) {
-		/* Twin: hold is stored before claim is loaded, in pfs_cursor_pin(). */
-		atomic_store(&queue->claim, head + room);
+	to = room_below(queue, lowest_hold(queue), to);
+	if (to > atomic_load_explicit(&queue->claim, memory_order_relaxed)) {
+		/* Twin: hold is stored before claim is loaded, in hold_valid(). */
+		atomic_store(&queue->claim, to);
 		atomic_thread_fence(memory_order_seq_cst);
 	}
-	room = room_below(queue, head, lowest_hold(queue), room);
+	queue->room_to = pfs_max64(queue->room_to, room_below(queue, lowest_hold(queue), to));
 	pthread_mutex_unlock(&queue->cursors->lock);
-	return room;
+	return pfs_min(want, queue->room_to - head);
 }
 
 void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t n)
 {
 	uint64_t head = atomic_load_explicit(&queue->head, memory_order_relaxed);
+	uint32_t controls = atomic_load_explicit(&queue->controls, memory_order_relaxed);
 
-	assert(head + n <= atomic_load_explicit(&queue->claim, memory_order_relaxed));
-	for (size_t i = 0; i < n; i++)
+	assert(head + n <= queue->room_to);
+	for (size_t i = 0; i < n; i++) {
 		slot_store(queue, head + i, &refs[i]);
+		atomic_store_explicit(&queue->before[(head + i) & (queue->size - 1)], controls,
+				      memory_order_relaxed);
+		controls += (refs[i].flags & PFS_REF_CONTROL) != 0;
+	}
+	atomic_store_explicit(&queue->controls, controls, memory_order_relaxed);
 	/* Pairs with the acquire loads of head: slots are there before they are counted. */
 	atomic_store_explicit(&queue->head, head + n, memory_order_release);
 }
@@ -133,6 +162,7 @@ int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned
 	pthread_mutex_lock(&all->lock);
 	head = atomic_load_explicit(&queue->head, memory_order_acquire);
 	atomic_init(&cursor->next, head);
+	atomic_init(&cursor->controls, atomic_load(&queue->controls));
 	atomic_init(&cursor->hold, reliable ? head : PFS_HOLD_NONE);
 	for (at = &all->first; *at && (*at)->depth <= depth; at = &(*at)->next_cursor)
 		;
@@ -169,6 +199,14 @@ uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor)
 	       atomic_load_explicit(&((struct pfs_cursor *)cursor)->next, memory_order_relaxed);
 }
 
+uint64_t pfs_cursor_lag(const struct pfs_cursor *cursor)
+{
+	uint32_t controls = atomic_load(&cursor->queue->controls) -
+			    atomic_load(&((struct pfs_cursor *)cursor)->controls);
+
+	return pfs_cursor_ready(cursor) - controls + atomic_load(&((struct pfs_cursor *)cursor)->begun);
+}
+
 /* Are the bytes still there? Control refs have none. */
 static bool ref_alive(const struct pfs_rings *rings, const struct pfs_ref *ref)
 {
@@ -180,23 +218,34 @@ static bool ref_alive(const struct pfs_rings *rings, const struct pfs_ref *ref)
 	return ref->pos >= atomic_load(&ring->tail);
 }
 
+static uint32_t controls_before(const struct pfs_queue *queue, uint64_t index)
+{
+	return atomic_load_explicit(&queue->before[index & (queue->size - 1)], memory_order_relaxed);
+}
+
 /* Holds from `next` on and steps over what was overwritten in the queue. */
 static uint64_t hold_valid(struct pfs_cursor *cursor)
 {
 	struct pfs_queue *queue = cursor->queue;
-	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed);
+	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed), first = next;
 	uint64_t claim;
+	uint32_t controls;
 
 	for (;;) {
 		atomic_store(&cursor->hold, next); /* twins: claim in pfs_queue_room(), tail in pfs_ring_reclaim() */
 		atomic_thread_fence(memory_order_seq_cst);
 		claim = atomic_load(&queue->claim);
 		if (next + queue->size >= claim)
-			return next;
-		pfs_counter_add(&cursor->lost, claim - queue->size - next);
-		next = claim - queue->size;
+			break;
+		next = claim - queue->size; /* below head: nobody claims as much as the queue holds */
+	}
+	if (next != first) {
+		controls = controls_before(queue, next);
+		pfs_counter_add(&cursor->lost, next - first - (uint32_t)(controls - cursor->controls));
+		atomic_store_explicit(&cursor->controls, controls, memory_order_relaxed);
 		atomic_store_explicit(&cursor->next, next, memory_order_relaxed);
 	}
+	return next;
 }
 
 void pfs_cursor_hold(struct pfs_cursor *cursor)
@@ -209,6 +258,17 @@ static void hold_drop(struct pfs_cursor *cursor)
 	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed);
 
 	atomic_store(&cursor->hold, cursor->reliable ? next : PFS_HOLD_NONE);
+}
+
+void pfs_cursor_set_reliable(struct pfs_cursor *cursor, bool reliable)
+{
+	if (cursor->reliable == reliable)
+		return;
+	cursor->reliable = reliable;
+	if (reliable)
+		hold_valid(cursor);
+	else
+		hold_drop(cursor);
 }
 
 size_t pfs_cursor_pin(struct pfs_cursor *cursor, struct pfs_ref *refs, size_t max)
@@ -239,9 +299,17 @@ size_t pfs_cursor_pin(struct pfs_cursor *cursor, struct pfs_ref *refs, size_t ma
 
 void pfs_cursor_unpin(struct pfs_cursor *cursor, size_t n)
 {
-	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed);
+	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed) + n;
+	struct pfs_ref last;
+	uint32_t controls;
 
-	atomic_store_explicit(&cursor->next, next + n, memory_order_relaxed);
+	if (n > 0) {
+		slot_load(cursor->queue, next - 1, &last);
+		controls = controls_before(cursor->queue, next - 1) +
+			   ((last.flags & PFS_REF_CONTROL) != 0);
+		atomic_store_explicit(&cursor->controls, controls, memory_order_relaxed);
+		atomic_store_explicit(&cursor->next, next, memory_order_relaxed);
+	}
 	hold_drop(cursor);
 }
 
@@ -272,17 +340,25 @@ static uint64_t limit_begun(struct pfs_cursor *cursor, const struct pfs_rings *r
 }
 
 /* Position of the first held ref into ring, or `want`. */
-static uint64_t limit_held(const struct pfs_cursor *cursor, const struct pfs_ring *ring, uint64_t hold,
+static uint64_t limit_held(struct pfs_cursor *cursor, const struct pfs_ring *ring, uint64_t hold,
 			   uint64_t want)
 {
 	uint64_t head = atomic_load_explicit(&cursor->queue->head, memory_order_acquire);
+	unsigned slot = ring->id % PFS_CURSOR_LOOKS;
+	uint64_t i = hold;
 	struct pfs_ref ref;
 
-	for (uint64_t i = hold; i < head; i++) {
+	if (cursor->looked[slot].ring == ring->id)
+		i = pfs_max64(hold, cursor->looked[slot].index);
+	for (; i < head; i++) {
 		slot_load(cursor->queue, i, &ref);
-		if (ref.ring == ring->id && !(ref.flags & PFS_REF_CONTROL))
-			return pfs_min64(want, ref.pos);
+		if (ref.ring == ring->id && !(ref.flags & PFS_REF_CONTROL)) {
+			want = pfs_min64(want, ref.pos);
+			break;
+		}
 	}
+	cursor->looked[slot].ring = ring->id;
+	cursor->looked[slot].index = i;
 	return want;
 }
 

@@ -10,8 +10,9 @@
  *	next	cursor: the first ref not yet taken
  *	hold	cursor: first slot (and the records of it and of later ones) that must stay; UINT64_MAX: none
  *
- * A cursor that was overtaken counts exactly the refs it will not see: those overwritten in the queue, and those
- * whose bytes were reclaimed from their ring.
+ * A cursor that was overtaken counts exactly the records it will not see: those overwritten in the queue, and those
+ * whose bytes were reclaimed from their ring. Control refs are no records: so that a cursor can tell how many of
+ * them it did not see, each slot knows how many were pushed before it.
  *
  * Threads: push by the holder of the writing task's run lock; each cursor by one thread at a time (its
  * reader's lock); attach/detach/limit under the domain's cursor lock (pfs_cursors).
@@ -26,7 +27,10 @@
 
 struct pfs_queue {
 	_Atomic uint64_t *slots; /* size * 4 words: refs, read and written word by word */
+	_Atomic uint32_t *before; /* by slot: control refs pushed before this one */
 	uint64_t size;		 /* a power of two */
+	uint64_t room_to;	 /* writer only: no slot below is held, nor can be; <= claim */
+	_Atomic uint32_t controls; /* writer: control refs pushed, before head */
 	_Atomic uint64_t claim;
 	_Atomic uint64_t head;
 	struct pfs_cursors *cursors; /* borrowed: the domain's */
@@ -40,18 +44,26 @@ struct pfs_cursors {
 	const struct pfs_rings *rings; /* borrowed */
 };
 
+#define PFS_CURSOR_LOOKS 16 /* a ring for each CPU of most machines */
+
 struct pfs_cursor {
 	struct pfs_queue *queue; /* borrowed */
 	struct pfs_cursor *next_cursor; /* pfs_cursors.lock */
 	unsigned depth;
-	bool reliable;
+	_Atomic bool reliable;
 	_Atomic uint64_t next;
 	_Atomic uint64_t hold;
-	pfs_counter lost; /* refs; writer: the cursor's thread */
+	_Atomic uint32_t controls; /* control refs pushed before `next`; writer: the cursor's thread */
+	pfs_counter lost;	   /* records; writer: the cursor's thread */
+	/* By ring: held slots below `index` have no ref into it. A long lag is not looked through again and again. */
+	struct {
+		uint64_t index;
+		uint16_t ring;
+	} looked[PFS_CURSOR_LOOKS]; /* pfs_cursors.lock */
 
 	/* The record that was handed out in part: kept apart from the queue. */
 	pthread_mutex_t lock;
-	bool begun;		/* lock */
+	_Atomic bool begun;	/* lock; writer: the cursor's thread */
 	struct pfs_ref rest;	/* lock: what is left of it */
 	uint8_t *rescued;	/* lock; owned: its bytes, copied when the ring needed the room */
 	uint32_t rescued_off;	/* lock; rest.off when they were copied */
@@ -64,17 +76,28 @@ void pfs_cursors_release(struct pfs_cursors *all);
 int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue);
 void pfs_queue_free(struct pfs_queue *queue); /* no cursor is attached */
 
-/* Refs that may be pushed now without touching a held slot; up to `want`. */
+/* No cursor is on it: its pages are given back. Its indices go on. */
+void pfs_queue_trim(struct pfs_queue *queue);
+
+/* Refs that may be pushed now without touching a held slot; up to `want`, which is at most half of its size. */
 size_t pfs_queue_room(struct pfs_queue *queue, size_t want);
 /* n <= room. Does not wake: the caller does, once per batch, with pfs_wait_wake(&queue->waiters). */
 void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t n);
 
-/* Attaches at the head: it sees everything pushed from now on. depth orders the cursors of a tree. */
+/*
+ * Attaches at the head: it sees everything pushed from now on (nothing is being pushed meanwhile). depth orders the
+ * cursors of a tree.
+ */
 int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned depth, bool reliable);
 void pfs_cursor_release(struct pfs_cursor *cursor);
 
+/* On the cursor's thread: from now on, the writer waits for it or not. */
+void pfs_cursor_set_reliable(struct pfs_cursor *cursor, bool reliable);
+
 /* Refs waiting (0 when it is at the head); may count refs that will turn out lost. */
 uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor);
+/* Records not delivered or lost yet: those waiting, and the one begun. Exact while nothing moves. */
+uint64_t pfs_cursor_lag(const struct pfs_cursor *cursor);
 
 /*
  * Pins and copies out up to max refs from `next` on, skipping (and counting) lost ones first. Until

@@ -162,7 +162,7 @@ size_t pfs_ring_max_record(const struct pfs_ring *ring)
 	return ring->size / 4;
 }
 
-static uint64_t round_size(size_t size)
+uint64_t pfs_ring_round(size_t size)
 {
 	uint64_t rounded = 4096;
 
@@ -180,7 +180,7 @@ int pfs_ring_new(struct pfs_rings *table, size_t size, pfs_ring_limit_fn limit, 
 	if (!ring)
 		return -ENOMEM;
 	ring->fd = -1;
-	ring->size = round_size(size);
+	ring->size = pfs_ring_round(size);
 	ring->limit = limit;
 	ring->owner = owner;
 	ring->release = memfd_release;
@@ -263,6 +263,11 @@ static bool make_room(struct pfs_ring *ring, uint64_t head, uint64_t total)
 	need = head + total - ring->size;
 	want = pfs_min64(head, need + ring->size / 16);
 	return pfs_ring_reclaim(ring, want) >= need;
+}
+
+bool pfs_ring_room(struct pfs_ring *ring, uint64_t bytes)
+{
+	return make_room(ring, atomic_load_explicit(&ring->head, memory_order_relaxed), bytes);
 }
 
 int pfs_ring_reserve(struct pfs_ring *ring, size_t len, struct pfs_record **ret_rec)

@@ -48,6 +48,7 @@ struct pfs_ring {
 	_Atomic uint64_t head;	/* writer: the ring's writer */
 	_Atomic uint64_t tail;	/* writer: the ring's writer */
 	uint64_t free_to;	/* writer only: memory below is free of pins; <= tail */
+	const _Atomic uint64_t *floor; /* borrowed, or NULL: of the owner's, for its limit function */
 	pfs_ring_limit_fn limit; /* borrowed with owner */
 	void *owner;
 	void (*release)(struct pfs_ring *ring); /* other than memfd: unmaps; NULL for ours */
@@ -58,8 +59,11 @@ struct pfs_ring {
 /* Largest record that fits a ring of this size: a quarter of it. */
 size_t pfs_ring_max_record(const struct pfs_ring *ring);
 
+/* What a ring of at least `size` bytes really has: a power of two, min one page. */
+uint64_t pfs_ring_round(size_t size);
+
 /*
- * A memfd ring of at least `size` bytes (rounded up to a power of two, min one page). -ENOMEM, -ENOSPC (id
+ * A memfd ring of at least `size` bytes (pfs_ring_round()). -ENOMEM, -ENOSPC (id
  * table full), -errno of memfd_create or mmap.
  */
 int pfs_ring_new(struct pfs_rings *table, size_t size, pfs_ring_limit_fn limit, void *owner,
@@ -78,6 +82,9 @@ void pfs_ring_free(struct pfs_ring *ring);
  * -EAGAIN: no room (readers hold it); -EMSGSIZE: more than pfs_ring_max_record().
  */
 int pfs_ring_reserve(struct pfs_ring *ring, size_t len, struct pfs_record **ret_rec);
+
+/* Would pfs_ring_reserve() find room for `bytes` bytes of records, headers included? Reserves nothing. */
+bool pfs_ring_room(struct pfs_ring *ring, uint64_t bytes);
 
 /* Shortens the record reserved last, before commit: a producer that learns the length by reading. */
 void pfs_ring_shrink(struct pfs_ring *ring, struct pfs_record *rec, size_t len);

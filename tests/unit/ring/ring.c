@@ -350,6 +350,65 @@ static void test_waiters_are_woken_once(void **state)
 	pfs_waitlist_release(&list);
 }
 
+/* Control refs are no records, however many of them are overtaken. */
+static void test_control_refs_are_not_counted_as_lost(void **state)
+{
+	struct pfs_ref end = { .flags = PFS_REF_STREAM_END }, refs[64];
+	struct pfs_cursor cursor;
+	uint64_t pushed = 0, seen = 0;
+	struct tree tree;
+	size_t n;
+
+	(void)state;
+	tree_init(&tree, 1 << 20, 512);
+	pfs_cursor_init(&cursor, tree.queue, 1, false);
+	for (unsigned i = 0; i < 20000; i++) {
+		if (i % 3 == 0 && push_number(&tree, i, 100))
+			pushed++;
+		else if (pfs_queue_room(tree.queue, 1))
+			pfs_queue_push(tree.queue, &end, 1);
+		if (i % 1700 == 0) {
+			n = pfs_cursor_pin(&cursor, refs, i % 64 + 1);
+			for (size_t j = 0; j < n; j++)
+				seen += !(refs[j].flags & PFS_REF_CONTROL);
+			if (n)
+				pfs_cursor_unpin(&cursor, n);
+		}
+		assert_int_equal(seen + pfs_counter_get(&cursor.lost) + pfs_cursor_lag(&cursor), pushed);
+	}
+	assert_true(pfs_counter_get(&cursor.lost) > 1000);
+	pfs_cursor_release(&cursor);
+	tree_release(&tree);
+}
+
+/* A cursor that becomes reliable holds from then on, one that becomes lossy lets go. */
+static void test_a_cursor_changes_its_policy(void **state)
+{
+	struct pfs_cursor cursor;
+	struct pfs_ref refs[8];
+	uint32_t sent = 0, number;
+	struct tree tree;
+
+	(void)state;
+	tree_init(&tree, 1 << 20, 512);
+	pfs_cursor_init(&cursor, tree.queue, 1, false);
+	for (; sent < 2000; sent++)
+		assert_true(push_number(&tree, sent, 8));
+	pfs_cursor_set_reliable(&cursor, true);
+	while (push_number(&tree, sent, 8))
+		sent++;
+	assert_true(sent < 2512);
+	assert_int_equal(pfs_cursor_pin(&cursor, refs, 8), 8);
+	assert_true(check_number(&tree, &refs[0], &number));
+	assert_int_equal(number, pfs_counter_get(&cursor.lost));
+	pfs_cursor_unpin(&cursor, 8);
+	pfs_cursor_set_reliable(&cursor, false);
+	for (unsigned i = 0; i < 2000; i++)
+		assert_true(push_number(&tree, sent++, 8));
+	pfs_cursor_release(&cursor);
+	tree_release(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +421,8 @@ int main(void)
 		cmocka_unit_test(test_threads_lossy),
 		cmocka_unit_test(test_threads_mixed),
 		cmocka_unit_test(test_waiters_are_woken_once),
+		cmocka_unit_test(test_control_refs_are_not_counted_as_lost),
+		cmocka_unit_test(test_a_cursor_changes_its_policy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
