@@ -2,7 +2,8 @@
  * build - nodes of filters, sources, classes and views
  *
  * init() of a filter may open files, which can take its time or lead anywhere: it runs with the control lock given up, on
- * a node that nobody sees yet. Then the place is looked at once more, and only then is the node linked.
+ * a node that nobody sees yet. Then the place is looked at once more, and only then is the node linked. Views open no
+ * files.
  */
 #include <stdio.h>
 
@@ -175,7 +176,9 @@ static int init_filter(struct pfs_node *node, const struct pfs_place *place, str
 	void *state = pfs_zalloc(1, filter->state_size);
 	int r = state ? 0 : -ENOMEM;
 
-	if (r == 0 && filter->init) {
+	if (r == 0 && filter->init && node->kind == PFS_NODE_VIEW) {
+		r = filter->init(state, &node->args, place, diag); /* opens nothing; and one of a kind is enough */
+	} else if (r == 0 && filter->init) {
 		pthread_mutex_unlock(&node->graph->control);
 		r = filter->init(state, &node->args, place, diag);
 		pthread_mutex_lock(&node->graph->control);
@@ -327,11 +330,16 @@ void pfs_node_finish(struct pfs_node *node)
 
 	if (node->kind == PFS_NODE_SOURCE && node->domain)
 		pfs_feed_stop(node->domain);
-	if (node->task && node->graph->ticker)
-		pfs_ticker_remove(node->graph->ticker, node->task);
-	if (node->task)
+	if (node->task) {
 		pfs_task_retire(node->task);
+		pfs_ticker_remove(node->graph->ticker, node->task);
+	}
+	/* A plan may know the node still, where there was no memory for one without it: it then passes it by. */
+	if (node->owner)
+		pthread_mutex_lock(&node->owner->run);
 	state = TAKE_PTR(node->state);
+	if (node->owner)
+		pthread_mutex_unlock(&node->owner->run);
 	if (!state)
 		return;
 	if (node->filter && node->filter->fini)

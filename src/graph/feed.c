@@ -19,8 +19,8 @@ int pfs_feed_init(struct pfs_domain *domain)
 	return 0;
 }
 
-/* Frees rings: all of them, or the adopted ones of the run that is over. */
-static void free_rings(struct pfs_domain *domain, bool all)
+/* The rings of the run that is over: ours are used again, adopted ones (or all) are freed if asked for. */
+static void give_back_rings(struct pfs_domain *domain, bool free_adopted, bool free_all)
 {
 	struct pfs_feed_ring **at = &domain->rings;
 
@@ -28,14 +28,15 @@ static void free_rings(struct pfs_domain *domain, bool all)
 		struct pfs_feed_ring *entry = *at;
 
 		entry->used = false;
-		if (!all && !entry->adopted) {
+		if (!free_all && !(free_adopted && entry->adopted)) {
 			at = &entry->next;
 			continue;
 		}
 		*at = entry->next;
-		if (!entry->adopted)
-			pfs_graph_refund(domain->graph, entry->ring->size);
-		pfs_ring_free(entry->ring);
+		if (entry->adopted)
+			pfs_ring_free(entry->ring);
+		else
+			pfs_domain_ring_free(domain, entry->ring);
 		free(entry);
 	}
 }
@@ -45,7 +46,7 @@ void pfs_feed_release(struct pfs_domain *domain)
 	struct pfs_feed *feed = &domain->feed;
 
 	assert(!feed->started);
-	free_rings(domain, true);
+	give_back_rings(domain, true, true);
 	close(feed->stop_fd);
 	pthread_cond_destroy(&feed->cond);
 	pthread_mutex_destroy(&feed->lock);
@@ -92,8 +93,7 @@ void pfs_feed_stop(struct pfs_domain *domain)
 	feed->started = false;
 	if (source->stop)
 		source->stop(domain->source->state);
-	if (nobody_reads(domain))
-		free_rings(domain, false);
+	give_back_rings(domain, nobody_reads(domain), false);
 }
 
 int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)
@@ -103,14 +103,15 @@ int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)
 	uint64_t count;
 	int r;
 
-	if (!node->from->run || !domain->active)
+	if (!node->from->run || !domain->active || atomic_load(&domain->graph->shutdown))
 		return 0;
-	if (feed->started && atomic_load(&feed->running))
+	if (feed->started && atomic_load(&feed->running) && !atomic_load(&feed->over))
 		return 0;
-	pfs_feed_stop(domain); /* a run that came to its end */
+	pfs_feed_stop(domain); /* a run that came to its end, or is just leaving */
 	while (read(feed->stop_fd, &count, sizeof(count)) > 0)
 		;
 	atomic_store(&feed->stopping, false);
+	atomic_store(&feed->over, false);
 	if (node->from->start) {
 		r = node->from->start(node->state, feed, diag);
 		if (r < 0)
@@ -184,19 +185,11 @@ int pfs_feed_ring(struct pfs_feed *feed, size_t size, struct pfs_ring **ret_ring
 	struct pfs_feed_ring *entry;
 	int r;
 
-	size = size ? size : domain->graph->options.ring_size;
-	*ret_ring = ring_again(domain, size);
+	*ret_ring = ring_again(domain, size ? size : domain->graph->options.ring_size);
 	if (*ret_ring)
 		return 0;
 	entry = pfs_zalloc(1, sizeof(*entry));
-	r = entry ? pfs_graph_charge(domain->graph, size) : -ENOMEM;
-	if (r == 0) {
-		r = pfs_ring_new(domain->graph->rings, size, pfs_domain_limit, domain, &entry->ring);
-		if (r < 0)
-			pfs_graph_refund(domain->graph, size);
-		else if (entry->ring->size > size)
-			(void)pfs_graph_charge(domain->graph, entry->ring->size - size);
-	}
+	r = entry ? pfs_domain_ring(domain, size, NULL, &entry->ring) : -ENOMEM;
 	if (r < 0) {
 		free(entry);
 		return r;
@@ -318,32 +311,40 @@ static int try_push(void *arg)
 {
 	struct push_attempt *a = arg;
 	struct pfs_task *task = a->feed->domain->source->task;
-	struct pfs_touched touched = { .n = 0 };
 	bool outermost = pfs_work_begin(), blocked = false;
+	struct pfs_plan *plan;
 
 	pthread_mutex_lock(&task->run);
-	while (a->done < a->n && !blocked && task->plan) {
-		size_t room = pfs_plan_room(task->plan, pfs_min(a->n - a->done, PFS_BATCH));
-		struct pfs_step *step = task->plan->steps[0];
+	plan = task->plan;
+	if (!plan)
+		a->done = a->n; /* nobody wants them */
+	else
+		atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
+	while (a->done < a->n && !blocked) {
+		size_t room = pfs_plan_room(plan, pfs_min(a->n - a->done, PFS_BATCH));
+		struct pfs_step *step = plan->steps[0];
+		struct pfs_ref *refs = a->refs + a->done;
 
 		blocked = room == 0;
 		if (blocked)
 			break;
-		if (a->refs[a->done].flags & PFS_REF_CONTROL) {
-			pfs_step_control(step, &a->refs[a->done]);
-			a->done++;
-			continue;
+		if (refs->flags & PFS_REF_CONTROL) {
+			pfs_step_control(step, refs);
+			room = 1;
+		} else {
+			pfs_counter_add(&step->node->in, room);
+			pfs_step_deliver(step, refs, room);
 		}
-		pfs_counter_add(&step->node->in, room);
-		pfs_step_deliver(step, a->refs + a->done, room);
 		a->done += room;
 	}
-	if (!task->plan)
-		a->done = a->n; /* nobody wants them */
-	else
-		pfs_plan_touched(task->plan, &touched);
+	/* In step with the readers, who attach under the run lock: whoever comes after the end wants another run. */
+	if (a->done)
+		atomic_store(&a->feed->over, a->refs[a->done - 1].flags & PFS_REF_EOF);
 	pthread_mutex_unlock(&task->run);
-	pfs_touched_wake(&touched);
+	if (plan) {
+		pfs_plan_wake(plan);
+		pfs_plan_unref(plan);
+	}
 	pfs_work_end(outermost);
 	return blocked ? -EAGAIN : 0;
 }
@@ -357,7 +358,8 @@ int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
 
 int pfs_feed_eof(struct pfs_feed *feed)
 {
-	struct pfs_ref eof = { .flags = PFS_REF_EOF, .l3 = PFS_LAYER_NONE, .l4 = PFS_LAYER_NONE };
+	uint32_t generation = atomic_fetch_add(&feed->domain->generation, 1) + 1;
+	struct pfs_ref eof = pfs_control_ref(PFS_REF_EOF, generation);
 
 	return pfs_feed_push(feed, &eof, 1);
 }

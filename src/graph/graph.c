@@ -96,11 +96,14 @@ static void stop_feeds(struct pfs_node *node)
 
 void pfs_graph_shutdown(struct pfs_graph *graph)
 {
+	bool outermost = pfs_work_begin_short();
+
 	pthread_mutex_lock(&graph->control);
 	atomic_store(&graph->shutdown, true);
 	stop_feeds(graph->root);
 	wake_everything(graph->root);
 	pthread_mutex_unlock(&graph->control);
+	pfs_work_end(outermost);
 }
 
 /* From the leaves up, with everything that ever ran stopped. */

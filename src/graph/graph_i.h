@@ -6,12 +6,14 @@
  *			and counters
  *	inject lock	one writer at a time stores into an injection ring
  *
- * Order: control, then run, then inject or cursors. The data side never takes the control lock.
+ * Order: control, then run, then inject or cursors. The data side never takes the control lock, and waiters are woken
+ * with no run lock held.
  *
  * A *task* is the root of a run: a source (with the inline filters and classes under it) or a pulling filter (with
  * its own). It takes from injection rings, from its input cursor, or (sources) from pushes of its feed. A *plan* is
  * the immutable list of steps of a task that somebody consumes. Tasks are run by pfs_kick(): whichever thread made
- * something possible runs what became possible, one task after the other, never nested.
+ * something possible runs what became possible, one task after the other, never nested. The ticker's thread helps
+ * out.
  */
 #ifndef PFS_GRAPH_GRAPH_I_H
 #define PFS_GRAPH_GRAPH_I_H
@@ -59,10 +61,10 @@ struct pfs_feed {
 	bool started;	       /* control: thread to be joined */
 	_Atomic bool running;  /* run() has not returned */
 	_Atomic bool stopping;
+	_Atomic bool over; /* writer: the source's thread; the end was pushed last: whoever comes now wants another run */
 	int stop_fd; /* eventfd */
 	pthread_mutex_t lock; /* with cond: waiting for room */
 	pthread_cond_t cond;
-	unsigned kicks; /* lock */
 };
 
 struct pfs_feed_ring {
@@ -85,12 +87,18 @@ struct pfs_domain {
 	struct pfs_feed feed;
 	bool active;		   /* control: the source has a consumer */
 	_Atomic unsigned writers;  /* open pfs_writers */
+	_Atomic uint32_t generation; /* ends of generations so far */
 };
 
 struct pfs_node {
 	struct pfs_graph *graph;   /* borrowed */
 	struct pfs_domain *domain; /* a reference; NULL for root and folders */
 	struct pfs_node *parent;   /* borrowed while linked; NULL once removed */
+	/*
+	 * A reference for life to the node above, NULL for sources: refs in our queue may point into rings of any node
+	 * above, and those have to be there for readers of a removed directory.
+	 */
+	struct pfs_node *above;
 	struct pfs_node *children; /* control; the tree's references */
 	struct pfs_node *sibling;
 	_Atomic unsigned refs;
@@ -114,22 +122,20 @@ struct pfs_node {
 	uint16_t link_type;
 
 	unsigned readers;	  /* control: open readers here */
+	unsigned reliable_readers; /* control: of them */
 	struct pfs_reader *first_reader; /* control */
 	bool wanted;		  /* control: a consumer is here or below; as of the last plan */
+	bool reliable;		  /* control: a reliable reader is */
 	struct pfs_queue *queue;  /* control; kept from the first consumer on */
 	struct pfs_task *task;	  /* of sources and pulling filters */
-	struct pfs_task *owner;	  /* the task that runs this node; a reference to its node unless it is ours */
+	struct pfs_task *owner;	  /* borrowed: the task that runs this node, ours or of a node above */
 	struct pfs_inject *inject; /* control; made by the first writer */
 
 	pfs_counter in, out, bytes; /* writer: the run lock's holder */
 	struct pfs_loss lost[PFS_REASONS_MAX];
 	_Atomic bool ended; /* pfs_emit_eof() was called in this generation */
+	uint32_t eof_given; /* run: generation whose end went out last */
 	_Atomic uint64_t seen; /* closed class sets: bit (class_ - 1) */
-};
-
-struct pfs_end {
-	uint16_t flags; /* PFS_REF_EOF, PFS_REF_STREAM_END */
-	uint32_t stream;
 };
 
 /* Writes into a directory: a ring and how far the task has read it. */
@@ -139,9 +145,11 @@ struct pfs_inject {
 	pthread_mutex_t lock;
 	_Atomic uint64_t scan;	 /* writer: the task; records from here on are still to be run */
 	unsigned writers;	 /* lock */
-	unsigned streams;	 /* lock: open writers, for the room of `ends` */
-	struct pfs_end *ends;	 /* lock; owned: ends that found no room in the ring, delivered after it */
-	unsigned nends, cap_ends;
+	/* Ends that found no room in the ring come after all that is in it: streams first, then the generation. */
+	uint32_t *ends;	 /* lock; owned; streams; room for one of each open writer */
+	uint32_t nends, cap_ends; /* lock */
+	uint32_t eof;		 /* lock; 0: none */
+	_Atomic bool owed;	 /* lock to change: nends || eof */
 	uint16_t origin;
 };
 
@@ -154,7 +162,7 @@ struct pfs_step {
 	unsigned nchildren;
 	struct pfs_step **classes; /* steps of class nodes */
 	unsigned nclasses;
-	struct pfs_task **tasks; /* pulling filters on this queue: kicked after a push */
+	struct pfs_task **tasks; /* pulling filters on this queue: kicked after a push; references to their nodes */
 	unsigned ntasks;
 	struct pfs_emitter em;
 	struct pfs_ref out[PFS_BATCH];
@@ -163,12 +171,14 @@ struct pfs_step {
 	size_t nextra;
 	struct pfs_ref *pick;  /* scratch for one class */
 	struct pfs_record *pending; /* reserved in the task's ring */
+	const char *refused;   /* why pfs_emit_new() can never succeed as asked in this pull; NULL: it can */
 	bool eof;
-	bool touched; /* its queue was pushed to since the last wake */
 	bool emitted; /* something was emitted since the last flush of a pull */
+	_Atomic bool touched; /* its queue was pushed to since the last wake */
 };
 
 struct pfs_plan {
+	_Atomic unsigned refs; /* the task's, and of who wakes its readers after the run lock was given up */
 	struct pfs_task *task; /* borrowed */
 	struct pfs_step **steps; /* [0] is the task's node */
 	unsigned nsteps;
@@ -186,15 +196,22 @@ struct pfs_task {
 	struct pfs_task *work_next; /* that thread's */
 	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */
 	bool has_input;		  /* run */
-	struct pfs_cursor input;  /* run; of the parent's queue */
-	struct pfs_node *input_node; /* run; a reference: whose queue input reads */
+	struct pfs_cursor input;  /* run; of the queue of the node above */
 	struct pfs_ring *ring;	  /* run; owned: for new bytes */
 	uint16_t origin;	  /* of its records */
 	_Atomic uint64_t unflushed; /* in that ring: first record whose ref is not in the queues yet */
 	struct pfs_ref batch[PFS_BATCH]; /* run: what is being pulled or injected */
-	uint64_t wait;		  /* ticker's lock: absolute mono ns, 0: none */
-	bool waiting_fd;	  /* ticker's lock */
+	struct pfs_task *tick_next; /* ticker's lock, and what follows: */
+	bool ticking;		  /* on its list */
+	uint64_t tick_when;	  /* mono ns; UINT64_MAX: no time */
+	int tick_fd;		  /* borrowed; -1: none */
 };
+
+/* The task that feeds this one, NULL for a source's. */
+static inline struct pfs_task *pfs_task_above(const struct pfs_task *task)
+{
+	return task->node->above ? task->node->above->owner : NULL;
+}
 
 /* --- node.c ------------------------------------------------------------------------------- */
 
@@ -211,6 +228,10 @@ void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out); /* control */
 void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag);
 int pfs_graph_charge(struct pfs_graph *graph, uint64_t bytes); /* -ENOMEM beyond memory_max */
 void pfs_graph_refund(struct pfs_graph *graph, uint64_t bytes);
+/* A ring of this tree, charged; size 0: the default. floor: what its owner's reader has not taken yet, or NULL. */
+int pfs_domain_ring(struct pfs_domain *domain, size_t size, const _Atomic uint64_t *floor,
+		    struct pfs_ring **ret_ring);
+void pfs_domain_ring_free(struct pfs_domain *domain, struct pfs_ring *ring); /* NULL is fine */
 
 /* --- build.c: making nodes of filters and sources ------------------------------------------ */
 
@@ -236,7 +257,7 @@ int pfs_node_queue(struct pfs_node *node); /* makes node->queue */
 int pfs_task_new(struct pfs_node *node);
 void pfs_task_retire(struct pfs_task *task); /* control: off the domain's list, without plan and input */
 void pfs_task_free(struct pfs_task *task);
-void pfs_plan_free(struct pfs_plan *plan);
+void pfs_plan_unref(struct pfs_plan *plan); /* NULL is fine */
 struct pfs_domain *pfs_domain_ref(struct pfs_domain *domain);
 void pfs_domain_unref(struct pfs_domain *domain);
 int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain);
@@ -246,24 +267,22 @@ uint64_t pfs_domain_limit(void *domain, struct pfs_ring *ring, uint64_t want); /
 
 /* Runs the task and all that becomes possible by that, on this thread, or leaves it to the thread that is at it. */
 void pfs_kick(struct pfs_task *task);
-/* A reader or task moved on in this queue of `owner`: whoever waited for room goes on. */
+/*
+ * A reader or task moved on in a queue of `owner` (NULL: in an injection ring): whoever waited for room goes on, that is
+ * this task, those above it whose rings its refs may point into, and writers.
+ */
 void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner);
+struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number); /* of a stream or of a generation */
 size_t pfs_plan_room(struct pfs_plan *plan, size_t want); /* run lock */
 void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n); /* run lock; n <= room */
 void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref);      /* run lock; room for 1 */
 
+/* Kicks the pulling filters and wakes the readers of queues that were pushed to. Inside of work; no run lock held. */
+void pfs_plan_wake(struct pfs_plan *plan);
 
-/* Whom to wake when the run lock is given up: readers of queues that were pushed to. */
-struct pfs_touched {
-	struct pfs_node *nodes[32]; /* references */
-	unsigned n;
-};
-/* Kicks the pulling filters on queues that were pushed to and collects their readers. Run lock, inside of work. */
-void pfs_plan_touched(struct pfs_plan *plan, struct pfs_touched *touched);
-void pfs_touched_wake(struct pfs_touched *touched); /* no lock held */
-
-/* Kicks between begin and end are run at end; pairs nest. No run lock may be held at end. */
+/* Kicks between begin and end are run at end; pairs nest. No lock may be held at end. */
 bool pfs_work_begin(void);
+bool pfs_work_begin_short(void); /* what is not done after a few ms is left to the ticker's thread */
 void pfs_work_end(bool outermost);
 
 /* --- feed.c -------------------------------------------------------------------------------- */
@@ -273,12 +292,17 @@ void pfs_feed_release(struct pfs_domain *domain);
 int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag); /* control */
 void pfs_feed_stop(struct pfs_domain *domain);			       /* control; joins */
 
+/* --- writer.c ------------------------------------------------------------------------------ */
+
+/* The next end that found no room in the ring, if there is one. Inject lock. */
+void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref);
+
 /* --- ticker.c ------------------------------------------------------------------------------- */
 
 int pfs_ticker_new(struct pfs_ticker **ret_ticker);
 void pfs_ticker_free(struct pfs_ticker *ticker);
 /* Kick the task at `when` (mono ns), or when fd polls writable or readable (fd >= 0). */
-void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t when, int fd);
+void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t when, int fd); /* run lock */
 /* Forgets the task and waits until the ticker is not running it. */
 void pfs_ticker_remove(struct pfs_ticker *ticker, struct pfs_task *task);
 

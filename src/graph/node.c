@@ -31,8 +31,7 @@ static void inject_free(struct pfs_inject *inject)
 {
 	if (!inject)
 		return;
-	pfs_graph_refund(inject->node->graph, inject->ring->size);
-	pfs_ring_free(inject->ring);
+	pfs_domain_ring_free(inject->node->domain, inject->ring);
 	pthread_mutex_destroy(&inject->lock);
 	free(inject->ends);
 	free(inject);
@@ -42,10 +41,9 @@ static void node_free(struct pfs_node *node)
 {
 	struct pfs_domain *domain = node->domain;
 	struct pfs_graph *graph = node->graph;
+	struct pfs_node *above = node->above;
 
 	assert(!node->children && !node->state);
-	if (node->owner && node->owner != node->task)
-		pfs_node_unref(node->owner->node);
 	pfs_task_free(node->task);
 	if (node->queue) {
 		pfs_graph_refund(graph, node->queue->size * sizeof(struct pfs_ref));
@@ -57,6 +55,7 @@ static void node_free(struct pfs_node *node)
 	free(node);
 	atomic_fetch_sub(&graph->nodes, 1);
 	pfs_domain_unref(domain);
+	pfs_node_unref(above);
 }
 
 void pfs_node_unref(struct pfs_node *node)
@@ -87,14 +86,13 @@ int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node
 	clock_gettime(CLOCK_REALTIME, &node->created);
 	node->changed = node->created;
 	if (parent) {
+		node->above = pfs_node_ref(parent);
 		node->depth = parent->depth + 1;
 		node->uid = parent->uid;
 		node->gid = parent->gid;
 		node->mode = parent->mode;
 		node->domain = parent->domain ? pfs_domain_ref(parent->domain) : NULL;
 		node->owner = parent->owner;
-		if (node->owner)
-			pfs_node_ref(node->owner->node);
 	}
 	atomic_fetch_add(&graph->nodes, 1);
 	*ret_node = node;
@@ -478,22 +476,14 @@ static int make_filter(struct pfs_node *dir, const char *name, const struct pfs_
 
 void pfs_domain_kick(struct pfs_domain *domain)
 {
-	struct pfs_graph *graph = domain->graph;
-	struct pfs_node **nodes;
-	size_t n = 0, cap = 0;
+	bool outermost = pfs_work_begin_short(); /* they run at its end, without the lock */
 
-	pthread_mutex_lock(&graph->control);
+	pthread_mutex_lock(&domain->graph->control);
 	for (struct pfs_task *t = domain->tasks; t; t = t->next)
-		cap++;
-	nodes = pfs_zalloc(cap, sizeof(*nodes));
-	for (struct pfs_task *t = domain->tasks; nodes && t; t = t->next)
-		nodes[n++] = pfs_node_ref(t->node);
-	pthread_mutex_unlock(&graph->control);
-	for (size_t i = 0; i < n; i++) {
-		pfs_kick(nodes[i]->task);
-		pfs_node_unref(nodes[i]);
-	}
-	free(nodes);
+		pfs_kick(t);
+	pthread_mutex_unlock(&domain->graph->control);
+	pfs_wait_wake(&domain->space); /* tasks that are gone may have held room */
+	pfs_work_end(outermost);
 }
 
 static int make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
@@ -588,25 +578,22 @@ static int remove_node(struct pfs_node *dir, struct pfs_node *node, const struct
 	if (dir->kind == PFS_NODE_ROOT && cred->uid != 0 && cred->uid != node->uid &&
 	    cred->uid != node->graph->options.uid)
 		return pfs_diag_set(diag, EPERM, "'%s' belongs to somebody else", node->name);
-	if (node->kind == PFS_NODE_CLASS)
+	if (node->kind == PFS_NODE_CLASS && node->class_ <= 64)
 		atomic_fetch_and(&dir->seen, ~(1ull << (node->class_ - 1)));
-	pfs_domain_ref(domain);
 	bury(node, true);
 	r = pfs_domain_replan(domain);
 	if (r < 0) {
 		bury(node, false);
-		pfs_domain_unref(domain);
 		return r;
 	}
 	dismantle(node);
-	pfs_wait_wake(&domain->space);
-	pfs_domain_unref(domain);
 	return 0;
 }
 
 int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
 		    struct pfs_diag *diag)
 {
+	bool outermost = pfs_work_begin_short(); /* what waking makes possible runs without the lock */
 	struct pfs_node *node;
 	uint16_t class_;
 	int r;
@@ -616,6 +603,7 @@ int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cre
 	pthread_mutex_lock(&dir->graph->control);
 	node = atomic_load(&dir->dead) ? NULL : pfs_node_child(dir, name);
 	if (node) {
+		pfs_node_ref(node);
 		r = remove_node(dir, node, cred, diag);
 	} else if (pfs_class_find(dir, name, false, &class_) == 0) {
 		if (class_ <= 64)
@@ -625,6 +613,10 @@ int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cre
 		r = -ENOENT;
 	}
 	pthread_mutex_unlock(&dir->graph->control);
+	if (node && r == 0 && node->domain)
+		pfs_domain_kick(node->domain);
+	pfs_node_unref(node);
+	pfs_work_end(outermost);
 	return r;
 }
 

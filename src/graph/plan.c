@@ -57,11 +57,35 @@ int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain)
 uint64_t pfs_domain_limit(void *owner, struct pfs_ring *ring, uint64_t want)
 {
 	struct pfs_domain *domain = owner;
-	_Atomic uint64_t *held = ring->priv;
 
-	if (held)
-		want = pfs_min64(want, atomic_load(held));
+	if (ring->floor)
+		want = pfs_min64(want, atomic_load((_Atomic uint64_t *)ring->floor));
 	return pfs_cursors_limit(&domain->cursors, ring, want);
+}
+
+int pfs_domain_ring(struct pfs_domain *domain, size_t size, const _Atomic uint64_t *floor,
+		    struct pfs_ring **ret_ring)
+{
+	struct pfs_graph *graph = domain->graph;
+	int r;
+
+	size = pfs_ring_round(size ? size : graph->options.ring_size);
+	r = pfs_graph_charge(graph, size);
+	if (r < 0)
+		return r;
+	r = pfs_ring_new(graph->rings, size, pfs_domain_limit, domain, ret_ring);
+	if (r < 0)
+		pfs_graph_refund(graph, size);
+	else
+		(*ret_ring)->floor = floor;
+	return r;
+}
+
+void pfs_domain_ring_free(struct pfs_domain *domain, struct pfs_ring *ring)
+{
+	if (ring)
+		pfs_graph_refund(domain->graph, ring->size);
+	pfs_ring_free(ring);
 }
 
 /* --- task ---------------------------------------------------------------------------------------- */
@@ -76,8 +100,6 @@ int pfs_task_new(struct pfs_node *node)
 	task->node = node;
 	pthread_mutex_init(&task->run, NULL);
 	atomic_init(&task->unflushed, PFS_HOLD_NONE);
-	if (node->owner)
-		pfs_node_unref(node->owner->node);
 	node->task = node->owner = task;
 	for (at = &node->domain->tasks; *at; at = &(*at)->next)
 		;
@@ -87,16 +109,10 @@ int pfs_task_new(struct pfs_node *node)
 
 void pfs_task_free(struct pfs_task *task)
 {
-	struct pfs_graph *graph;
-
 	if (!task)
 		return;
-	graph = task->node->graph;
-	assert(!task->plan && !task->has_input);
-	if (task->ring) {
-		pfs_graph_refund(graph, task->ring->size);
-		pfs_ring_free(task->ring);
-	}
+	assert(!task->plan && !task->has_input && !task->ticking);
+	pfs_domain_ring_free(task->node->domain, task->ring);
 	pthread_mutex_destroy(&task->run);
 	free(task);
 }
@@ -110,8 +126,11 @@ static bool mark_wanted(struct pfs_node *node)
 
 	if (node->filter && (node->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))
 		wanted = true;
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	node->reliable = node->reliable_readers > 0;
+	for (struct pfs_node *c = node->children; c; c = c->sibling) {
 		wanted |= mark_wanted(c);
+		node->reliable |= c->reliable;
+	}
 	/* a view of a removed directory still drains what is queued for it */
 	node->wanted = wanted && !atomic_load(&node->dead);
 	if (node->wanted && !before) {
@@ -148,6 +167,8 @@ static void step_free(struct pfs_step *step)
 {
 	if (!step)
 		return;
+	for (unsigned i = 0; i < step->ntasks; i++)
+		pfs_node_unref(step->tasks[i]->node);
 	free(step->children);
 	free(step->classes);
 	free(step->tasks);
@@ -157,9 +178,9 @@ static void step_free(struct pfs_step *step)
 	free(step);
 }
 
-void pfs_plan_free(struct pfs_plan *plan)
+void pfs_plan_unref(struct pfs_plan *plan)
 {
-	if (!plan)
+	if (!plan || atomic_fetch_sub_explicit(&plan->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	for (unsigned i = 0; i < plan->nsteps; i++)
 		step_free(plan->steps[i]);
@@ -195,9 +216,11 @@ static int step_add_child(struct pfs_plan *plan, struct pfs_step *step, struct p
 
 	if (child->task) {
 		r = append(&step->tasks, step->ntasks, child->task);
-		if (r == 0)
-			step->ntasks++;
-		return r;
+		if (r < 0)
+			return r;
+		step->ntasks++;
+		pfs_node_ref(child);
+		return 0;
 	}
 	r = step_build(plan, child, &sub);
 	if (r < 0)
@@ -259,10 +282,11 @@ static int plan_build(struct pfs_task *task, struct pfs_plan **ret_plan)
 
 	if (!plan)
 		return -ENOMEM;
+	atomic_init(&plan->refs, 1);
 	plan->task = task;
 	r = step_build(plan, task->node, &root);
 	if (r < 0) {
-		pfs_plan_free(plan);
+		pfs_plan_unref(plan);
 		return r;
 	}
 	*ret_plan = plan;
@@ -288,31 +312,37 @@ static bool task_drains(const struct pfs_task *task)
 	       task->node->readers > 0;
 }
 
+/*
+ * Behind what cannot wait a pulling filter may be lapped, unless a reliable reader depends on it. Nothing is pushed
+ * above while the cursor attaches.
+ */
 static void attach_input(struct pfs_task *task)
 {
-	struct pfs_node *node = task->node, *parent = node->parent;
+	struct pfs_node *node = task->node, *above = node->above;
+	bool reliable = !node->domain->lossy || node->reliable;
 
-	if (!node->filter || task->has_input || !task_wanted(task))
+	if (!above || !task_wanted(task))
 		return;
+	if (!task->has_input) { /* nobody runs it before it has a plan */
+		pthread_mutex_lock(&above->owner->run);
+		pfs_cursor_init(&task->input, above->queue, above->depth * 2, reliable);
+		pthread_mutex_unlock(&above->owner->run);
+	}
 	pthread_mutex_lock(&task->run);
-	task->input_node = pfs_node_ref(parent);
-	pfs_cursor_init(&task->input, parent->queue, parent->depth * 2, !node->domain->lossy);
 	task->has_input = true;
+	pfs_cursor_set_reliable(&task->input, reliable);
 	pthread_mutex_unlock(&task->run);
 }
 
 static void detach_input(struct pfs_task *task)
 {
-	struct pfs_node *input_node;
-
-	if (!task->has_input)
-		return;
 	pthread_mutex_lock(&task->run);
-	pfs_cursor_release(&task->input);
+	if (task->has_input) {
+		pfs_cursor_release(&task->input);
+		pfs_queue_trim(task->node->above->queue);
+	}
 	task->has_input = false;
-	input_node = TAKE_PTR(task->input_node);
 	pthread_mutex_unlock(&task->run);
-	pfs_node_unref(input_node);
 }
 
 void pfs_task_retire(struct pfs_task *task)
@@ -330,7 +360,7 @@ void pfs_task_retire(struct pfs_task *task)
 	pthread_mutex_lock(&task->run);
 	old = TAKE_PTR(task->plan);
 	pthread_mutex_unlock(&task->run);
-	pfs_plan_free(old);
+	pfs_plan_unref(old);
 }
 
 static void publish(struct change *change)
@@ -343,14 +373,7 @@ static void publish(struct change *change)
 	task->plan = change->plan;
 	pthread_mutex_unlock(&task->run);
 	change->plan = NULL;
-	for (unsigned i = 0; old && i < old->nsteps; i++) {
-		struct pfs_queue *queue = old->steps[i]->queue;
-
-		/* nobody reads this one any more: give its pages back */
-		if (queue && old->steps[i]->node->readers == 0 && !old->steps[i]->node->wanted)
-			madvise(queue->slots, queue->size * sizeof(struct pfs_ref), MADV_DONTNEED);
-	}
-	pfs_plan_free(old);
+	pfs_plan_unref(old);
 }
 
 static int deeper_first(const void *a, const void *b)
@@ -398,13 +421,11 @@ int pfs_domain_replan(struct pfs_domain *domain)
 	for (i = 0; i < n; i++) {
 		if (r == 0 && !task_wanted(changes[i].task) && !task_drains(changes[i].task))
 			detach_input(changes[i].task);
-		pfs_plan_free(changes[i].plan);
+		pfs_plan_unref(changes[i].plan);
 	}
 	free(changes);
 	domain->graph->generation++;
 	if (!domain->active)
 		pfs_feed_stop(domain);
-	/* tasks whose input is gone held room */
-	pfs_wait_wake(&domain->space);
 	return r;
 }

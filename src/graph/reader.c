@@ -20,13 +20,15 @@ struct pfs_reader {
 	struct pfs_cred cred;
 	pfs_counter delivered;
 	struct pfs_buf preamble;
-	size_t preamble_sent;
-	bool generation_over; /* EOF was given and nothing has come since */
+	/* pfs_reader_ready() may look at these from any thread. */
+	_Atomic size_t preamble_sent;
+	_Atomic bool generation_over; /* EOF was given and nothing has come since */
 
 	/* between get and done */
 	bool pinned;
+	bool moved; /* control refs were taken, which was no reply */
 	size_t full;	      /* refs given whole */
-	size_t records;	      /* of them (and of a finished rest) data records */
+	size_t records;	      /* of them data records */
 	size_t sent;	      /* bytes of preamble or rest */
 	enum { FROM_QUEUE, FROM_REST, FROM_PREAMBLE } from;
 	struct pfs_ref part; /* the one given in part, narrowed to what is left; len 0: none */
@@ -54,16 +56,14 @@ static int view_node(struct pfs_node *dir, const char *view, struct pfs_node **r
 	return pfs_build_filter(dir, filter, view, &args, &cred, 0, ret_node, diag);
 }
 
-/* A view without readers goes, once no plan knows it any more. Otherwise it waits for its next reader. */
+/* A view without readers goes. Should there be no memory for new plans, the old ones do without us. */
 static void replan_without(struct pfs_node *node)
 {
 	bool drop = node->kind == PFS_NODE_VIEW && node->readers == 0;
-	bool was_dead = atomic_exchange(&node->dead, drop || atomic_load(&node->dead));
 
-	if (pfs_domain_replan(node->domain) < 0) {
-		atomic_store(&node->dead, was_dead);
-		return;
-	}
+	if (drop)
+		atomic_store(&node->dead, true);
+	(void)pfs_domain_replan(node->domain);
 	if (!drop)
 		return;
 	pfs_node_finish(node);
@@ -99,6 +99,7 @@ static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliabl
 	reader->next = node->first_reader;
 	node->first_reader = reader;
 	node->readers++;
+	node->reliable_readers += reliable;
 	r = pfs_domain_replan(node->domain);
 	return r < 0 ? r : pfs_feed_start(node->domain, diag);
 }
@@ -114,8 +115,10 @@ static void detach(struct pfs_reader *reader)
 		}
 	}
 	node->readers--;
+	node->reliable_readers -= reader->cursor.reliable;
 	pfs_cursor_release(&reader->cursor);
 	replan_without(node);
+	pfs_queue_trim(node->queue);
 }
 
 static int open_locked(struct pfs_reader *reader, struct pfs_node *dir,
@@ -250,7 +253,7 @@ static ssize_t get_preamble(struct pfs_reader *reader, struct reply *reply)
 }
 
 /* What is left of a record that was begun. */
-static ssize_t get_rest(struct pfs_reader *reader, struct reply *reply, bool record)
+static ssize_t get_rest(struct pfs_reader *reader, struct reply *reply)
 {
 	struct pfs_cursor *cursor = &reader->cursor;
 	const uint8_t *bytes;
@@ -263,8 +266,22 @@ static ssize_t get_rest(struct pfs_reader *reader, struct reply *reply, bool rec
 	reader->from = FROM_REST;
 	reader->pinned = true;
 	reader->sent = reply_add(reply, bytes, cursor->rest.len);
-	(void)record;
 	return (ssize_t)reply->total;
+}
+
+/* Nothing to read there: the end of a stream, an empty record. */
+static bool is_silent(const struct pfs_ref *ref)
+{
+	return ref->flags & PFS_REF_CONTROL ? !(ref->flags & PFS_REF_EOF) : ref->len == 0;
+}
+
+static void count_empty(struct pfs_reader *reader, const struct pfs_ref *refs, size_t n)
+{
+	uint64_t empty = 0;
+
+	for (size_t i = 0; i < n; i++)
+		empty += !(refs[i].flags & PFS_REF_CONTROL);
+	pfs_counter_add(&reader->delivered, empty);
 }
 
 /* Steps over stream ends at the front; true when an EOF was there (and is taken). */
@@ -272,10 +289,12 @@ static bool take_controls(struct pfs_reader *reader, const struct pfs_ref *refs,
 {
 	size_t i = 0;
 
-	while (i < n && (refs[i].flags & PFS_REF_CONTROL) && !(refs[i].flags & PFS_REF_EOF))
+	while (i < n && is_silent(&refs[i]))
 		i++;
 	if (i < n && (refs[i].flags & PFS_REF_EOF)) {
+		count_empty(reader, refs, i);
 		pfs_cursor_unpin(&reader->cursor, i + 1);
+		reader->moved = true;
 		reader->generation_over = true;
 		return true;
 	}
@@ -314,8 +333,10 @@ static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool r
 	size_t n = pfs_cursor_pin(&reader->cursor, refs, max);
 	const struct pfs_rings *rings = reader->node->graph->rings;
 
-	if (n == 0)
+	if (n == 0) {
+		reader->moved = true; /* past lost ones perhaps, and somebody saw us hold them */
 		return at_end(reader) ? 0 : -EAGAIN;
+	}
 	if (take_controls(reader, refs, n))
 		return 0;
 	reader->from = FROM_QUEUE;
@@ -324,8 +345,9 @@ static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool r
 
 		if (refs[i].flags & PFS_REF_EOF)
 			break;
-		if (refs[i].flags & PFS_REF_CONTROL || refs[i].len == 0) {
+		if (is_silent(&refs[i])) {
 			reader->full++;
+			reader->records += !(refs[i].flags & PFS_REF_CONTROL);
 			continue;
 		}
 		took = reply_add(reply, pfs_ref_bytes(rings, &refs[i]), refs[i].len);
@@ -344,8 +366,10 @@ static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool r
 		}
 		reader->last_given = refs[i];
 	}
-	if (reply->total == 0) { /* only stream ends were there */
+	if (reply->total == 0) { /* nothing to read was there */
+		count_empty(reader, refs, reader->full);
 		pfs_cursor_unpin(&reader->cursor, reader->full);
+		reader->moved = true;
 		return -EAGAIN;
 	}
 	reader->pinned = true;
@@ -383,19 +407,22 @@ ssize_t pfs_reader_get(struct pfs_reader *reader, size_t size, bool record, bool
 	ssize_t n;
 
 	assert(!reader->pinned && size > 0);
+	reader->moved = false;
 	reader->full = reader->records = reader->sent = 0;
 	reader->part = reader->last_given = (struct pfs_ref){ 0 };
 	do {
 		if (reader->preamble_sent < reader->preamble.len)
 			n = get_preamble(reader, &reply);
 		else if (reader->cursor.begun)
-			n = get_rest(reader, &reply, record);
+			n = get_rest(reader, &reply);
 		else
 			n = get_queued(reader, &reply, record);
 	} while (n == -EAGAIN && pfs_reader_ready(reader));
 	if (n > 0 && keep_short && !record)
 		keep_one(reader, &reply);
 	*ret_niov = reply.niov;
+	if (reader->moved)
+		pfs_moved_on(reader->node->domain, reader->node->owner);
 	return n > 0 ? (ssize_t)reply.total : n;
 }
 
@@ -503,7 +530,7 @@ void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out)
 			       r->cursor.reliable ? "reliable" : "lossy",
 			       (unsigned long long)pfs_counter_get(&r->delivered),
 			       (unsigned long long)pfs_counter_get(&r->cursor.lost),
-			       (unsigned long long)pfs_cursor_ready(&r->cursor));
+			       (unsigned long long)pfs_cursor_lag(&r->cursor));
 	}
 	for (struct pfs_node *c = node->children; c; c = c->sibling)
 		if (c->kind == PFS_NODE_VIEW)

@@ -7,14 +7,19 @@
  *
  * Room: nothing is run that could not be pushed into every queue of the plan. A task that finds no room says so in
  * `stalled` *before* it looks at the holds; whoever lets go of a hold looks at `stalled` afterwards (pfs_moved_on).
+ *
+ * A thread that others keep busy would never come back. Who brings data may well be held up, since that is what makes him
+ * wait for the readers; who only changed the tree hands over to the ticker's thread after a while.
  */
 #include "graph/graph_i.h"
 
 #define ROUND_BATCHES 64 /* then others get their turn */
+#define WORK_SHORT UINT64_C(5000000) /* ns */
 
 /* The tasks this thread still has to run. Thread-local: each is on one thread's list at most (task->queued). */
 static _Thread_local struct {
 	bool draining;
+	uint64_t until; /* mono ns; then the ticker takes over. 0: never */
 	struct pfs_task *first, **last;
 } work;
 
@@ -94,21 +99,10 @@ static struct pfs_ring *own_ring(struct pfs_step *step)
 	struct pfs_task *task = step->plan->task;
 	struct pfs_node *node = step->node;
 	struct pfs_origin bytes = { .link_type = PFS_LINK_BYTES };
-	size_t size = node->filter->ring_size;
 
-	if (task->ring)
-		return task->ring;
-	size = size ? size : node->graph->options.ring_size;
-	if (pfs_graph_charge(node->graph, size) < 0)
-		return NULL;
-	if (pfs_origin_intern(node->graph->rings, &bytes, &task->origin) < 0 ||
-	    pfs_ring_new(node->graph->rings, size, pfs_domain_limit, node->domain, &task->ring) < 0) {
-		pfs_graph_refund(node->graph, size);
-		return NULL;
-	}
-	if (task->ring->size > size)
-		(void)pfs_graph_charge(node->graph, task->ring->size - size);
-	task->ring->priv = &task->unflushed;
+	if (!task->ring && pfs_origin_intern(node->graph->rings, &bytes, &task->origin) == 0)
+		(void)pfs_domain_ring(node->domain, node->filter->ring_size, &task->unflushed,
+				      &task->ring);
 	return task->ring;
 }
 
@@ -117,12 +111,16 @@ void *pfs_emit_new(struct pfs_emitter *out, size_t len, struct pfs_record **ret_
 	struct pfs_step *step = out->step;
 	struct pfs_ring *ring;
 	struct pfs_record *rec;
+	int r;
 
 	assert(step_pulls(step) && !step->pending);
 	if (out->room == 0)
 		return NULL;
 	ring = own_ring(step);
-	if (!ring || pfs_ring_reserve(ring, len, &rec) < 0) {
+	r = ring ? pfs_ring_reserve(ring, len, &rec) : -ENOMEM;
+	if (r < 0) {
+		if (r != -EAGAIN)
+			step->refused = ring ? "oversize" : "no memory";
 		out->room = 0;
 		return NULL;
 	}
@@ -157,6 +155,12 @@ void pfs_emit_commit(struct pfs_emitter *out, struct pfs_record *rec)
 /* --- delivering ---------------------------------------------------------------------------------- */
 
 static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n);
+
+static void step_touch(struct pfs_step *step)
+{
+	/* Pairs with the exchange in pfs_plan_wake(): who wakes for this push has seen it. */
+	atomic_store_explicit(&step->touched, true, memory_order_release);
+}
 
 static void mark_seen(struct pfs_node *node, const struct pfs_ref *refs, size_t n)
 {
@@ -201,7 +205,7 @@ void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 	}
 	if (step->queue && n) {
 		pfs_queue_push(step->queue, refs, n);
-		step->touched = true;
+		step_touch(step);
 	}
 	for (unsigned i = 0; i < step->nchildren && n; i++)
 		step_run(step->children[i], refs, n);
@@ -221,7 +225,7 @@ static void step_flush(struct pfs_step *step)
 	if (step == step->plan->steps[0])
 		atomic_store(&task->unflushed, PFS_HOLD_NONE);
 	if (step->eof) {
-		struct pfs_ref eof = { .flags = PFS_REF_EOF, .l3 = PFS_LAYER_NONE, .l4 = PFS_LAYER_NONE };
+		struct pfs_ref eof = pfs_control_ref(PFS_REF_EOF, 0);
 
 		step->eof = false;
 		if (!atomic_exchange(&step->node->ended, true))
@@ -239,8 +243,8 @@ static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 		pfs_step_deliver(step, refs, n);
 		return;
 	}
-	if (atomic_load_explicit(&node->ended, memory_order_relaxed))
-		return;
+	if (!node->state || atomic_load_explicit(&node->ended, memory_order_relaxed))
+		return; /* finished already, and the plan without it could not be made yet; or its end was given */
 	node->filter->batch(node->state, refs, n, &step->em);
 	step_flush(step);
 }
@@ -251,7 +255,7 @@ static void control_in(struct pfs_step *step, const struct pfs_ref *ref)
 	const struct pfs_filter *filter = step->node->filter;
 	struct pfs_meta meta = { .stream = ref->len };
 
-	if (filter && filter->control) {
+	if (filter && filter->control && step->node->state) {
 		filter->control(step->node->state, ref, &meta, &step->em);
 		step_flush(step);
 	}
@@ -260,11 +264,24 @@ static void control_in(struct pfs_step *step, const struct pfs_ref *ref)
 	pfs_step_control(step, ref);
 }
 
+/* Was this generation's end given here before? It comes twice where processes write at several depths. */
+static bool eof_repeats(struct pfs_node *node, const struct pfs_ref *ref)
+{
+	if (!(ref->flags & PFS_REF_EOF) || ref->len == 0)
+		return false;
+	if ((int32_t)(ref->len - node->eof_given) <= 0)
+		return true;
+	node->eof_given = ref->len;
+	return false;
+}
+
 void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref)
 {
+	if (eof_repeats(step->node, ref))
+		return;
 	if (step->queue) {
 		pfs_queue_push(step->queue, ref, 1);
-		step->touched = true;
+		step_touch(step);
 	}
 	for (unsigned i = 0; i < step->nchildren; i++)
 		control_in(step->children[i], ref);
@@ -286,10 +303,10 @@ size_t pfs_plan_room(struct pfs_plan *plan, size_t want)
 /* What one look at an input said. */
 enum step_result { IDLE, PROGRESS, BLOCKED };
 
-static struct pfs_ref control_ref(uint16_t flags, uint32_t stream)
+struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number)
 {
 	return (struct pfs_ref){
-		.len = stream, /* a control ref has no bytes: this is where its stream is told */
+		.len = number, /* a control ref has no bytes: this is where its stream or generation is told */
 		.flags = (uint8_t)(flags & PFS_REF_CONTROL),
 		.l3 = PFS_LAYER_NONE,
 		.l4 = PFS_LAYER_NONE,
@@ -299,18 +316,14 @@ static struct pfs_ref control_ref(uint16_t flags, uint32_t stream)
 /* Ends that found no room in the ring come after everything in it. */
 static enum step_result inject_ends(struct pfs_step *step, struct pfs_inject *inject)
 {
-	struct pfs_end end = { 0 };
-	struct pfs_ref ref;
+	struct pfs_ref ref = { 0 };
 
 	pthread_mutex_lock(&inject->lock);
-	if (inject->nends && atomic_load(&inject->scan) == atomic_load(&inject->ring->head)) {
-		end = inject->ends[0];
-		memmove(inject->ends, inject->ends + 1, --inject->nends * sizeof(end));
-	}
+	if (atomic_load(&inject->scan) == atomic_load(&inject->ring->head))
+		pfs_inject_take_end(inject, &ref);
 	pthread_mutex_unlock(&inject->lock);
-	if (!end.flags)
+	if (!ref.flags)
 		return IDLE;
-	ref = control_ref(end.flags, end.stream);
 	pfs_step_control(step, &ref);
 	return PROGRESS;
 }
@@ -325,7 +338,7 @@ static enum step_result run_inject(struct pfs_step *step)
 	struct pfs_record *rec = pfs_ring_scan(ring, &pos);
 	size_t room, n = 0;
 
-	if (!rec && !inject->nends)
+	if (!rec && !atomic_load(&inject->owed))
 		return IDLE;
 	room = pfs_plan_room(step->plan, PFS_BATCH);
 	if (room == 0)
@@ -333,7 +346,7 @@ static enum step_result run_inject(struct pfs_step *step)
 	if (!rec)
 		return inject_ends(step, inject);
 	if (rec->flags & PFS_REF_CONTROL) {
-		struct pfs_ref ref = control_ref(rec->flags, rec->stream);
+		struct pfs_ref ref = pfs_control_ref(rec->flags, rec->stream);
 
 		pfs_step_control(step, &ref);
 		pos += rec->size;
@@ -366,9 +379,14 @@ static enum step_result pull_control(struct pfs_task *task, const struct pfs_ref
 
 	step->em.room = room - 1; /* one for the control ref itself */
 	step->emitted = false;
-	if (filter->control)
+	step->refused = NULL;
+	if (filter->control && step->node->state)
 		done = filter->control(step->node->state, ref, &meta, &step->em);
 	step_flush(step);
+	if (!done && step->refused) { /* what it wants to say will never fit: the end passes without */
+		pfs_node_lost(step->node, step->refused, 1);
+		done = true;
+	}
 	if (!done) {
 		pfs_cursor_unpin(&task->input, 0);
 		return step->emitted ? PROGRESS : BLOCKED;
@@ -399,7 +417,7 @@ static enum step_result run_pull(struct pfs_task *task)
 {
 	struct pfs_step *step = task->plan->steps[0];
 	struct pfs_node *node = step->node;
-	uint64_t wait = 0;
+	uint64_t wait = 0, lost = pfs_counter_get(&task->input.lost);
 	size_t n, used, room;
 
 	if (!pfs_cursor_ready(&task->input))
@@ -408,8 +426,11 @@ static enum step_result run_pull(struct pfs_task *task)
 	if (room == 0)
 		return BLOCKED;
 	n = pfs_cursor_pin(&task->input, task->batch, PFS_BATCH);
+	lost = pfs_counter_get(&task->input.lost) - lost;
+	if (lost)
+		pfs_node_lost(node, "overrun", lost);
 	if (n == 0)
-		return IDLE;
+		return PROGRESS; /* it was all lost: who saw us hold it meanwhile is told that we moved on */
 	if (task->batch[0].flags & PFS_REF_CONTROL)
 		return pull_control(task, &task->batch[0], room);
 	for (size_t i = 1; i < n; i++)
@@ -417,11 +438,16 @@ static enum step_result run_pull(struct pfs_task *task)
 			n = i;
 	step->em.room = room;
 	step->emitted = false;
+	step->refused = NULL;
 	used = node->state && !atomic_load(&node->ended) ?
 		       node->filter->pull(node->state, task->batch, n, &step->em, &wait) :
 		       n;
 	assert(used <= n && !step->pending);
 	step_flush(step);
+	if (used < n && step->refused) { /* waiting would be for ever */
+		pfs_node_lost(node, step->refused, 1);
+		used++;
+	}
 	pfs_counter_add(&node->in, used);
 	pfs_cursor_unpin(&task->input, used);
 	if (used < n && wait) {
@@ -444,56 +470,38 @@ static void work_add(struct pfs_task *task)
 	work.last = &task->work_next;
 }
 
-void pfs_plan_touched(struct pfs_plan *plan, struct pfs_touched *touched)
+void pfs_plan_wake(struct pfs_plan *plan)
 {
 	for (unsigned i = 0; i < plan->nsteps; i++) {
 		struct pfs_step *step = plan->steps[i];
 
-		if (!step->touched)
+		if (!step->queue || !atomic_exchange(&step->touched, false))
 			continue;
-		step->touched = false;
 		for (unsigned t = 0; t < step->ntasks; t++)
 			pfs_kick(step->tasks[t]);
-		if (touched->n < ARRAY_SIZE(touched->nodes))
-			touched->nodes[touched->n++] = pfs_node_ref(step->node);
-		else
-			pfs_wait_wake(&step->queue->waiters);
+		pfs_wait_wake(&step->queue->waiters);
 	}
-}
-
-void pfs_touched_wake(struct pfs_touched *touched)
-{
-	for (unsigned i = 0; i < touched->n; i++) {
-		pfs_wait_wake(&touched->nodes[i]->queue->waiters);
-		pfs_node_unref(touched->nodes[i]);
-	}
-	touched->n = 0;
 }
 
 void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner)
 {
+	bool outermost = pfs_work_begin();
+
+	/* Twin: stalled is stored before the holds are looked at, in task_round(). */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (owner && atomic_load(&owner->stalled))
-		pfs_kick(owner);
+	for (struct pfs_task *t = owner; t; t = pfs_task_above(t))
+		if (atomic_load(&t->stalled))
+			pfs_kick(t);
 	pfs_wait_wake(&domain->space);
+	pfs_work_end(outermost);
 }
 
-/* A bounded run of the task. True: there is more to do at once. */
-static bool task_round(struct pfs_task *task)
+/* Takes what the inputs have, for a while. True: something moved. */
+static bool task_batches(struct pfs_task *task, bool *ret_progress)
 {
-	struct pfs_domain *domain = task->node->domain;
-	struct pfs_touched touched = { .n = 0 };
 	bool blocked = false, progress = true, moved = false;
-	unsigned batches = 0;
 
-	pthread_mutex_lock(&task->run);
-	if (!task->plan) {
-		pthread_mutex_unlock(&task->run);
-		return false;
-	}
-	atomic_store(&task->stalled, true);
-	atomic_thread_fence(memory_order_seq_cst);
-	while (progress && batches < ROUND_BATCHES) {
+	for (unsigned n = 0; progress && n < ROUND_BATCHES; n++) {
 		progress = blocked = false;
 		for (unsigned i = 0; i < task->plan->ninjects; i++) {
 			enum step_result result = run_inject(task->plan->injects[i]);
@@ -508,18 +516,49 @@ static bool task_round(struct pfs_task *task)
 			blocked |= result == BLOCKED;
 		}
 		moved |= progress;
-		batches++;
 	}
 	if (!blocked && !progress)
 		atomic_store(&task->stalled, false);
-	pfs_plan_touched(task->plan, &touched);
-	if (moved && task->has_input)
-		pfs_moved_on(domain, task->input_node->owner);
-	else if (moved)
-		pfs_wait_wake(&domain->space);
+	*ret_progress = progress;
+	return moved;
+}
+
+/* A bounded run of the task. True: there is more to do at once. */
+static bool task_round(struct pfs_task *task)
+{
+	struct pfs_node *node = task->node;
+	struct pfs_plan *plan;
+	bool moved, progress;
+
+	pthread_mutex_lock(&task->run);
+	plan = task->plan;
+	if (!plan) {
+		pthread_mutex_unlock(&task->run);
+		return false;
+	}
+	atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
+	/* Twin: the holds are let go of before stalled is looked at, in pfs_moved_on(). */
+	atomic_store(&task->stalled, true);
+	atomic_thread_fence(memory_order_seq_cst);
+	moved = task_batches(task, &progress);
 	pthread_mutex_unlock(&task->run);
-	pfs_touched_wake(&touched);
+	pfs_plan_wake(plan);
+	pfs_plan_unref(plan);
+	if (moved)
+		pfs_moved_on(node->domain, pfs_task_above(task));
+	if (moved && atomic_load(&node->dead) && node->queue)
+		pfs_wait_wake(&node->queue->waiters); /* a view has drained: its readers are at the end */
 	return progress;
+}
+
+/* The ticker runs it as soon as it can. */
+static bool hand_over(struct pfs_task *task)
+{
+	pthread_mutex_lock(&task->run);
+	if (task->plan)
+		pfs_ticker_add(task->node->graph->ticker, task, 0, -1);
+	pthread_mutex_unlock(&task->run);
+	return false;
 }
 
 static void task_run(struct pfs_task *task)
@@ -530,7 +569,7 @@ static void task_run(struct pfs_task *task)
 		return; /* the thread that is at it will look again */
 	do {
 		seen = atomic_load(&task->requests);
-		if (task_round(task)) {
+		if (work.until && pfs_clock_mono() > work.until ? hand_over(task) : task_round(task)) {
 			/* let those below take their part before more is made for them */
 			atomic_store(&task->requests, 0);
 			pfs_kick(task);
@@ -544,8 +583,18 @@ bool pfs_work_begin(void)
 	if (work.draining)
 		return false;
 	work.draining = true;
+	work.until = 0;
 	work.last = &work.first;
 	return true;
+}
+
+bool pfs_work_begin_short(void)
+{
+	bool outermost = pfs_work_begin();
+
+	if (outermost)
+		work.until = pfs_clock_mono() + WORK_SHORT;
+	return outermost;
 }
 
 void pfs_work_end(bool outermost)
@@ -557,7 +606,8 @@ void pfs_work_end(bool outermost)
 		work.first = task->work_next;
 		if (!work.first)
 			work.last = &work.first;
-		atomic_store(&task->queued, false);
+		/* An exchange: it sees what was done before the kick that found the task queued. */
+		atomic_exchange(&task->queued, false);
 		task_run(task);
 		pfs_node_unref(node);
 	}

@@ -44,6 +44,7 @@ struct pfs_source {
 	 */
 	int (*init)(void *state, const char *name, const struct pfs_args *args,
 		    const struct pfs_place *place, struct pfs_diag *diag);
+	/* New parameters. A source with start() is stopped meanwhile; one without may be in run(). */
 	int (*reconfigure)(void *state, const struct pfs_args *args, const struct pfs_place *place,
 			   struct pfs_diag *diag);
 	void (*fini)(void *state);

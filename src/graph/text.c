@@ -140,23 +140,18 @@ int pfs_node_text(struct pfs_node *node, enum pfs_text which, struct pfs_buf *ou
 
 /* --- .params ------------------------------------------------------------------------------------ */
 
+/* The new arguments are in force when 0 is returned. */
 static int reconfigure(struct pfs_node *node, const struct pfs_args *args, const struct pfs_cred *cred,
 		       struct pfs_diag *diag)
 {
 	struct pfs_place place;
 	int r;
 
-	pfs_place_of(node->parent, cred, &place);
 	if (node->kind == PFS_NODE_SOURCE) {
 		pfs_place_of(node, cred, &place);
-		pfs_feed_stop(node->domain);
-		r = node->from->reconfigure(node->state, args, &place, diag);
-		if (r == 0)
-			r = pfs_feed_start(node->domain, diag);
-		else
-			(void)pfs_feed_start(node->domain, NULL);
-		return r;
+		return node->from->reconfigure(node->state, args, &place, diag);
 	}
+	pfs_place_of(node->parent, cred, &place);
 	pthread_mutex_lock(&node->owner->run);
 	r = node->filter->reconfigure(node->state, args, &place, diag);
 	pthread_mutex_unlock(&node->owner->run);
@@ -169,7 +164,10 @@ static int params_set(struct pfs_node *node, const char *text, size_t len, const
 	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
 	const struct pfs_param *known = node->filter ? node->filter->params :
 						       node->from ? node->from->params : NULL;
+	/* A file would begin again from its start: only what is attached to the kernel is stopped. */
+	bool restart = node->from && node->from->start;
 	struct pfs_args old;
+	int started = 0;
 	bool can = node->filter ? node->filter->reconfigure != NULL :
 				  node->from && node->from->reconfigure != NULL;
 	int r;
@@ -181,14 +179,19 @@ static int params_set(struct pfs_node *node, const char *text, size_t len, const
 	r = pfs_args_copy(&node->args, &args);
 	if (r == 0)
 		r = pfs_args_merge(&args, known, text, len, diag);
-	if (r == 0)
-		r = reconfigure(node, &args, cred, diag);
+	if (r < 0)
+		return r;
+	if (restart)
+		pfs_feed_stop(node->domain);
+	r = reconfigure(node, &args, cred, diag);
+	if (restart)
+		started = pfs_feed_start(node->domain, r == 0 ? diag : NULL);
 	if (r < 0)
 		return r;
 	old = node->args;
 	node->args = args;
 	args = old;
-	return 0;
+	return started;
 }
 
 int pfs_node_params_set(struct pfs_node *node, const char *text, size_t len,

@@ -1,23 +1,20 @@
 /*
- * ticker - one thread that kicks tasks when their time has come or their descriptor is ready
+ * ticker - one thread that kicks tasks when their time has come or their descriptor is ready, and those which other
+ * threads have no more time for
  */
 #include <poll.h>
 #include <sys/eventfd.h>
 
 #include "graph/graph_i.h"
 
-struct entry {
-	struct pfs_task *task; /* borrowed: removed before it goes */
-	uint64_t when;	       /* mono ns, UINT64_MAX: no time */
-	int fd;		       /* -1: none; borrowed */
-};
+#define RETRY UINT64_C(10000000) /* ns */
 
 struct pfs_ticker {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* `running` changed */
-	struct entry *entries; /* lock */
-	size_t n, cap;
+	struct pfs_task *first; /* lock; borrowed: removed before they go */
+	size_t n;		/* lock; on that list */
 	struct pfs_task *running; /* lock */
 	bool stop;		  /* lock */
 	int wake_fd;
@@ -31,22 +28,31 @@ static void ticker_poke(struct pfs_ticker *ticker)
 		assert(errno == EAGAIN);
 }
 
-/* Takes one entry that is due off the list. */
+static void unlink_task(struct pfs_ticker *ticker, struct pfs_task *task)
+{
+	for (struct pfs_task **at = &ticker->first; *at; at = &(*at)->tick_next) {
+		if (*at == task) {
+			*at = task->tick_next;
+			task->ticking = false;
+			ticker->n--;
+			return;
+		}
+	}
+}
+
+/* Takes one task that is due off the list. */
 static struct pfs_task *take_due(struct pfs_ticker *ticker, const struct pollfd *fds, size_t nfds)
 {
 	uint64_t now = pfs_clock_mono();
 
-	for (size_t i = 0; i < ticker->n; i++) {
-		struct entry *e = &ticker->entries[i];
-		bool ready = e->when <= now;
+	for (struct pfs_task *t = ticker->first; t; t = t->tick_next) {
+		bool ready = t->tick_when <= now;
 
-		for (size_t f = 1; f < nfds && !ready && e->fd >= 0; f++)
-			ready = fds[f].fd == e->fd && fds[f].revents;
+		for (size_t f = 1; f < nfds && !ready && t->tick_fd >= 0; f++)
+			ready = fds[f].fd == t->tick_fd && fds[f].revents;
 		if (ready) {
-			struct pfs_task *task = e->task;
-
-			*e = ticker->entries[--ticker->n];
-			return task;
+			unlink_task(ticker, t);
+			return t;
 		}
 	}
 	return NULL;
@@ -58,10 +64,13 @@ static void kick_due(struct pfs_ticker *ticker, const struct pollfd *fds, size_t
 
 	while ((task = take_due(ticker, fds, nfds))) {
 		struct pfs_node *node = pfs_node_ref(task->node);
+		bool outermost;
 
 		ticker->running = task;
 		pthread_mutex_unlock(&ticker->lock);
+		outermost = pfs_work_begin_short(); /* so that all get their turn */
 		pfs_kick(task);
+		pfs_work_end(outermost);
 		pthread_mutex_lock(&ticker->lock);
 		ticker->running = NULL;
 		pthread_cond_broadcast(&ticker->idle);
@@ -78,10 +87,12 @@ static int next_wait(struct pfs_ticker *ticker, struct pollfd **fds, size_t *nfd
 	*nfds = 1;
 	if (p)
 		*fds = p;
-	for (size_t i = 0; i < ticker->n; i++) {
-		first = pfs_min64(first, ticker->entries[i].when);
-		if (p && ticker->entries[i].fd >= 0)
-			p[(*nfds)++] = (struct pollfd){ .fd = ticker->entries[i].fd, .events = POLLOUT };
+	else if (ticker->n)
+		first = now + RETRY; /* descriptors are not looked at until there is memory for it */
+	for (struct pfs_task *t = ticker->first; t; t = t->tick_next) {
+		first = pfs_min64(first, t->tick_when);
+		if (p && t->tick_fd >= 0)
+			p[(*nfds)++] = (struct pollfd){ .fd = t->tick_fd, .events = POLLOUT };
 	}
 	(*fds)[0] = (struct pollfd){ .fd = ticker->wake_fd, .events = POLLIN };
 	if (first == UINT64_MAX)
@@ -144,33 +155,22 @@ void pfs_ticker_free(struct pfs_ticker *ticker)
 	close(ticker->wake_fd);
 	pthread_cond_destroy(&ticker->idle);
 	pthread_mutex_destroy(&ticker->lock);
-	free(ticker->entries);
 	free(ticker);
 }
 
 void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t when, int fd)
 {
-	struct entry *e = NULL;
-
 	if (fd < 0 && when == UINT64_MAX)
-		when = pfs_clock_mono() + 10000000; /* nothing to wait for was named: look again in 10 ms */
+		when = pfs_clock_mono() + RETRY; /* nothing to wait for was named */
 	pthread_mutex_lock(&ticker->lock);
-	for (size_t i = 0; i < ticker->n && !e; i++)
-		if (ticker->entries[i].task == task)
-			e = &ticker->entries[i];
-	if (!e && ticker->n == ticker->cap) {
-		size_t cap = ticker->cap ? ticker->cap * 2 : 16;
-		void *p = reallocarray(ticker->entries, cap, sizeof(*e));
-
-		if (p) {
-			ticker->entries = p;
-			ticker->cap = cap;
-		}
+	task->tick_when = when;
+	task->tick_fd = fd;
+	if (!task->ticking) {
+		task->ticking = true;
+		task->tick_next = ticker->first;
+		ticker->first = task;
+		ticker->n++;
 	}
-	if (!e && ticker->n < ticker->cap)
-		e = &ticker->entries[ticker->n++];
-	if (e)
-		*e = (struct entry){ .task = task, .when = when, .fd = fd };
 	pthread_mutex_unlock(&ticker->lock);
 	ticker_poke(ticker);
 }
@@ -178,12 +178,8 @@ void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t w
 void pfs_ticker_remove(struct pfs_ticker *ticker, struct pfs_task *task)
 {
 	pthread_mutex_lock(&ticker->lock);
-	for (size_t i = 0; i < ticker->n; i++) {
-		if (ticker->entries[i].task == task) {
-			ticker->entries[i] = ticker->entries[--ticker->n];
-			break;
-		}
-	}
+	if (task->ticking)
+		unlink_task(ticker, task);
 	while (ticker->running == task && !pthread_equal(pthread_self(), ticker->thread))
 		pthread_cond_wait(&ticker->idle, &ticker->lock);
 	pthread_mutex_unlock(&ticker->lock);

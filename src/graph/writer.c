@@ -26,36 +26,26 @@ static int inject_origin(struct pfs_node *node, uint16_t *ret_origin)
 
 static int inject_new(struct pfs_node *node, struct pfs_inject **ret_inject)
 {
-	struct pfs_graph *graph = node->graph;
 	PFS_FREE struct pfs_inject *inject = pfs_zalloc(1, sizeof(*inject));
-	size_t size = graph->options.ring_size;
 	int r;
 
 	if (!inject)
 		return -ENOMEM;
 	r = inject_origin(node, &inject->origin);
 	if (r == 0)
-		r = pfs_graph_charge(graph, size);
+		r = pfs_domain_ring(node->domain, 0, &inject->scan, &inject->ring);
 	if (r < 0)
 		return r;
-	r = pfs_ring_new(graph->rings, size, pfs_domain_limit, node->domain, &inject->ring);
-	if (r < 0) {
-		pfs_graph_refund(graph, size);
-		return r;
-	}
-	if (inject->ring->size > size)
-		(void)pfs_graph_charge(graph, inject->ring->size - size);
 	inject->node = node;
-	inject->ring->priv = &inject->scan;
 	pthread_mutex_init(&inject->lock, NULL);
 	*ret_inject = TAKE_PTR(inject);
 	return 0;
 }
 
-/* Room to note the ends of all open writers, should the ring be full when they close. */
+/* Room to note the ends of all open writers, should the ring be full when they close. Inject lock. */
 static int ends_reserve(struct pfs_inject *inject)
 {
-	unsigned need = inject->nends + 2 * (inject->writers + 1);
+	uint32_t need = inject->nends + inject->writers + 1;
 	void *p;
 
 	if (need <= inject->cap_ends)
@@ -126,7 +116,7 @@ int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred, struct p
 }
 
 /* A control record. Inject lock. */
-static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t stream)
+static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t number)
 {
 	struct pfs_record *rec;
 	int r = pfs_ring_reserve(inject->ring, 0, &rec);
@@ -134,51 +124,93 @@ static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t stream)
 	if (r < 0)
 		return r;
 	rec->flags = flags;
-	rec->stream = stream;
+	rec->stream = number;
 	rec->origin = inject->origin;
 	pfs_ring_commit(inject->ring, rec);
 	return 0;
 }
 
+static void drop_end(struct pfs_inject *inject)
+{
+	if (inject->nends)
+		memmove(inject->ends, inject->ends + 1, --inject->nends * sizeof(*inject->ends));
+	else
+		inject->eof = 0;
+	atomic_store(&inject->owed, inject->nends || inject->eof);
+}
+
+void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref)
+{
+	if (!atomic_load(&inject->owed))
+		return;
+	*ret_ref = inject->nends ? pfs_control_ref(PFS_REF_STREAM_END, inject->ends[0]) :
+				   pfs_control_ref(PFS_REF_EOF, inject->eof);
+	drop_end(inject);
+}
+
 /* Ends that were noted go into the ring before anything newer. False: still no room. Inject lock. */
 static bool flush_ends(struct pfs_inject *inject)
 {
-	while (inject->nends) {
-		if (store_end(inject, inject->ends[0].flags, inject->ends[0].stream) < 0)
+	while (atomic_load(&inject->owed)) {
+		int r = inject->nends ? store_end(inject, PFS_REF_STREAM_END, inject->ends[0]) :
+					store_end(inject, PFS_REF_EOF, inject->eof);
+
+		if (r < 0)
 			return false;
-		memmove(inject->ends, inject->ends + 1, --inject->nends * sizeof(*inject->ends));
+		drop_end(inject);
 	}
 	return true;
 }
 
-static void add_end(struct pfs_inject *inject, uint16_t flags, uint32_t stream)
+static void add_stream_end(struct pfs_inject *inject, uint32_t stream)
 {
-	if (flush_ends(inject) && store_end(inject, flags, stream) == 0)
+	if (flush_ends(inject) && store_end(inject, PFS_REF_STREAM_END, stream) == 0)
 		return;
 	assert(inject->nends < inject->cap_ends);
-	inject->ends[inject->nends++] = (struct pfs_end){ .flags = flags, .stream = stream };
+	inject->ends[inject->nends++] = stream;
+	atomic_store(&inject->owed, true);
 }
 
+/* Generations that end while the ring is full are one: nothing can have been written in the later ones. */
+static void add_eof(struct pfs_inject *inject, uint32_t generation)
+{
+	if (flush_ends(inject) && store_end(inject, PFS_REF_EOF, generation) == 0)
+		return;
+	inject->eof = generation;
+	atomic_store(&inject->owed, true);
+}
+
+/*
+ * Processes may write at several depths below one source. The last of them ends the generation, behind what it wrote
+ * and at the source, so that it comes to everybody; where both ends meet, the second is not passed on.
+ */
 void pfs_writer_close(struct pfs_writer *writer)
 {
-	struct pfs_inject *inject;
+	struct pfs_inject *inject, *top;
 	struct pfs_domain *domain;
-	bool last;
+	uint32_t generation = 0;
 
 	if (!writer)
 		return;
 	inject = writer->node->inject;
 	domain = writer->node->domain;
+	top = domain->source->inject;
 	pthread_mutex_lock(&inject->lock);
-	last = atomic_load(&domain->writers) == 1 &&
-	       (domain->source->from->flags & PFS_SOURCE_WRITABLE);
 	if (!writer->packets)
-		add_end(inject, PFS_REF_STREAM_END, writer->stream);
-	if (last)
-		add_end(inject, PFS_REF_EOF, 0);
+		add_stream_end(inject, writer->stream);
 	inject->writers--;
-	atomic_fetch_sub(&domain->writers, 1);
+	if (atomic_fetch_sub(&domain->writers, 1) == 1 &&
+	    (domain->source->from->flags & PFS_SOURCE_WRITABLE)) {
+		generation = atomic_fetch_add(&domain->generation, 1) + 1;
+		add_eof(inject, generation);
+	}
 	pthread_mutex_unlock(&inject->lock);
+	if (generation && top && top != inject) {
+		pthread_mutex_lock(&top->lock);
+		add_eof(top, generation);
+		pthread_mutex_unlock(&top->lock);
+		pfs_kick(domain->source->task);
+	}
 	pfs_writer_run(writer);
 	pfs_node_unref(writer->node);
 	free(writer);
@@ -231,22 +263,17 @@ ssize_t pfs_writer_write(struct pfs_writer *writer, const void *bytes, size_t n)
 bool pfs_writer_ready(struct pfs_writer *writer, size_t n)
 {
 	struct pfs_inject *inject = writer->node->inject;
-	struct pfs_record *rec;
-	int r;
+	uint64_t bytes;
+	bool ready;
 
 	if (atomic_load(&writer->node->dead) || atomic_load(&writer->node->graph->shutdown) ||
 	    n > pfs_ring_max_record(inject->ring))
 		return true; /* a write would not wait */
 	pthread_mutex_lock(&inject->lock);
-	r = pfs_ring_reserve(inject->ring, n, &rec);
-	if (r == 0) { /* only asked: what was reserved goes back */
-		atomic_store_explicit(&inject->ring->head,
-				      atomic_load_explicit(&inject->ring->head, memory_order_relaxed) -
-					      rec->size,
-				      memory_order_release);
-	}
+	bytes = (inject->nends + (inject->eof != 0)) * sizeof(struct pfs_record);
+	ready = pfs_ring_room(inject->ring, bytes + sizeof(struct pfs_record) + pfs_align8(n));
 	pthread_mutex_unlock(&inject->lock);
-	return r == 0;
+	return ready;
 }
 
 bool pfs_writer_park(struct pfs_writer *writer, struct pfs_waiter *waiter, size_t n)

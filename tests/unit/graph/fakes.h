@@ -1,0 +1,183 @@
+/*
+ * fakes - sources and filters that no user wants, in tables that stand in for the real ones
+ *
+ *	numbers, numbers:lossy	a thread that makes `fake.count` records of 8 bytes, each the next number, then the end
+ *	huge			pulls; its record never fits its ring
+ *	copy			pulls; new bytes for each record
+ *	relay			pulls; passes refs on
+ *	label			inline; an open set of classes
+ */
+#ifndef TESTS_GRAPH_FAKES_H
+#define TESTS_GRAPH_FAKES_H
+
+#include "graph/source.h"
+#include "graph/tables.h"
+
+static struct {
+	_Atomic unsigned count;
+	_Atomic unsigned linger; /* us in run() after the end */
+	_Atomic unsigned runs;
+	_Atomic unsigned pushed;
+} fake;
+
+static int numbers_init(void *state, const char *name, const struct pfs_args *args,
+			const struct pfs_place *place, struct pfs_diag *diag)
+{
+	return 0;
+}
+
+static int numbers_batch(struct pfs_feed *feed, struct pfs_ring *ring, uint64_t first, size_t n)
+{
+	struct pfs_origin bytes = { .link_type = PFS_LINK_BYTES };
+	struct pfs_ref refs[PFS_BATCH];
+	struct pfs_record *rec;
+	uint16_t origin;
+	int r = pfs_feed_origin(feed, &bytes, &origin);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		uint64_t number = first + i;
+
+		r = pfs_feed_reserve(feed, ring, sizeof(number), &rec);
+		if (r < 0)
+			break;
+		memcpy(rec + 1, &number, sizeof(number));
+		rec->origin = origin;
+		pfs_ring_commit(ring, rec);
+		refs[i] = pfs_ref_of_record(ring, rec, atomic_load(&ring->head) - rec->size);
+	}
+	if (r == 0)
+		r = pfs_feed_push(feed, refs, n);
+	return r;
+}
+
+static int numbers_run(void *state, struct pfs_feed *feed)
+{
+	uint64_t count = fake.count;
+	struct pfs_ring *ring;
+	int r = pfs_feed_ring(feed, 0, &ring);
+
+	for (uint64_t at = 0; at < count && r == 0; at += 64) {
+		size_t n = pfs_min(64, count - at);
+
+		r = numbers_batch(feed, ring, at, n);
+		if (r == 0)
+			fake.pushed += (unsigned)n;
+	}
+	if (r == 0)
+		r = pfs_feed_eof(feed);
+	usleep(fake.linger);
+	fake.runs++;
+	return r;
+}
+
+static const struct pfs_source numbers = {
+	.name = "numbers",
+	.out = PFS_FLOW_BYTES,
+	.has_arg = true,
+	.init = numbers_init,
+	.run = numbers_run,
+};
+
+static const struct pfs_source flood = {
+	.name = "flood",
+	.flags = PFS_SOURCE_LOSSY,
+	.out = PFS_FLOW_BYTES,
+	.has_arg = true,
+	.init = numbers_init,
+	.run = numbers_run,
+};
+
+static size_t huge_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
+			uint64_t *ret_wait)
+{
+	struct pfs_record *rec;
+
+	assert(!pfs_emit_new(out, 2 << 20, &rec));
+	return 0;
+}
+
+static const struct pfs_filter huge = {
+	.name = "huge",
+	.in = PFS_FLOW_ANY,
+	.out = PFS_FLOW_BYTES,
+	.ring_size = 4 << 20,
+	.pull = huge_pull,
+};
+
+static size_t copy_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
+			uint64_t *ret_wait)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		struct pfs_record *rec;
+		void *p = pfs_emit_new(out, in[i].len, &rec);
+
+		if (!p)
+			break;
+		memcpy(p, pfs_bytes(out, &in[i]), in[i].len);
+		pfs_emit_commit(out, rec);
+	}
+	return i;
+}
+
+static const struct pfs_filter copy = {
+	.name = "copy",
+	.in = PFS_FLOW_ANY,
+	.out = PFS_FLOW_BYTES,
+	.ring_size = 64 << 10,
+	.pull = copy_pull,
+};
+
+static size_t relay_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
+			 uint64_t *ret_wait)
+{
+	n = pfs_min(n, out->room);
+	pfs_emit_all(out, in, n);
+	return n;
+}
+
+static const struct pfs_filter relay = {
+	.name = "relay",
+	.in = PFS_FLOW_ANY,
+	.out = PFS_FLOW_BYTES,
+	.pull = relay_pull,
+};
+
+static void label_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out)
+{
+	for (size_t i = 0; i < n; i++)
+		in[i].class_ = (uint16_t)(in[i].len % 200 + 1);
+	pfs_emit_all(out, in, n);
+}
+
+static int label_find(void *state, const char *name, bool create, uint16_t *ret_class)
+{
+	int number = atoi(name);
+
+	if (number < 1 || number > 200)
+		return -ENOENT;
+	*ret_class = (uint16_t)number;
+	return 0;
+}
+
+static const struct pfs_filter label = {
+	.name = "label",
+	.in = PFS_FLOW_ANY,
+	.out = PFS_FLOW_SAME,
+	.batch = label_batch,
+	.class_find = label_find,
+};
+
+extern const struct pfs_source pfs_source_accept;
+extern const struct pfs_filter pfs_filter_count, pfs_filter_head, pfs_filter_unpcap,
+	pfs_filter_view_json, pfs_filter_view_txt;
+
+const struct pfs_source *const pfs_sources[] = { &pfs_source_accept, &flood, &numbers, NULL };
+const struct pfs_filter *const pfs_filters[] = { &copy,	 &pfs_filter_count,	&pfs_filter_head,
+						 &huge,	 &pfs_filter_view_json, &label,
+						 &relay, &pfs_filter_view_txt,	&pfs_filter_unpcap,
+						 NULL };
+const struct pfs_manual pfs_manuals[] = { { NULL, NULL } };
+
+#endif
