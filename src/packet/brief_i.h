@@ -53,7 +53,8 @@ void pkt_brief_ip4(const uint8_t *addr, char ret_text[BRIEF_ADDR_MAX]);
 void pkt_brief_ip6(const uint8_t *addr, char ret_text[BRIEF_ADDR_MAX]);
 
 /*
- * pfs_buf_printf() for what is said a million times a second: knows %s, %u and %zu only. Everything given to it is clean.
+ * pfs_buf_printf() for what is said a million times a second: knows %s, %u and %zu only. Everything given to it is
+ * clean.
  */
 void pkt_say(struct pfs_buf *out, const char *fmt, ...) PFS_PRINTF(2, 3);
 
