@@ -30,7 +30,8 @@ static void name_copy(char *to, const char *name)
 {
 	size_t n = name ? strnlen(name, BPF_OBJ_NAME_LEN - 1) : 0;
 
-	memcpy(to, name, n);
+	if (n)
+		memcpy(to, name, n);
 }
 
 int kbpf_map_new(const struct kbpf_map_spec *spec)

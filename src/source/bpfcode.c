@@ -151,7 +151,7 @@ void kcode_jump_reg(struct kcode *c, unsigned op, unsigned dst, unsigned src, un
 
 void kcode_map(struct kcode *c, unsigned dst, int map)
 {
-	emit(c, insn(BPF_LD | BPF_DW | BPF_IMM, dst, BPF_PSEUDO_MAP_FD, 0, map));
+	emit(c, insn(KCODE_WIDE, dst, BPF_PSEUDO_MAP_FD, 0, map));
 	emit(c, insn(0, 0, 0, 0, 0));
 }
 

@@ -199,7 +199,7 @@ void kcode_print(const struct kcode *c, struct pfs_buf *out)
 		pfs_buf_printf(out, "%5zu: ", at);
 		print_insn(&c->insn[at], at, out);
 		pfs_buf_str(out, "\n");
-		if (c->insn[at].code == (BPF_LD | BPF_DW | BPF_IMM))
+		if (c->insn[at].code == KCODE_WIDE)
 			at++;
 	}
 }

@@ -108,6 +108,7 @@ static int lane_open(struct bpfring *b, struct lane *lane, const struct kcap_rin
 	r = mapping_new(from->map, size, &m);
 	if (r < 0)
 		return r;
+	assert(m);
 	r = pfs_feed_adopt(b->feed, (uint8_t *)m->producer + page_size(), size, mapping_release, m,
 			   &lane->ring);
 	if (r < 0) {

@@ -70,7 +70,7 @@ struct dev {
 	bool down;
 	uint16_t origin;     /* of a single device */
 	struct known *known; /* owned; of `any`: open hash by ifindex */
-	size_t nknown;
+	size_t known_count;
 	_Atomic bool vanished;
 	struct pfs_diag refused; /* why there is no eBPF */
 };
@@ -309,7 +309,7 @@ static void detach(struct dev *d)
 	bpfring_free(TAKE_PTR(d->bpfring));
 	kcap_free(TAKE_PTR(d->kcap));
 	free(TAKE_PTR(d->known));
-	d->nknown = 0;
+	d->known_count = 0;
 	d->feed = NULL;
 }
 
@@ -410,9 +410,9 @@ static int dev_origin(void *arg, const struct pfs_record *rec, uint16_t *ret_ori
 		struct known *known = &d->known[at % DEVICES_MAX];
 
 		if (!known->ifindex) {
-			if (d->nknown >= DEVICES_MAX / 2)
+			if (d->known_count >= DEVICES_MAX / 2)
 				return -ENOSPC;
-			d->nknown++;
+			d->known_count++;
 			learn(d, rec->ifindex, known);
 		}
 		if (known->ifindex == rec->ifindex) {

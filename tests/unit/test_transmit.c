@@ -150,7 +150,7 @@ static struct pfs_ref frame(struct bench *b, size_t len, unsigned seed, uint64_t
 static void expect(struct bench *b, size_t len, unsigned seed)
 {
 	static uint8_t got[70000];
-	struct sockaddr_ll from;
+	struct sockaddr_ll from = { 0 };
 	socklen_t size;
 	ssize_t n;
 
