@@ -98,6 +98,12 @@ void pfs_emit_commit(struct pfs_emitter *out, struct pfs_record *rec);
 /* An id for refs' origin field. Equal origins give the same id. -ENOSPC: 65,535 are in use. */
 int pfs_emit_origin(struct pfs_emitter *out, const struct pfs_origin *origin, uint16_t *ret_id);
 
+/*
+ * Records that the source of this tree and this (pulling) filter's own input have lost so far: for streams that tell
+ * their readers about gaps.
+ */
+uint64_t pfs_emit_source_lost(const struct pfs_emitter *out);
+
 /* Counts records that this filter lost, with the reason shown in .stats ("malformed", "truncated", "oversize"). */
 void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n);
 

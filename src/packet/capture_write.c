@@ -17,10 +17,8 @@ enum {
 	OPT_ISB_IFDROP = 5,
 	OPT_ISB_USRDELIV = 8,
 	OPT_EPB_FLAGS = 2,
+	OPT_EPB_DROPCOUNT = 4,
 };
-
-/* epb_flags option and the end of options */
-#define DIRECTION_SIZE 12
 
 static void put16(struct pfs_buf *out, uint16_t v)
 {
@@ -130,41 +128,59 @@ static unsigned direction(unsigned flags)
 	return flags & (PFS_REC_IN | PFS_REC_OUT);
 }
 
-size_t ng_packet_size(uint32_t caplen, unsigned flags)
+static size_t options_size(const struct ng_packet *packet)
 {
-	return NG_PACKET_HEADER + (((size_t)caplen + 3) & ~(size_t)3) +
-	       (direction(flags) ? DIRECTION_SIZE : 0) + 4;
+	size_t size = (direction(packet->flags) ? 8u : 0) + (packet->dropped ? 12u : 0);
+
+	return size ? size + 4 : 0; /* the end of options */
 }
 
-void ng_packet_header(uint8_t *p, uint32_t interface, uint64_t time, uint32_t caplen,
-		      uint32_t wire_len, unsigned flags)
+size_t ng_packet_size(const struct ng_packet *packet)
+{
+	return NG_PACKET_HEADER + (((size_t)packet->caplen + 3) & ~(size_t)3) +
+	       options_size(packet) + 4;
+}
+
+void ng_packet_header(const struct ng_packet *packet, uint8_t *p)
 {
 	uint32_t words[NG_PACKET_HEADER / 4] = {
-		htole32(BLOCK_EPB),	 htole32((uint32_t)ng_packet_size(caplen, flags)),
-		htole32(interface),	 htole32((uint32_t)(time >> 32)),
-		htole32((uint32_t)time), htole32(caplen),
-		htole32(wire_len),
+		htole32(BLOCK_EPB),
+		htole32((uint32_t)ng_packet_size(packet)),
+		htole32(packet->interface),
+		htole32((uint32_t)(packet->time >> 32)),
+		htole32((uint32_t)packet->time),
+		htole32(packet->caplen),
+		htole32(packet->wire_len),
 	};
 
 	/* One copy: byte by byte these were half of what a packet cost here. */
 	memcpy(p, words, sizeof(words));
 }
 
-size_t ng_packet_trailer(uint8_t *p, uint32_t caplen, unsigned flags)
+size_t ng_packet_trailer(const struct ng_packet *packet, uint8_t *p)
 {
+	size_t pad = -(size_t)packet->caplen & 3;
 	uint8_t *start = p;
-	size_t pad = -(size_t)caplen & 3;
 
 	memset(p, 0, pad);
 	p += pad;
-	if (direction(flags)) {
+	if (direction(packet->flags)) {
 		le16_store(p, OPT_EPB_FLAGS);
 		le16_store(p + 2, 4);
-		le32_store(p + 4, flags & PFS_REC_IN ? 1 : 2);
-		le32_store(p + 8, OPT_END);
-		p += DIRECTION_SIZE;
+		le32_store(p + 4, packet->flags & PFS_REC_IN ? 1 : 2);
+		p += 8;
 	}
-	le32_store(p, (uint32_t)ng_packet_size(caplen, flags));
+	if (packet->dropped) {
+		le16_store(p, OPT_EPB_DROPCOUNT);
+		le16_store(p + 2, 8);
+		le64_store(p + 4, packet->dropped);
+		p += 12;
+	}
+	if (options_size(packet)) {
+		le32_store(p, OPT_END);
+		p += 4;
+	}
+	le32_store(p, (uint32_t)ng_packet_size(packet));
 	return (size_t)(p + 4 - start);
 }
 

@@ -5,7 +5,7 @@
  * to a growing buffer, packets into memory that the caller has; what is around a packet's bytes is apart from
  * them, so that a writer of files need not copy them.
  *
- *	header (28)   packet bytes   trailer: padding, direction, total length
+ *	header (28)   packet bytes   trailer: padding, options, total length
  *
  * Invariants: caplen <= wire_len; ng_packet_size() is 28 + caplen + what ng_packet_trailer() returns.
  */
@@ -16,7 +16,7 @@
 #include "ring/record.h"
 
 #define NG_PACKET_HEADER 28
-#define NG_PACKET_TRAILER_MAX 24
+#define NG_PACKET_TRAILER_MAX 32
 #define NG_INTERFACE_MAX 128 /* of ng_interface(), whatever the origin's name */
 
 /* Snaplen that every interface states, see ng_interface(). */
@@ -37,13 +37,22 @@ void ng_interface(const struct pfs_origin *origin, struct pfs_buf *out);
 void ng_statistics(uint32_t interface, uint64_t time, uint64_t delivered, uint64_t dropped,
 		   struct pfs_buf *out);
 
-/* Bytes of an enhanced packet block. flags: PFS_REC_IN, PFS_REC_OUT. */
-size_t ng_packet_size(uint32_t caplen, unsigned flags);
+/* An enhanced packet block, but for the bytes. */
+struct ng_packet {
+	uint32_t interface;
+	uint32_t caplen;
+	uint32_t wire_len;
+	unsigned flags;	  /* PFS_REC_IN, PFS_REC_OUT */
+	uint64_t time;	  /* ns */
+	uint64_t dropped; /* packets lost before this one; 0 is not written */
+};
+
+/* Bytes of the whole block. */
+size_t ng_packet_size(const struct ng_packet *packet);
 /* Writes NG_PACKET_HEADER bytes. */
-void ng_packet_header(uint8_t *p, uint32_t interface, uint64_t time, uint32_t caplen,
-		      uint32_t wire_len, unsigned flags);
+void ng_packet_header(const struct ng_packet *packet, uint8_t *p);
 /* Writes what follows the bytes; returns how much (at most NG_PACKET_TRAILER_MAX). */
-size_t ng_packet_trailer(uint8_t *p, uint32_t caplen, unsigned flags);
+size_t ng_packet_trailer(const struct ng_packet *packet, uint8_t *p);
 
 #define PCAP_FILE_HEADER 24
 #define PCAP_PACKET_HEADER 16

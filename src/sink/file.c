@@ -248,21 +248,22 @@ static int write_interface(struct file *f, uint16_t origin, const struct pfs_emi
 static void frame_packet(struct file *f, struct frame *frame, const struct pfs_ref *ref,
 			 const struct pfs_emitter *out, size_t *ret_header, size_t *ret_trailer)
 {
+	struct ng_packet packet = { .caplen = ref->len, .flags = ref->flags };
 	struct pfs_meta meta;
-	uint32_t wire_len;
 
 	pfs_meta(out, ref, &meta);
-	wire_len = meta.wire_len > ref->len ? meta.wire_len : ref->len;
+	packet.time = meta.time;
+	packet.wire_len = meta.wire_len > ref->len ? meta.wire_len : ref->len;
 	if (f->format == FORMAT_PCAP) {
-		pcap_packet_header(frame->header, meta.time, ref->len, wire_len);
+		pcap_packet_header(frame->header, packet.time, packet.caplen, packet.wire_len);
 		*ret_header = PCAP_PACKET_HEADER;
 		*ret_trailer = 0;
 		return;
 	}
-	ng_packet_header(frame->header, f->numbers[ref->origin] - 1, meta.time, ref->len, wire_len,
-			 ref->flags);
+	packet.interface = f->numbers[ref->origin] - 1;
+	ng_packet_header(&packet, frame->header);
 	*ret_header = NG_PACKET_HEADER;
-	*ret_trailer = ng_packet_trailer(frame->trailer, ref->len, ref->flags);
+	*ret_trailer = ng_packet_trailer(&packet, frame->trailer);
 }
 
 /* The record as vectors; returns how many. */

@@ -5,8 +5,10 @@
  *
  * A pcapng stream that is valid from its first byte and at every moment after a record: one interface
  * per origin of packets with its name and link type, times in nanoseconds, the direction, captured
- * and true lengths. Interfaces that turn up later are described before their first packet. When a
- * generation ends, statistics follow: for each interface how many packets are in the stream.
+ * and true lengths. Packets that the source lost, or that this stream lost before it, are counted
+ * with the next packet (epb_dropcount). Interfaces that turn up later are described before their first
+ * packet. When a generation ends, statistics follow: for each interface how many packets are in the
+ * stream.
  * tcpdump, tshark and capinfos read it (tcpdump one link type at a time: its library cannot
  * do more).
  *
@@ -38,6 +40,9 @@ struct ng {
 	uint16_t link_type;  /* of the place, for a stream without packets */
 	bool section_due;    /* the section was closed by a description of nothing */
 	uint64_t last_time;  /* of the latest packet */
+	uint64_t lost;	     /* as of the latest packet */
+	uint64_t first_lost; /* as of the first */
+	bool lost_known;
 	struct pfs_buf head; /* scratch: sections and interfaces */
 };
 
@@ -93,7 +98,7 @@ static size_t record_plan(const struct ng *ng, const struct pfs_ref *in, size_t 
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		size_t more = ng_packet_size(caplen_of(&in[i]), in[i].flags);
+		size_t more = NG_PACKET_HEADER + caplen_of(&in[i]) + NG_PACKET_TRAILER_MAX;
 
 		if (ng->numbers[in[i].origin] == 0)
 			more += NG_INTERFACE_MAX;
@@ -121,11 +126,28 @@ static size_t heads_write(struct ng *ng, uint8_t *p, uint16_t origin, const stru
 	return ng->head.len;
 }
 
+/* What was lost since the last time this was asked. */
+static uint64_t losses(struct ng *ng, const struct pfs_emitter *out)
+{
+	uint64_t lost = pfs_emit_source_lost(out), since = lost - ng->lost;
+
+	ng->lost = lost;
+	if (ng->lost_known)
+		return since;
+	ng->first_lost = lost; /* what was lost before the stream began is not its affair */
+	ng->lost_known = true;
+	return 0;
+}
+
 /* Returns the bytes written; 0: the packet is lost for lack of memory. */
-static size_t packet_write(struct ng *ng, uint8_t *p, const struct pfs_ref *ref,
+static size_t packet_write(struct ng *ng, uint8_t *p, const struct pfs_ref *ref, uint64_t dropped,
 			   const struct pfs_emitter *out)
 {
-	uint32_t caplen = caplen_of(ref), number;
+	struct ng_packet packet = {
+		.caplen = caplen_of(ref),
+		.flags = ref->flags,
+		.dropped = dropped,
+	};
 	uint8_t *start = p;
 	struct pfs_meta meta;
 
@@ -134,16 +156,16 @@ static size_t packet_write(struct ng *ng, uint8_t *p, const struct pfs_ref *ref,
 		if (p == start)
 			return 0;
 	}
-	number = ng->numbers[ref->origin] - 1;
-	ng->interfaces[number].packets++;
 	pfs_meta(out, ref, &meta);
-	ng->last_time = meta.time;
-	ng_packet_header(p, number, meta.time, caplen,
-			 meta.wire_len > ref->len ? meta.wire_len : ref->len, ref->flags);
+	packet.interface = ng->numbers[ref->origin] - 1;
+	packet.time = ng->last_time = meta.time;
+	packet.wire_len = meta.wire_len > ref->len ? meta.wire_len : ref->len;
+	ng->interfaces[packet.interface].packets++;
+	ng_packet_header(&packet, p);
 	p += NG_PACKET_HEADER;
-	memcpy(p, pfs_bytes(out, ref), caplen);
-	p += caplen;
-	p += ng_packet_trailer(p, caplen, ref->flags);
+	memcpy(p, pfs_bytes(out, ref), packet.caplen);
+	p += packet.caplen;
+	p += ng_packet_trailer(&packet, p);
 	return (size_t)(p - start);
 }
 
@@ -156,18 +178,21 @@ static size_t ng_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emit
 	(void)ret_wait;
 	while (done < n && out->room > 0) {
 		struct pfs_record *rec;
+		uint64_t dropped;
 		size_t most, len = 0;
 		size_t some = record_plan(ng, in + done, n - done, &most);
 		uint8_t *p = pfs_emit_new(out, most, &rec);
 
 		if (!p)
 			break;
+		dropped = losses(ng, out);
 		for (size_t i = 0; i < some; i++) {
-			size_t written = packet_write(ng, p + len, &in[done + i], out);
+			size_t written = packet_write(ng, p + len, &in[done + i], dropped, out);
 
 			if (written == 0)
 				pfs_emit_lost(out, "no memory", 1);
 			len += written;
+			dropped = 0;
 		}
 		pfs_emit_shrink(out, rec, len);
 		rec->time = ng->last_time;
@@ -177,8 +202,15 @@ static size_t ng_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emit
 	return done;
 }
 
+/* Losses are not told apart by interface: with several of them nobody can say whose they were. */
+static uint64_t total_losses(struct ng *ng, const struct pfs_emitter *out)
+{
+	(void)losses(ng, out);
+	return ng->ninterfaces == 1 ? ng->lost - ng->first_lost : UINT64_MAX;
+}
+
 /* The end of a generation in blocks. An empty stream needs an interface too: libpcap wants one. */
-static void end_write(struct ng *ng)
+static void end_write(struct ng *ng, const struct pfs_emitter *out)
 {
 	struct pfs_origin nothing = { .link_type = ng->link_type };
 
@@ -189,7 +221,8 @@ static void end_write(struct ng *ng)
 		ng_interface(&nothing, &ng->head);
 	}
 	for (uint32_t i = 0; i < ng->ninterfaces; i++)
-		ng_statistics(i, ng->last_time, ng->interfaces[i].packets, UINT64_MAX, &ng->head);
+		ng_statistics(i, ng->last_time, ng->interfaces[i].packets, total_losses(ng, out),
+			      &ng->head);
 }
 
 static bool ng_control(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
@@ -202,7 +235,7 @@ static bool ng_control(void *state, const struct pfs_ref *ref, const struct pfs_
 	(void)meta;
 	if (!(ref->flags & PFS_REF_EOF))
 		return true;
-	end_write(ng);
+	end_write(ng, out);
 	if (ng->head.failed || ng->head.len > RECORD_MAX) {
 		pfs_buf_release(&ng->head); /* 40,000 interfaces: the stream is valid without statistics */
 		return true;

@@ -193,6 +193,7 @@ static void make_pcapng(struct pfs_buf *cap)
 {
 	struct pfs_origin a = { .name = "one", .link_type = 1 },
 			  b = { .name = "two", .link_type = 101 };
+	struct ng_packet packet;
 	uint8_t p[64];
 
 	ng_section(cap);
@@ -203,12 +204,17 @@ static void make_pcapng(struct pfs_buf *cap)
 			ng_section(cap);
 			ng_interface(&b, cap);
 		}
-		ng_packet_header(p, i % 2, RIG_TIME + i, 5, 50, i == 0 ? PFS_REC_IN : PFS_REC_OUT);
+		packet = (struct ng_packet){
+			.interface = i % 2,
+			.caplen = 5,
+			.wire_len = 50,
+			.time = RIG_TIME + i,
+			.flags = i == 0 ? PFS_REC_IN : PFS_REC_OUT,
+		};
+		ng_packet_header(&packet, p);
 		memcpy(p + NG_PACKET_HEADER, "01234", 5);
-		pfs_buf_add(cap, p,
-			    NG_PACKET_HEADER + 5 +
-				    ng_packet_trailer(p + NG_PACKET_HEADER + 5, 5,
-						      i == 0 ? PFS_REC_IN : PFS_REC_OUT));
+		ng_packet_trailer(&packet, p + NG_PACKET_HEADER + 5);
+		pfs_buf_add(cap, p, ng_packet_size(&packet));
 	}
 }
 

@@ -52,16 +52,21 @@ static void ng_one(struct pfs_buf *cap, const char *name, uint16_t link_type, ui
 		   unsigned flags)
 {
 	struct pfs_origin origin = { .link_type = link_type };
+	struct ng_packet packet = {
+		.caplen = len, .wire_len = len + 10, .time = RIG_TIME, .flags = flags
+	};
+	size_t size = ng_packet_size(&packet);
 	uint8_t *p;
 
 	snprintf(origin.name, sizeof(origin.name), "%s", name);
 	ng_section(cap);
 	ng_interface(&origin, cap);
-	p = pfs_buf_reserve(cap, ng_packet_size(len, flags));
-	memset(p, 'x', ng_packet_size(len, flags));
-	ng_packet_header(p, 0, RIG_TIME, len, len + 10, flags);
-	ng_packet_trailer(p + NG_PACKET_HEADER + len, len, flags);
-	cap->len += ng_packet_size(len, flags);
+	p = pfs_buf_reserve(cap, size);
+	memset(p, 'x', size);
+	ng_packet_header(&packet, p);
+	assert_int_equal(
+		NG_PACKET_HEADER + len + ng_packet_trailer(&packet, p + NG_PACKET_HEADER + len), size);
+	cap->len += size;
 }
 
 static void test_pcapng_describes_interfaces_before_their_packets(void **state)
@@ -268,6 +273,25 @@ static void test_inspect_is_hex_and_ascii(void **state)
 	rig_release(&rig);
 }
 
+static void test_losses_stand_beside_the_next_packet(void **state)
+{
+	struct ng_packet packet = { .caplen = 3, .wire_len = 3, .flags = PFS_REC_IN, .dropped = 0x1234 };
+	static const uint8_t want[] = {
+		0,  2, 0, 4, 0,	   1,	 0, 0, 0,		       /* direction */
+		4,  0, 8, 0, 0x34, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* losses, end */
+		60, 0, 0, 0,
+	};
+	uint8_t p[NG_PACKET_TRAILER_MAX];
+
+	(void)state;
+	assert_int_equal(ng_packet_trailer(&packet, p), sizeof(want));
+	assert_memory_equal(p, want, sizeof(want));
+	assert_int_equal(ng_packet_size(&packet), 60);
+	packet.caplen = 1;
+	packet.dropped = UINT64_MAX;
+	assert_true(ng_packet_trailer(&packet, p) <= NG_PACKET_TRAILER_MAX);
+}
+
 static void test_times(void **state)
 {
 	char text[PKT_TIME_SIZE];
@@ -295,6 +319,7 @@ int main(void)
 		cmocka_unit_test(test_a_piece_does_not_end_within_a_character),
 		cmocka_unit_test(test_txt_of_bytes_has_no_control_characters),
 		cmocka_unit_test(test_inspect_is_hex_and_ascii),
+		cmocka_unit_test(test_losses_stand_beside_the_next_packet),
 		cmocka_unit_test(test_times),
 	};
 
