@@ -59,6 +59,27 @@ int kbpf_map_set(int map, const void *key, const void *value)
 	return bpf_call(BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr));
 }
 
+int kbpf_map_set_all(int map, const uint32_t *values, uint32_t n)
+{
+	PFS_FREE uint32_t *keys = pfs_zalloc(n, sizeof(*keys));
+	union bpf_attr attr = { 0 };
+	int r = 0;
+
+	if (!keys)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		keys[i] = i;
+	attr.batch.map_fd = (uint32_t)map;
+	attr.batch.keys = pointer(keys);
+	attr.batch.values = pointer(values);
+	attr.batch.count = n;
+	if (bpf_call(BPF_MAP_UPDATE_BATCH, &attr, sizeof(attr)) == 0)
+		return 0;
+	for (uint32_t i = 0; i < n && r == 0; i++)
+		r = kbpf_map_set(map, &keys[i], &values[i]);
+	return r;
+}
+
 int kbpf_map_get(int map, const void *key, void *ret_value)
 {
 	union bpf_attr attr = { .map_fd = (uint32_t)map };

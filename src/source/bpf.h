@@ -33,6 +33,11 @@ struct kbpf_map_spec {
 /* A new map's descriptor, or -errno. */
 int kbpf_map_new(const struct kbpf_map_spec *spec);
 int kbpf_map_set(int map, const void *key, const void *value);
+/*
+ * n entries at once: keys 0 to n - 1 of an array. A single update of an array of maps waits for a grace
+ * period, a batch waits once. Falls back to single ones.
+ */
+int kbpf_map_set_all(int map, const uint32_t *values, uint32_t n);
 int kbpf_map_get(int map, const void *key, void *ret_value);
 int kbpf_map_unset(int map, const void *key);
 

@@ -74,23 +74,21 @@ static int make_ring_table(struct kcap *kcap)
 		.inner = kcap->ring[0].map,
 		.name = "pfs_rings",
 	};
-	int r;
+	PFS_FREE uint32_t *fds = pfs_zalloc(kcap->ncpu, sizeof(*fds));
 
+	if (!fds)
+		return -ENOMEM;
 	kcap->rings = kbpf_map_new(&spec);
 	if (kcap->rings < 0)
 		return kcap->rings;
 	for (uint32_t cpu = 0, next = 0; cpu < kcap->ncpu; cpu++) {
 		unsigned use = cpu % kcap->nring;
-		uint32_t fd;
 
 		if (next < kcap->nring && kcap->ring[next].cpu == cpu)
 			use = next++;
-		fd = (uint32_t)kcap->ring[use].map;
-		r = kbpf_map_set(kcap->rings, &cpu, &fd);
-		if (r < 0)
-			return r;
+		fds[cpu] = (uint32_t)kcap->ring[use].map;
 	}
-	return 0;
+	return kbpf_map_set_all(kcap->rings, fds, kcap->ncpu);
 }
 
 static int make_slots(struct kcap *kcap)
