@@ -86,6 +86,7 @@ struct pfs_domain {
 	struct pfs_feed_ring *rings; /* feed's lock */
 	struct pfs_feed feed;
 	bool active;		   /* control: the source has a consumer */
+	_Atomic bool standing;	   /* a sink or counter is in a plan: it takes every generation */
 	_Atomic unsigned writers;  /* open pfs_writers */
 	_Atomic uint32_t generation; /* ends of generations so far */
 };
@@ -194,6 +195,7 @@ struct pfs_task {
 	_Atomic unsigned requests; /* > 0: somebody is running it and will look again */
 	_Atomic bool queued;	  /* on the work list of some thread */
 	struct pfs_task *work_next; /* that thread's */
+	_Atomic bool gated;	  /* a generation ended here: the next waits for who reads on or comes (pfs_gate_open) */
 	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */
 	bool has_input;		  /* run */
 	struct pfs_cursor input;  /* run; of the queue of the node above */
@@ -273,6 +275,11 @@ void pfs_kick(struct pfs_task *task);
  */
 void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner);
 struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number); /* of a stream or of a generation */
+/*
+ * Somebody at this node wants the next generation: what was written after the end of the last one flows. Without the gate
+ * it would follow at once and be gone with readers who leave at the end, as they should.
+ */
+void pfs_gate_open(struct pfs_node *node);
 size_t pfs_plan_room(struct pfs_plan *plan, size_t want); /* run lock */
 void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n); /* run lock; n <= room */
 void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref);      /* run lock; room for 1 */

@@ -145,6 +145,17 @@ static bool mark_wanted(struct pfs_node *node)
 	return node->wanted;
 }
 
+/* Is there somebody below who takes whatever comes, without opening anything? */
+static bool has_standing(const struct pfs_node *node)
+{
+	bool standing = node->wanted && node->filter &&
+			(node->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER));
+
+	for (const struct pfs_node *c = node->children; c && !standing; c = c->sibling)
+		standing = has_standing(c);
+	return standing;
+}
+
 int pfs_node_queue(struct pfs_node *node)
 {
 	size_t size = node->domain->lossy ? PFS_QUEUE_LOSSY : PFS_QUEUE_RELIABLE;
@@ -403,6 +414,7 @@ int pfs_domain_replan(struct pfs_domain *domain)
 	int r;
 
 	domain->active = mark_wanted(domain->source);
+	atomic_store(&domain->standing, has_standing(domain->source));
 	for (struct pfs_task *t = domain->tasks; t; t = t->next)
 		n++;
 	changes = pfs_zalloc(n, sizeof(*changes));

@@ -33,6 +33,7 @@ struct pfs_reader {
 	enum { FROM_QUEUE, FROM_REST, FROM_PREAMBLE } from;
 	struct pfs_ref part; /* the one given in part, narrowed to what is left; len 0: none */
 	struct pfs_ref last_given; /* the last whole one */
+	size_t usual; /* bytes of a record, of late */
 };
 
 /* --- open ------------------------------------------------------------------------------------- */
@@ -169,6 +170,7 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 		return r;
 	}
 	*ret_reader = reader;
+	pfs_gate_open(reader->node);
 	pfs_domain_kick(reader->node->domain);
 	return 0;
 }
@@ -407,6 +409,8 @@ ssize_t pfs_reader_get(struct pfs_reader *reader, size_t size, bool record, bool
 	ssize_t n;
 
 	assert(!reader->pinned && size > 0);
+	if (reader->generation_over)
+		pfs_gate_open(reader->node); /* it reads on */
 	reader->moved = false;
 	reader->full = reader->records = reader->sent = 0;
 	reader->part = reader->last_given = (struct pfs_ref){ 0 };
@@ -496,6 +500,8 @@ bool pfs_reader_park(struct pfs_reader *reader, struct pfs_waiter *waiter)
 {
 	struct pfs_waitlist *list = &reader->node->queue->waiters;
 
+	if (reader->generation_over)
+		pfs_gate_open(reader->node);
 	pfs_wait_add(list, waiter);
 	if (!pfs_reader_ready(reader))
 		return true;

@@ -313,6 +313,25 @@ struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number)
 	};
 }
 
+/* Before the end is given, so that who sees it and reads on finds the gate closed and opens it. */
+static void gate_close(struct pfs_step *step, const struct pfs_ref *ref)
+{
+	if (ref->flags & PFS_REF_EOF)
+		atomic_store(&step->plan->task->gated, true);
+}
+
+static bool gate_is_closed(const struct pfs_task *task)
+{
+	return atomic_load(&task->gated) && !atomic_load(&task->node->domain->standing);
+}
+
+void pfs_gate_open(struct pfs_node *node)
+{
+	for (; node; node = node->above)
+		if (node->task && atomic_exchange(&node->task->gated, false))
+			pfs_kick(node->task);
+}
+
 /* Ends that found no room in the ring come after everything in it. */
 static enum step_result inject_ends(struct pfs_step *step, struct pfs_inject *inject)
 {
@@ -324,6 +343,7 @@ static enum step_result inject_ends(struct pfs_step *step, struct pfs_inject *in
 	pthread_mutex_unlock(&inject->lock);
 	if (!ref.flags)
 		return IDLE;
+	gate_close(step, &ref);
 	pfs_step_control(step, &ref);
 	return PROGRESS;
 }
@@ -338,7 +358,7 @@ static enum step_result run_inject(struct pfs_step *step)
 	struct pfs_record *rec = pfs_ring_scan(ring, &pos);
 	size_t room, n = 0;
 
-	if (!rec && !atomic_load(&inject->owed))
+	if ((!rec && !atomic_load(&inject->owed)) || gate_is_closed(step->plan->task))
 		return IDLE;
 	room = pfs_plan_room(step->plan, PFS_BATCH);
 	if (room == 0)
@@ -348,6 +368,7 @@ static enum step_result run_inject(struct pfs_step *step)
 	if (rec->flags & PFS_REF_CONTROL) {
 		struct pfs_ref ref = pfs_control_ref(rec->flags, rec->stream);
 
+		gate_close(step, &ref);
 		pfs_step_control(step, &ref);
 		pos += rec->size;
 	} else {

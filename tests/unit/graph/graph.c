@@ -157,6 +157,40 @@ static void test_early_data_waits_and_flows_once(void **state)
 	pfs_graph_free(graph);
 }
 
+static void test_each_early_generation_has_its_reader(void **state)
+{
+	static const char *const words[] = { "one", "two", "three" };
+	struct pfs_graph *graph = graph_new(0);
+	struct pfs_node *node = make_path(graph, "accept");
+	struct pfs_writer *writer;
+	struct pfs_reader *reader;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		writer = open_writer(node);
+		write_str(writer, words[i]);
+		pfs_writer_close(writer);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		reader = open_reader(node, NULL, -1);
+		expect_str(reader, words[i]);
+		expect_nothing(reader, 0);
+		pfs_reader_close(reader);
+	}
+	/* Who reads on after the end gets the next. */
+	writer = open_writer(node);
+	write_str(writer, "four");
+	reader = open_reader(node, NULL, -1);
+	expect_str(reader, "three");
+	expect_nothing(reader, 0);
+	expect_str(reader, "four");
+	pfs_writer_close(writer);
+	expect_nothing(reader, 0);
+	pfs_reader_close(reader);
+	pfs_node_unref(node);
+	pfs_graph_free(graph);
+}
+
 static void test_a_full_ring_stops_the_writer(void **state)
 {
 	struct pfs_graph *graph = graph_new((size_t)4 << 20);
@@ -469,6 +503,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_reader_gets_everything_from_its_open_on),
 		cmocka_unit_test(test_early_data_waits_and_flows_once),
+		cmocka_unit_test(test_each_early_generation_has_its_reader),
 		cmocka_unit_test(test_a_full_ring_stops_the_writer),
 		cmocka_unit_test(test_a_lossy_reader_is_told),
 		cmocka_unit_test(test_one_read_one_record),
