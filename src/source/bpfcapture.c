@@ -268,11 +268,9 @@ void kcap_free(struct kcap *kcap)
 		munmap(kcap->slot, kcap->slot_bytes);
 	for (unsigned i = 0; i < kcap->nring; i++)
 		close_fd(kcap->ring[i].map);
-	/* Taking the program out breaks the circle program -> array -> program. */
-	if (kcap->array >= 0 && kcap->program >= 0)
-		kbpf_map_unset(kcap->array, &(uint32_t){ 0 });
 	close_fd(kcap->slots);
 	close_fd(kcap->rings);
+	/* With its last descriptor the kernel empties the array: no circle of programs and arrays stays. */
 	close_fd(kcap->array);
 	close_fd(kcap->stub);
 	close_fd(kcap->program);
