@@ -155,13 +155,21 @@ static struct pfs_waiting *take(struct pfs_pipe *pipe, struct pfs_lane *lane)
 
 /* --- serving --------------------------------------------------------------------------------- */
 
-bool pfs_lane_enter(struct pfs_lane *lane)
+int pfs_lane_enter(struct pfs_pipe *pipe, struct pfs_lane *lane)
 {
-	if (lane->serving || lane->first)
-		return false;
-	lane->serving = true;
-	lane->again = false;
-	return true;
+	int r = 0;
+
+	pthread_mutex_lock(&pipe->lock);
+	if (lane->first)
+		r = -EAGAIN;
+	else if (!lane->serving)
+		r = 1;
+	if (r == 1) {
+		lane->serving = true;
+		lane->again = false;
+	}
+	pthread_mutex_unlock(&pipe->lock);
+	return r;
 }
 
 void pfs_lane_wait(struct pfs_pipe *pipe, struct pfs_lane *lane, struct pfs_waiting *waiting, bool front)
@@ -202,36 +210,64 @@ static bool park(struct pfs_pipe *pipe, struct pfs_lane *lane, size_t size)
 	return true;
 }
 
+/* Lock held, the caller serves. Who would not wait had only to wait for us. */
+static void refuse_all(struct pfs_pipe *pipe, struct pfs_lane *lane)
+{
+	struct pfs_held *held = lane->first;
+
+	while (held) {
+		struct pfs_waiting *waiting = CONTAINER_OF(held, struct pfs_waiting, held);
+
+		if (!waiting->nonblock || !pfs_held_take(pipe->file.mount, held)) {
+			held = held->after;
+			continue;
+		}
+		unlink_held(lane, held);
+		pthread_mutex_unlock(&pipe->lock);
+		pfs_pipe_refuse(pipe, waiting->held.req);
+		pfs_waiting_free(waiting);
+		pthread_mutex_lock(&pipe->lock);
+		held = lane->first;
+	}
+}
+
+/* Lock held, the caller serves; this one found nothing. True: look again. */
+static bool put_back(struct pfs_pipe *pipe, struct pfs_lane *lane, struct pfs_waiting *waiting)
+{
+	size_t size = waiting->size;
+
+	if (!waiting->nonblock && put(pipe, lane, waiting, true)) {
+		refuse_all(pipe, lane);
+		return park(pipe, lane, size);
+	}
+	pthread_mutex_unlock(&pipe->lock);
+	if (waiting->nonblock)
+		pfs_pipe_refuse(pipe, waiting->held.req);
+	else
+		fuse_reply_err(waiting->held.req, EINTR);
+	pfs_waiting_free(waiting);
+	pthread_mutex_lock(&pipe->lock);
+	return true;
+}
+
 /* Lock held, the caller serves. */
 static unsigned serve(struct pfs_pipe *pipe, struct pfs_lane *lane)
 {
 	struct pfs_waiting *waiting;
 	unsigned served = 0;
+	int r;
 
 	for (;;) {
-		size_t size;
-		int r;
-
 		lane->again = false;
 		waiting = take(pipe, lane);
 		if (!waiting)
 			break;
-		size = waiting->size;
 		pthread_mutex_unlock(&pipe->lock);
 		r = lane->serve(pipe, waiting);
 		pthread_mutex_lock(&pipe->lock);
-		if (r != -EAGAIN) {
+		if (r != -EAGAIN)
 			served++;
-			continue;
-		}
-		if (!put(pipe, lane, waiting, true)) {
-			pthread_mutex_unlock(&pipe->lock);
-			fuse_reply_err(waiting->held.req, EINTR);
-			pfs_waiting_free(waiting);
-			pthread_mutex_lock(&pipe->lock);
-			continue;
-		}
-		if (!park(pipe, lane, size))
+		else if (!put_back(pipe, lane, waiting))
 			break;
 	}
 	lane->serving = false;

@@ -58,6 +58,7 @@ struct pfs_pipe {
 	_Atomic bool closing; /* RELEASE has come */
 	struct pfs_lane read, write;
 	struct pfs_parked poll_in, poll_out;
+	_Atomic bool refused;	      /* EAGAIN was answered since poll was looked after */
 	_Atomic bool polled;	      /* somebody has ever polled */
 	struct fuse_pollhandle *poll; /* lock; owned */
 	bool poll_armed;	      /* lock: the kernel wants to be told */
@@ -70,7 +71,8 @@ struct pfs_waiting {
 	struct pfs_pipe *pipe; /* a reference */
 	struct pfs_lane *lane; /* borrowed from pipe */
 	size_t size;
-	bool record; /* READ: at most one record */
+	bool record;   /* READ: at most one record */
+	bool nonblock; /* waits for its turn only: then EAGAIN */
 	uid_t uid;
 	size_t charged; /* WRITE: accounted to uid */
 	char bytes[];	/* WRITE: its bytes */
@@ -98,10 +100,10 @@ struct pfs_waiting *pfs_waiting_new(struct pfs_pipe *pipe, struct pfs_lane *lane
 void pfs_waiting_free(struct pfs_waiting *waiting);
 
 /*
- * Lock held: nobody serves the lane and nobody waits in it. Then the caller serves, until
- * pfs_lane_leave().
+ * Nobody serves the lane and nobody waits in it: 1, and the caller serves, until pfs_lane_leave(). 0:
+ * somebody serves and will be done soon. -EAGAIN: others wait already.
  */
-bool pfs_lane_enter(struct pfs_lane *lane);
+int pfs_lane_enter(struct pfs_pipe *pipe, struct pfs_lane *lane);
 /* Lets a request wait its turn. front: the caller serves, and this request found nothing. */
 void pfs_lane_wait(struct pfs_pipe *pipe, struct pfs_lane *lane, struct pfs_waiting *waiting,
 		   bool front);
@@ -117,11 +119,13 @@ void pfs_pipe_poll(struct pfs_file *file, fuse_req_t req, unsigned events,
 void pfs_pipe_read_init(struct pfs_pipe *pipe);
 void pfs_pipe_write_init(struct pfs_pipe *pipe);
 void pfs_pipe_poll_init(struct pfs_pipe *pipe);
+/* Answers EAGAIN. */
+void pfs_pipe_refuse(struct pfs_pipe *pipe, fuse_req_t req);
 /*
- * A READ or WRITE has changed what poll would say: the kernel shall hear of the next change.
- * refused: it found nothing (EAGAIN), so that what has come since is a change too.
+ * A READ or WRITE has changed what poll would say: the kernel shall hear of the next change. If it
+ * found nothing (EAGAIN), what has come since is a change too.
  */
-void pfs_pipe_poll_again(struct pfs_pipe *pipe, bool refused);
+void pfs_pipe_poll_again(struct pfs_pipe *pipe);
 
 /* Room that poll(2) waits for before it says that a write will not wait. */
 #define PFS_POLL_ROOM PFS_WRITE_MAX

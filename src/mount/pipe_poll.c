@@ -99,8 +99,15 @@ void pfs_pipe_poll_init(struct pfs_pipe *pipe)
 	pfs_parked_init(&pipe->poll_out, pipe, out_woken);
 }
 
-void pfs_pipe_poll_again(struct pfs_pipe *pipe, bool refused)
+void pfs_pipe_refuse(struct pfs_pipe *pipe, fuse_req_t req)
 {
+	pipe->refused = true;
+	fuse_reply_err(req, EAGAIN);
+}
+
+void pfs_pipe_poll_again(struct pfs_pipe *pipe)
+{
+	bool refused = atomic_exchange(&pipe->refused, false);
 	bool armed;
 
 	if (!pipe->polled)

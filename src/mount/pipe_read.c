@@ -108,7 +108,7 @@ static void read_woken(struct pfs_pipe *pipe)
 	pipe->read.parked.on = false;
 	pthread_mutex_unlock(&pipe->lock);
 	if (pfs_lane_run(pipe, &pipe->read))
-		pfs_pipe_poll_again(pipe, false);
+		pfs_pipe_poll_again(pipe);
 }
 
 void pfs_pipe_read_init(struct pfs_pipe *pipe)
@@ -118,8 +118,8 @@ void pfs_pipe_read_init(struct pfs_pipe *pipe)
 	pfs_parked_init(&pipe->read.parked, pipe, read_woken);
 }
 
-/* Holds the request. front: we serve. */
-static void hold(struct pfs_pipe *pipe, fuse_req_t req, size_t size, bool record, bool front)
+/* Holds a request like that. front: we serve. */
+static void hold(struct pfs_pipe *pipe, fuse_req_t req, const struct pfs_waiting *like, bool front)
 {
 	struct pfs_waiting *waiting = pfs_waiting_new(pipe, &pipe->read, req, 0);
 
@@ -127,42 +127,40 @@ static void hold(struct pfs_pipe *pipe, fuse_req_t req, size_t size, bool record
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	waiting->size = size;
-	waiting->record = record;
+	waiting->size = like->size;
+	waiting->record = like->record;
+	waiting->nonblock = like->nonblock;
 	pfs_lane_wait(pipe, &pipe->read, waiting, front);
 }
 
-/* True: it was refused with EAGAIN. */
-static bool read_request(struct pfs_pipe *pipe, fuse_req_t req, size_t size, bool record, bool nonblock)
+static void read_request(struct pfs_pipe *pipe, fuse_req_t req, const struct pfs_waiting *like)
 {
-	bool enter, refused = false;
+	int enter = pfs_lane_enter(pipe, &pipe->read);
 
-	pthread_mutex_lock(&pipe->lock);
-	enter = pfs_lane_enter(&pipe->read);
-	pthread_mutex_unlock(&pipe->lock);
-	if (!enter) {
-		if (nonblock) {
-			fuse_reply_err(req, EAGAIN);
-			return true;
-		}
-		hold(pipe, req, size, record, false);
+	if (enter == -EAGAIN && like->nonblock) {
+		pfs_pipe_refuse(pipe, req);
+	} else if (enter != 1) {
+		hold(pipe, req, like, false);
 		pfs_lane_run(pipe, &pipe->read);
-		return false;
+	} else {
+		if (reply_now(pipe, req, like->size, like->record) < 0) {
+			if (like->nonblock)
+				pfs_pipe_refuse(pipe, req);
+			else
+				hold(pipe, req, like, true);
+		}
+		pfs_lane_leave(pipe, &pipe->read);
 	}
-	if (reply_now(pipe, req, size, record) == -EAGAIN) {
-		refused = nonblock;
-		if (nonblock)
-			fuse_reply_err(req, EAGAIN);
-		else
-			hold(pipe, req, size, record, true);
-	}
-	pfs_lane_leave(pipe, &pipe->read);
-	return refused;
 }
 
 void pfs_pipe_read(struct pfs_file *file, fuse_req_t req, size_t size, off_t off, int flags)
 {
 	struct pfs_pipe *pipe = pfs_pipe_of(file);
+	const struct pfs_waiting like = {
+		.size = size,
+		.record = flags & O_DIRECT,
+		.nonblock = flags & O_NONBLOCK,
+	};
 
 	if (!pipe->reader) {
 		fuse_reply_err(req, EBADF);
@@ -170,6 +168,7 @@ void pfs_pipe_read(struct pfs_file *file, fuse_req_t req, size_t size, off_t off
 	}
 	/* Once it is answered the file may be closed. */
 	pfs_pipe_ref(pipe);
-	pfs_pipe_poll_again(pipe, read_request(pipe, req, size, flags & O_DIRECT, flags & O_NONBLOCK));
+	read_request(pipe, req, &like);
+	pfs_pipe_poll_again(pipe);
 	pfs_pipe_unref(pipe);
 }

@@ -45,7 +45,7 @@ static void write_woken(struct pfs_pipe *pipe)
 	pthread_mutex_unlock(&pipe->lock);
 	if (pfs_lane_run(pipe, &pipe->write)) {
 		pfs_writer_run(pipe->writer);
-		pfs_pipe_poll_again(pipe, false);
+		pfs_pipe_poll_again(pipe);
 	}
 }
 
@@ -56,7 +56,8 @@ void pfs_pipe_write_init(struct pfs_pipe *pipe)
 	pfs_parked_init(&pipe->write.parked, pipe, write_woken);
 }
 
-static void hold(struct pfs_pipe *pipe, fuse_req_t req, const char *bytes, size_t size, bool front)
+static void hold(struct pfs_pipe *pipe, fuse_req_t req, const char *bytes, size_t size,
+		 bool nonblock, bool front)
 {
 	struct pfs_mount *mount = pipe->file.mount;
 	struct pfs_waiting *waiting;
@@ -72,33 +73,30 @@ static void hold(struct pfs_pipe *pipe, fuse_req_t req, const char *bytes, size_
 		return;
 	}
 	waiting->charged = size;
+	waiting->nonblock = nonblock;
 	memcpy(waiting->bytes, bytes, size);
 	pfs_lane_wait(pipe, &pipe->write, waiting, front);
 }
 
-/* True: it was refused with EAGAIN. */
-static bool write_request(struct pfs_pipe *pipe, fuse_req_t req, const char *bytes, size_t size,
+static void write_request(struct pfs_pipe *pipe, fuse_req_t req, const char *bytes, size_t size,
 			  bool nonblock)
 {
 	struct pfs_lane *lane = &pipe->write;
+	int enter = pfs_lane_enter(pipe, lane);
 	unsigned stored = 0;
-	bool enter;
 	int r;
 
-	pthread_mutex_lock(&pipe->lock);
-	enter = pfs_lane_enter(lane);
-	pthread_mutex_unlock(&pipe->lock);
-	r = enter ? store_now(pipe, req, bytes, size) : -EAGAIN;
-	if (r == -EAGAIN && nonblock)
-		fuse_reply_err(req, EAGAIN);
+	r = enter == 1 ? store_now(pipe, req, bytes, size) : -EAGAIN;
+	/* Nobody but us: there is no room. Others wait: there is none either. */
+	if (r == -EAGAIN && nonblock && enter != 0)
+		pfs_pipe_refuse(pipe, req);
 	else if (r == -EAGAIN)
-		hold(pipe, req, bytes, size, enter);
+		hold(pipe, req, bytes, size, nonblock, enter == 1);
 	else
 		stored = (unsigned)r;
-	stored += enter ? pfs_lane_leave(pipe, lane) : pfs_lane_run(pipe, lane);
+	stored += enter == 1 ? pfs_lane_leave(pipe, lane) : pfs_lane_run(pipe, lane);
 	if (stored)
 		pfs_writer_run(pipe->writer);
-	return r == -EAGAIN && nonblock;
 }
 
 void pfs_pipe_write(struct pfs_file *file, fuse_req_t req, const char *bytes, size_t size, int flags)
@@ -111,6 +109,7 @@ void pfs_pipe_write(struct pfs_file *file, fuse_req_t req, const char *bytes, si
 	}
 	/* Once it is answered the file may be closed. */
 	pfs_pipe_ref(pipe);
-	pfs_pipe_poll_again(pipe, write_request(pipe, req, bytes, size, flags & O_NONBLOCK));
+	write_request(pipe, req, bytes, size, flags & O_NONBLOCK);
+	pfs_pipe_poll_again(pipe);
 	pfs_pipe_unref(pipe);
 }

@@ -127,7 +127,19 @@ def closing():
     check("a killed poll ends at once", time.monotonic() - begun < 1)
 
 
+def no_readers():
+    """The kernel tells of a close a moment after it."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        with open(os.path.join(os.path.dirname(PATH), ".readers"), encoding="utf-8") as f:
+            if not f.read():
+                return
+        time.sleep(0.01)
+    check("closed readers are gone", False)
+
+
 def writing():
+    no_readers()
     w = os.open(PATH, os.O_WRONLY | os.O_NONBLOCK)
     check("an empty ring can be written", poll_wait(w, 1000, select.POLLOUT))
     total = 0
