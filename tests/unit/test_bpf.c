@@ -726,6 +726,61 @@ static void refusals_say_why(void **state)
 	refused(&pfs_source_dev, "dev:lo,netns=%2e%2e", EINVAL, "name of a namespace");
 }
 
+struct numbered {
+	const struct kcap *kcap;
+	unsigned n;
+};
+
+static void *run_numbered(void *arg)
+{
+	struct numbered *job = arg;
+	uint8_t frame[60];
+	uint32_t value;
+
+	for (unsigned i = 0; i < job->n; i++) {
+		fill(frame, sizeof(frame), 0);
+		be32_store(frame + 20, i);
+		if (kbpf_prog_run(job->kcap->stub, frame, sizeof(frame), &value) < 0)
+			return job;
+	}
+	return NULL;
+}
+
+static void everything_body(void *arg, struct kcode *c, unsigned drop)
+{
+	(void)drop;
+	kcode_mov_imm(c, R7, *(int *)arg);
+}
+
+/* Packets pass while programs are exchanged: each is seen by exactly one. */
+static void a_swap_loses_and_repeats_nothing(void **state)
+{
+	struct kcap_spec spec = spec_of(KCAP_PACKET);
+	struct kcap *kcap = capture_new(&spec);
+	struct numbered job = { .kcap = kcap, .n = RECORDS_MAX };
+	struct pfs_feed *feed = feed_new();
+	struct kcap_body body = { .emit = everything_body };
+	struct bpfring *b;
+	pthread_t thread;
+	void *failed;
+
+	(void)state;
+	assert_int_equal(bpfring_new(kcap, feed, 1000000, &b), 0);
+	assert_int_equal(pthread_create(&thread, NULL, run_numbered, &job), 0);
+	for (int set = 1; set < 20; set++) {
+		body.arg = &set;
+		assert_int_equal(kcap_swap(kcap, &body, NULL), 0);
+	}
+	assert_int_equal(pthread_join(thread, &failed), 0);
+	assert_null(failed);
+	consume(b, feed, RECORDS_MAX);
+	for (unsigned i = 0; i < RECORDS_MAX; i++)
+		assert_int_equal(be32_load(feed->kept[i].bytes + 6), i);
+	bpfring_free(b);
+	kcap_free(kcap);
+	feed_free(feed);
+}
+
 static void nothing_is_left(void **state)
 {
 	(void)state;
@@ -762,6 +817,7 @@ int main(void)
 		cmocka_unit_test(lo_without_ebpf),
 		cmocka_unit_test(hooks_show_ip_packets),
 		cmocka_unit_test(refusals_say_why),
+		cmocka_unit_test(a_swap_loses_and_repeats_nothing),
 		cmocka_unit_test(nothing_is_left),
 	};
 
