@@ -41,7 +41,7 @@ static bool parse_line(char *line, struct mounts_entry *ret_entry)
 {
 	char *tail = strstr(line, " - ");
 	char *save = NULL, *word = NULL;
-	unsigned major, minor;
+	unsigned major = 0, minor = 0;
 
 	if (!tail)
 		return false;
