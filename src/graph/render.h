@@ -1,8 +1,8 @@
 /*
  * render - what filters and views share that turn records into text
  *
- * One record of text per packet, in order, as far as there is room; bytes that are no packets are rendered in pieces, so
- * that the text of each fits a ring. A struct pfs_render belongs to one filter; zeroed is empty.
+ * One record of text per packet, in order, as far as there is room; bytes that are no packets are rendered in
+ * pieces, so that the text of each fits a ring. A struct pfs_render belongs to one filter; zeroed is empty.
  */
 #ifndef PFS_GRAPH_RENDER_H
 #define PFS_GRAPH_RENDER_H

@@ -229,8 +229,8 @@ static bool emit_stitched(struct unpack *u, struct unpack_stream *s, struct pfs_
 }
 
 /*
- * Goes on with what was cut: takes as many bytes of the record as the parser waits for, and no more, so the tail is empty
- * again after them. False: no room now.
+ * Goes on with what was cut: takes as many bytes of the record as the parser waits for, and no more, so the tail is
+ * empty again after them. False: no room now.
  */
 static bool stream_stitch(struct unpack *u, struct unpack_stream *s, const uint8_t *p, size_t n,
 			  struct pfs_emitter *out)

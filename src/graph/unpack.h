@@ -1,8 +1,8 @@
 /*
  * unpack - what unpcap and unpcapng share: capture-file bytes in, packets out
  *
- * Each write-open is a stream with a parser of its own, so several captures can be poured in at once. Packets stay where
- * they lie: a ref points at the packet header inside the record that was written. Only a packet cut in two by the
+ * Each write-open is a stream with a parser of its own, so several captures can be poured in at once. Packets stay
+ * where they lie: a ref points at the packet header inside the record that was written. Only a packet cut in two by the
  * borders of records is put together, in the filter's own ring.
  *
  * A stream ends with its writer (control), cleanly or "truncated"; after the first byte that is no capture it is

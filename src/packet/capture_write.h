@@ -26,8 +26,9 @@
 void ng_section(struct pfs_buf *out);
 
 /*
- * Interface description: link type, name, nanoseconds. All state the same snaplen, larger than any packet: libpcap refuses a
- * file whose interfaces differ in it, and a packet longer than it. How much of a packet is there is said with each.
+ * Interface description: link type, name, nanoseconds. All state the same snaplen, larger than any packet: libpcap
+ * refuses a file whose interfaces differ in it, and a packet longer than it. How much of a packet is there is said with
+ * each.
  */
 void ng_interface(const struct pfs_origin *origin, struct pfs_buf *out);
 

@@ -23,8 +23,8 @@ struct pkt_expr {
 static pthread_mutex_t compiler = PTHREAD_MUTEX_INITIALIZER;
 
 /*
- * An open capture of that link type. libpcap itself maps LINKTYPE_ values of files to its own DLT_ ones, so it is given a
- * file; and LINKTYPE_NULL needs the file's byte order.
+ * An open capture of that link type. libpcap itself maps LINKTYPE_ values of files to its own DLT_ ones, so it is
+ * given a file; and LINKTYPE_NULL needs the file's byte order.
  */
 static pcap_t *capture_open(uint16_t link_type, bool big_endian, struct pfs_diag *diag)
 {

@@ -6,8 +6,8 @@
  *
  * A program is made for one link type, and never changed: any number of threads may run it. Compiling takes a lock
  * (libpcap's name functions are not reentrant) but never waits for anything else: host and network names, which
- * would have to be asked of a name server, are refused with a sentence. Names of ports and protocols are fine, they are in
- * files of this host.
+ * would have to be asked of a name server, are refused with a sentence. Names of ports and protocols are fine, they
+ * are in files of this host.
  *
  * `inbound` and `outbound` mean the direction that the capture recorded, on link types that do not say it themselves; a
  * packet of unknown direction counts as inbound (it is not known to be outgoing). Nothing else that only a packet

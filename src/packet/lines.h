@@ -24,8 +24,8 @@ struct pkt_view {
 size_t pkt_time(uint64_t ns, char separator, char ret_text[PKT_TIME_SIZE]);
 
 /*
- * One summary line with time, interface and direction, then all bytes in hex and ASCII as tcpdump -XX prints them. Bytes
- * beyond PKT_LINES_BYTES are counted in a last line, not shown. Ends with a newline.
+ * One summary line with time, interface and direction, then all bytes in hex and ASCII as tcpdump -XX prints them,
+ * but for its tabs. Bytes beyond PKT_LINES_BYTES are counted in a last line, not shown. Ends with a newline.
  */
 #define PKT_LINES_BYTES 65536u
 void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out);

@@ -1,11 +1,11 @@
 /*
- * filter_harness - runs filters, views, sinks and sources through the public graph
+ * rig - runs filters, views, sinks and sources through the public graph
  *
  * What is written into /accept flows through a path to one reader; packets are built here, byte by byte,
  * so that nothing under test makes its own input.
  */
-#ifndef FILTER_HARNESS_H
-#define FILTER_HARNESS_H
+#ifndef UNIT_RIG_H
+#define UNIT_RIG_H
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /*
  * httpplus: which packets belong to which message
  */
-#include "filter_harness.h"
+#include "../rig.h"
 
 #include "packet/generate.h"
 

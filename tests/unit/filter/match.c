@@ -1,7 +1,7 @@
 /*
  * match and the expressions below it: what is refused and how; other link types; direction
  */
-#include "filter_harness.h"
+#include "../rig.h"
 
 #include "packet/expr.h"
 

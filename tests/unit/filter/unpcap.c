@@ -1,7 +1,7 @@
 /*
  * unpcap, unpcapng: packets out of bytes, however they are cut; several writers; faults
  */
-#include "filter_harness.h"
+#include "../rig.h"
 
 #include "packet/capture_write.h"
 #include "packet/generate.h"
@@ -212,7 +212,7 @@ static void make_pcapng(struct pfs_buf *cap)
 			.flags = i == 0 ? PFS_REC_IN : PFS_REC_OUT,
 		};
 		ng_packet_header(&packet, p);
-		memcpy(p + NG_PACKET_HEADER, "01234", 5);
+		memset(p + NG_PACKET_HEADER, 'x', 5);
 		ng_packet_trailer(&packet, p + NG_PACKET_HEADER + 5);
 		pfs_buf_add(cap, p, ng_packet_size(&packet));
 	}

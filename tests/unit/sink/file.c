@@ -1,7 +1,7 @@
 /*
  * file: what is in the file afterwards, also when there was no room for it
  */
-#include "filter_harness.h"
+#include "../rig.h"
 
 #include <fcntl.h>
 #include <signal.h>

@@ -1,7 +1,7 @@
 /*
  * pcap: the packets of a file, from the beginning at each run; faults; pace
  */
-#include "filter_harness.h"
+#include "../rig.h"
 
 #include <fcntl.h>
 

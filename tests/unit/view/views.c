@@ -1,7 +1,7 @@
 /*
  * all.pcapng, all.json, all.txt and inspect: what readers get, from the first byte to the end of a generation
  */
-#include "filter_harness.h"
+#include "../rig.h"
 
 #include "packet/capture.h"
 #include "packet/capture_write.h"
@@ -230,8 +230,8 @@ static void test_a_piece_does_not_end_within_a_character(void **state)
 	struct rig rig;
 
 	(void)state;
-	for (size_t i = 0; i < size; i += 3)
-		memcpy(bytes + i, "\xe2\x82\xac", 3);
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = "\xe2\x82\xac"[i % 3];
 	rig_run(&rig, "accept", "json", bytes, size, 0, &out);
 	assert_null(strstr(out.data, "\\u00"));
 	rig_release(&rig);
@@ -252,22 +252,24 @@ static void test_inspect_is_hex_and_ascii(void **state)
 {
 	PFS_BUF struct pfs_buf cap = { 0 }, out = { 0 }, view = { 0 };
 	struct rig rig;
-	const char *line;
+	const char *line, *text;
 
 	(void)state;
 	cap_head(&cap, 1);
 	cap_tcp(&cap, 1, 2, 1, ACK, "Hi\x1b\n");
 	rig_run(&rig, "accept/unpcap/iinspect", NULL, cap.data, cap.len, 0, &out);
 	rig_release(&rig);
+	assert_true(out.len > 100);
 	assert_memory_equal(out.data, "2023-11-14 22:13:20.123456789 ", 30);
-	line = strchr(out.data, '\n') + 1;
+	text = out.data ? out.data : "\n";
+	line = strchr(text, '\n') + 1;
 	assert_memory_equal(
 		line,
 		"        0x0000:  0200 0000 0002 0200 0000 0001 0800 4500  ..............E.\n", 75);
 	assert_non_null(strstr(
 		line, "        0x0030:  0000 0000 0000 4869 1b0a                 ......Hi..\n"));
 	for (size_t i = 0; i < out.len; i++)
-		assert_true((out.data[i] >= 0x20 && out.data[i] < 0x7f) || out.data[i] == '\n');
+		assert_true((text[i] >= 0x20 && text[i] < 0x7f) || text[i] == '\n');
 	rig_run(&rig, "accept/unpcap", "txt", cap.data, cap.len, 0, &view);
 	assert_string_equal(view.data, out.data);
 	rig_release(&rig);
