@@ -9,10 +9,10 @@
  *
  * The capture program copies a wanted packet once, behind a struct pfs_record, into the BPF ring of the CPU
  * that it runs on. Reserving needs a size that is constant at each call, so the program chooses among size
- * classes: steps of 16 bytes, later of an eighth of an octave. (A dynptr reserves exactly, but a small packet took
- * 95 ns instead of 81 with it, and copying into one needs Linux 6.16.) Time is taken *after* the reservation: then whatever a
- * consumer does not see reserved yet is younger than the moment at which it looked, and CPUs can be merged in
- * order without holding records back.
+ * classes: steps of 16 bytes, later of an eighth of an octave. (A dynptr reserves exactly, but a small packet
+ * took 95 ns instead of 81 with it, and copying into one needs Linux 6.16.) Time is taken *after* the
+ * reservation: then whatever a consumer does not see reserved yet is younger than the moment at which it
+ * looked, and CPUs can be merged in order without holding records back.
  *
  * Wake-ups: each CPU has a slot of shared memory in which the consumer says at which producer position
  * it wants to be woken (`wake_at`). The program wakes once and then writes "never" there until the
