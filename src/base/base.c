@@ -118,6 +118,8 @@ void pfs_buf_json(struct pfs_buf *buf, const char *s, size_t len)
 		} else if (n == 0 || p[i] < 0x20 || p[i] == 0x7f) {
 			pfs_buf_printf(buf, "\\u%04x", p[i]); /* a stray byte reads as Latin-1 */
 			n = 1;
+		} else if (p[i] == 0xc2 && p[i + 1] < 0xa0) {
+			pfs_buf_printf(buf, "\\u%04x", p[i + 1]); /* C1: terminals obey these too */
 		} else {
 			pfs_buf_add(buf, p + i, n);
 		}

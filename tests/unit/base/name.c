@@ -106,6 +106,8 @@ static void test_text_has_no_control_characters(void **state)
 		all[i] = (char)i;
 	pfs_buf_json(&json, all, sizeof(all));
 	pfs_buf_clean(&clean, all, sizeof(all));
+	pfs_buf_json(&json, "\xc2\x9b", 2);
+	assert_null(strstr(json.data, "\xc2\x9b"));
 	for (size_t i = 0; i < json.len; i++)
 		assert_true((unsigned char)json.data[i] >= 0x20);
 	for (size_t i = 0; i < clean.len; i++)
