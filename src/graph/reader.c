@@ -33,7 +33,7 @@ struct pfs_reader {
 	enum { FROM_QUEUE, FROM_REST, FROM_PREAMBLE } from;
 	struct pfs_ref part; /* the one given in part, narrowed to what is left; len 0: none */
 	struct pfs_ref last_given; /* the last whole one */
-	size_t usual; /* bytes of a record, of late */
+	size_t usual;		   /* bytes of a record, by the last reply from the queue; 0: none yet */
 };
 
 /* --- open ------------------------------------------------------------------------------------- */
@@ -328,11 +328,16 @@ static bool at_end(struct pfs_reader *reader)
 	return reader->generation_over && atomic_load(&domain->writers) == 0;
 }
 
+/* Twice as many refs as will probably fit: looking at many more than are used would be most of the work. */
+static size_t pin_count(const struct pfs_reader *reader, const struct reply *reply)
+{
+	return pfs_min(PIN_MAX, 2 * reply->size / pfs_max(reader->usual, 32) + 16);
+}
+
 static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool record)
 {
 	struct pfs_ref refs[PIN_MAX];
-	size_t max = record ? 16 : pfs_min(PIN_MAX, reply->size / 16 + 16);
-	size_t n = pfs_cursor_pin(&reader->cursor, refs, max);
+	size_t n = pfs_cursor_pin(&reader->cursor, refs, record ? 16 : pin_count(reader, reply));
 	const struct pfs_rings *rings = reader->node->graph->rings;
 
 	if (n == 0) {
@@ -376,6 +381,7 @@ static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool r
 	}
 	reader->pinned = true;
 	reader->generation_over = false;
+	reader->usual = reply->total / reader->full;
 	return (ssize_t)reply->total;
 }
 

@@ -18,7 +18,7 @@ static void slot_store(struct pfs_queue *queue, uint64_t index, const struct pfs
 		atomic_store_explicit(&slot[i], words[i], memory_order_relaxed);
 }
 
-static void slot_load(const struct pfs_queue *queue, uint64_t index, struct pfs_ref *ret_ref)
+static inline void slot_load(const struct pfs_queue *queue, uint64_t index, struct pfs_ref *ret_ref)
 {
 	_Atomic uint64_t *slot = &queue->slots[(index & (queue->size - 1)) * WORDS];
 	uint64_t words[WORDS];
@@ -207,15 +207,22 @@ uint64_t pfs_cursor_lag(const struct pfs_cursor *cursor)
 	return pfs_cursor_ready(cursor) - controls + atomic_load(&((struct pfs_cursor *)cursor)->begun);
 }
 
-/* Are the bytes still there? Control refs have none. */
-static bool ref_alive(const struct pfs_rings *rings, const struct pfs_ref *ref)
-{
-	struct pfs_ring *ring;
+/* The tail of the ring looked at last: with the hold published, one look tells about all refs. */
+struct tail {
+	uint64_t pos;
+	int ring; /* -1: none looked at yet */
+};
 
+/* Are the bytes still there? Control refs have none. */
+static inline bool ref_alive(const struct pfs_rings *rings, const struct pfs_ref *ref, struct tail *tail)
+{
 	if (ref->flags & PFS_REF_CONTROL)
 		return true;
-	ring = pfs_ring_get(rings, ref->ring);
-	return ref->pos >= atomic_load(&ring->tail);
+	if (tail->ring != ref->ring) {
+		tail->ring = ref->ring;
+		tail->pos = atomic_load(&pfs_ring_get(rings, ref->ring)->tail);
+	}
+	return ref->pos >= tail->pos;
 }
 
 static uint32_t controls_before(const struct pfs_queue *queue, uint64_t index)
@@ -274,6 +281,7 @@ void pfs_cursor_set_reliable(struct pfs_cursor *cursor, bool reliable)
 size_t pfs_cursor_pin(struct pfs_cursor *cursor, struct pfs_ref *refs, size_t max)
 {
 	struct pfs_queue *queue = cursor->queue;
+	struct tail tail = { .ring = -1 };
 	uint64_t head, next;
 	size_t n = 0;
 
@@ -283,7 +291,7 @@ size_t pfs_cursor_pin(struct pfs_cursor *cursor, struct pfs_ref *refs, size_t ma
 	head = atomic_load_explicit(&queue->head, memory_order_acquire);
 	while (n < max && next + n < head) {
 		slot_load(queue, next + n, &refs[n]);
-		if (ref_alive(queue->cursors->rings, &refs[n])) {
+		if (ref_alive(queue->cursors->rings, &refs[n], &tail)) {
 			n++;
 			continue;
 		}
