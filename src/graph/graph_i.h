@@ -196,6 +196,7 @@ struct pfs_task {
 	_Atomic bool queued;	  /* on the work list of some thread */
 	struct pfs_task *work_next; /* that thread's */
 	_Atomic bool gated;	  /* a generation ended here: the next waits for who reads on or comes (pfs_gate_open) */
+	uint32_t gate_generation; /* run: which ended here last */
 	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */
 	bool has_input;		  /* run */
 	struct pfs_cursor input;  /* run; of the queue of the node above */

@@ -259,8 +259,9 @@ static void control_in(struct pfs_step *step, const struct pfs_ref *ref)
 		filter->control(step->node->state, ref, &meta, &step->em);
 		step_flush(step);
 	}
-	if ((ref->flags & PFS_REF_EOF) && atomic_exchange(&step->node->ended, false))
-		return; /* its readers had their end of this generation already */
+	/* Where an end was given early it comes again: readers who read on, or came since, wait for this one. */
+	if (ref->flags & PFS_REF_EOF)
+		atomic_store(&step->node->ended, false);
 	pfs_step_control(step, ref);
 }
 
@@ -313,11 +314,18 @@ struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number)
 	};
 }
 
-/* Before the end is given, so that who sees it and reads on finds the gate closed and opens it. */
+/*
+ * Before the end is given, so that who sees it and reads on finds the gate closed and opens it. Once for a generation: its
+ * end comes twice where processes write at several depths, and who read on after the first does not see the second.
+ */
 static void gate_close(struct pfs_step *step, const struct pfs_ref *ref)
 {
-	if (ref->flags & PFS_REF_EOF)
-		atomic_store(&step->plan->task->gated, true);
+	struct pfs_task *task = step->plan->task;
+
+	if (!(ref->flags & PFS_REF_EOF) || (int32_t)(ref->len - task->gate_generation) <= 0)
+		return;
+	task->gate_generation = ref->len;
+	atomic_store(&task->gated, true);
 }
 
 static bool gate_is_closed(const struct pfs_task *task)
@@ -413,8 +421,8 @@ static enum step_result pull_control(struct pfs_task *task, const struct pfs_ref
 		return step->emitted ? PROGRESS : BLOCKED;
 	}
 	if (ref->flags & PFS_REF_EOF) {
-		if (!atomic_exchange(&step->node->ended, false))
-			pfs_step_control(step, ref);
+		atomic_store(&step->node->ended, false);
+		pfs_step_control(step, ref);
 	} else if (passes_stream_end(filter)) {
 		pfs_step_control(step, ref);
 	}

@@ -244,6 +244,59 @@ static void test_the_last_writer_ends_it_for_all(void **state)
 	pfs_graph_free(graph);
 }
 
+/* Both ends of a generation have passed when somebody waits for the next one. */
+static void test_who_waits_after_two_ends_gets_the_next(void **state)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
+	struct pfs_node *accept = make_path(graph, "accept"), *dir = make_path(graph, "accept/label");
+	struct pfs_reader *reader = open_reader(dir, NULL, -1);
+	struct pfs_writer *high = open_writer(accept), *low = open_writer(dir);
+	struct signal s;
+
+	(void)state;
+	signal_init(&s);
+	pfs_writer_close(high);
+	pfs_writer_close(low);
+	high = open_writer(accept);
+	assert_int_equal(read_all(reader), 0);
+	assert_true(pfs_reader_park(reader, &s.waiter));
+	write_n(high, "more", 4);
+	assert_true(signal_wait(&s));
+	pfs_writer_close(high);
+	assert_int_equal(read_all(reader), 4);
+	pfs_reader_close(reader);
+	pfs_node_unref(dir);
+	pfs_node_unref(accept);
+	pfs_graph_free(graph);
+}
+
+/* The end came early; who reads on is told when the generation is really over, and so is who came since. */
+static void test_after_an_early_end(void **state)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
+	struct pfs_node *accept = make_path(graph, "accept"), *dir = make_path(graph, "accept/head:1");
+	struct pfs_reader *reader = open_reader(dir, NULL, -1), *late;
+	struct pfs_writer *writer = open_writer(accept);
+	struct signal s;
+
+	(void)state;
+	signal_init(&s);
+	write_n(writer, "one", 3);
+	write_n(writer, "two", 3);
+	assert_int_equal(read_all(reader), 3);
+	assert_true(pfs_reader_park(reader, &s.waiter));
+	late = open_reader(dir, NULL, -1);
+	pfs_writer_close(writer);
+	assert_true(signal_wait(&s));
+	assert_int_equal(read_all(reader), 0);
+	assert_int_equal(read_all(late), 0);
+	pfs_reader_close(late);
+	pfs_reader_close(reader);
+	pfs_node_unref(dir);
+	pfs_node_unref(accept);
+	pfs_graph_free(graph);
+}
+
 struct closing {
 	struct pfs_node *node;
 	pthread_barrier_t *both;
@@ -380,7 +433,7 @@ static void test_a_feed_waits_and_is_stopped(void **state)
 static void test_a_reliable_view_of_a_lossy_source(void **state)
 {
 	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
-	struct pfs_node *dir = make_path(graph, "flood/count");
+	struct pfs_node *dir = make_path(graph, "flood");
 	struct pfs_reader *reader;
 
 	(void)state;
@@ -398,12 +451,14 @@ static void test_a_reliable_view_of_a_lossy_source(void **state)
 
 /* --- counting ---------------------------------------------------------------------------------------- */
 
-/* delivered + lost + lag is what was written since the open, ends or not. */
+/* delivered + lost + lag is what was written since the open, ends of streams or not. */
 static void test_every_record_is_accounted_for(void **state)
 {
 	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
 	struct pfs_node *accept = make_path(graph, "accept");
 	struct pfs_reader *reader = open_reader(accept, NULL, 0);
+	struct pfs_writer *stays =
+		open_writer(accept); /* one generation: the next would wait for the reader */
 	unsigned long long sent = 0, seed = 1, delivered, lost, lag; /* seed: Knuth's MMIX generator */
 	char buf[64];
 
@@ -425,6 +480,7 @@ static void test_every_record_is_accounted_for(void **state)
 		assert_int_equal(delivered + lost + lag, sent);
 	}
 	assert_true(number_of(accept, PFS_TEXT_READERS, "lost") > 0);
+	pfs_writer_close(stays);
 	pfs_reader_close(reader);
 	pfs_node_unref(accept);
 	pfs_graph_free(graph);
@@ -482,6 +538,8 @@ int main(void)
 		cmocka_unit_test(test_room_is_told_all_the_way_up),
 		cmocka_unit_test(test_many_empty_generations),
 		cmocka_unit_test(test_the_last_writer_ends_it_for_all),
+		cmocka_unit_test(test_who_waits_after_two_ends_gets_the_next),
+		cmocka_unit_test(test_after_an_early_end),
 		cmocka_unit_test(test_writers_close_at_once),
 		cmocka_unit_test(test_a_source_that_is_leaving_starts_again),
 		cmocka_unit_test(test_runs_do_not_pile_up_rings),

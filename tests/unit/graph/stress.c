@@ -56,10 +56,10 @@ static void *write_numbers(void *arg)
 
 		if (r == -EAGAIN) {
 			if (pfs_writer_park(writer, &s.waiter, n))
-				assert_true(signal_wait(&s));
+				CHECK(signal_wait(&s));
 			continue;
 		}
-		assert_int_equal(r, n);
+		CHECK(r == (ssize_t)n);
 		all.written = ++number;
 		if (below(&seed, 64) == 0)
 			usleep(below(&seed, 200));
@@ -89,15 +89,15 @@ static void *read_numbers(void *arg)
 		ssize_t n =
 			read_wait(o->reader, buf + have, 1 + below(&o->seed, (unsigned)room), false);
 
-		assert_true(n >= 0);
+		CHECK(n >= 0);
 		if (n == 0)
 			break;
 		have += (size_t)n;
 		while (have - at >= NUMBER && have - at >= le64_load(buf + at + 8)) {
 			uint64_t number = le64_load(buf + at);
 
-			assert_true(o->reliable ? number == next : number >= next);
-			assert_true(le64_load(buf + at + 8) <= 2048);
+			CHECK(o->reliable ? number == next : number >= next);
+			CHECK(le64_load(buf + at + 8) <= 2048);
 			next = number + 1;
 			o->seen++;
 			at += le64_load(buf + at + 8);
@@ -107,7 +107,7 @@ static void *read_numbers(void *arg)
 		if (below(&o->seed, 32) == 0)
 			usleep(below(&o->seed, o->reliable ? 300 : 20000));
 	}
-	assert_int_equal(have, 0);
+	CHECK(have == 0);
 	return NULL;
 }
 
@@ -174,7 +174,7 @@ static void make_or_remove(struct mess *m)
 static void reader_drop(struct mess *m, unsigned i)
 {
 	if (m->is_parked[i] && !pfs_reader_unpark(m->reader[i], &m->parked[i].waiter))
-		assert_true(signal_wait(&m->parked[i]));
+		CHECK(signal_wait(&m->parked[i]));
 	m->is_parked[i] = false;
 	pfs_reader_close(m->reader[i]);
 	m->reader[i] = NULL;
@@ -194,7 +194,7 @@ static void read_something(struct mess *m)
 	}
 	if (m->is_parked[i]) {
 		if (pfs_reader_unpark(m->reader[i], &m->parked[i].waiter) == false)
-			assert_true(signal_wait(&m->parked[i]));
+			CHECK(signal_wait(&m->parked[i]));
 		m->is_parked[i] = false;
 	}
 	for (unsigned n = below(&m->seed, 40); n; n--) {
