@@ -28,11 +28,14 @@ enum {
 	PFS_EXIT_USAGE = 2,
 };
 
+struct pfs_buf;
+
 struct pfs_command {
 	const char *name;
 	const char *summary; /* one line for the list of commands */
 	const char *usage;   /* what follows "pipesfs NAME": "[-f] [-o OPTION,...] DIR" */
 	const char *help; /* lines for `pipesfs help NAME`, each ended by a newline; NULL: none */
+	void (*more_help)(struct pfs_buf *out); /* lines made from a table; NULL: none */
 	/* argv[0] is the name; getopt(3) may be used as it is. Returns the exit status. */
 	int (*run)(int argc, char **argv);
 };

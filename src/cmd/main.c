@@ -5,6 +5,7 @@
  * mount.fuse(8)) it is `pipesfs mount`, whose argument SOURCE is dropped: there is nothing below to
  * be mounted.
  */
+#include "base/base.h"
 #include "cmd/cmd.h"
 
 #include "config.h"
@@ -54,6 +55,12 @@ static int help(int argc, char **argv)
 	printf("usage: pipesfs %s %s\n%s.\n", cmd->name, cmd->usage, cmd->summary);
 	if (cmd->help)
 		printf("\n%s", cmd->help);
+	if (cmd->more_help) {
+		PFS_BUF struct pfs_buf text = { 0 };
+
+		cmd->more_help(&text);
+		printf("\n%s", text.data ? text.data : "");
+	}
 	return 0;
 }
 
@@ -79,6 +86,8 @@ int main(int argc, char **argv)
 
 	const struct pfs_command *cmd = find(argv[1]);
 
+	if (cmd && argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h")))
+		return help(2, argv);
 	if (cmd)
 		return cmd->run(argc - 1, argv + 1);
 	if (!strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))

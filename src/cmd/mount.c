@@ -62,6 +62,7 @@ static int find_dir(struct pfs_mount_options *options, const char *name)
 static int in_background(struct pfs_mount_options *options)
 {
 	char byte;
+	ssize_t n;
 	int fds[2];
 	pid_t pid;
 
@@ -77,10 +78,12 @@ static int in_background(struct pfs_mount_options *options)
 	}
 	close(fds[1]);
 	/* End of file without a byte: it has died, and has said why. */
-	while (read(fds[0], &byte, 1) < 0)
-		if (errno != EINTR)
-			return pfs_fail("no answer: %s", strerror(errno));
-	return 0;
+	do {
+		n = read(fds[0], &byte, 1);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return pfs_fail("no answer: %s", strerror(errno));
+	return n == 1 ? 0 : PFS_EXIT_FAILED;
 }
 
 static int mount_run(int argc, char **argv)
@@ -114,5 +117,6 @@ const struct pfs_command pfs_cmd_mount = {
 	.name = "mount",
 	.summary = "mount the tree of running filters on DIR",
 	.usage = "[-f] [-o OPTION,...] DIR",
+	.more_help = pfs_mount_options_help,
 	.run = mount_run,
 };
