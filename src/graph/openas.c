@@ -112,7 +112,8 @@ static void identity_give_back(struct identity *old)
 		return;
 	setfsuid(0);
 	setfsgid(getegid());
-	(void)syscall(SYS_setgroups, old->ngroups, old->groups);
+	if (syscall(SYS_setgroups, old->ngroups, old->groups) < 0)
+		abort(); /* nothing may go on with the groups of somebody else */
 }
 
 /* One line of mountinfo: is it a pipesfs? */
