@@ -83,8 +83,8 @@ void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *dia
 		pfs_diag_set(diag, ENOENT, "there is no %s '%.*s'; did you mean '%s'?", what,
 			     (int)pfs_min(len, 60), name, best);
 	else
-		pfs_diag_set(diag, ENOENT, "there is no %s '%.*s' (ls .filters names them all)", what,
-			     (int)pfs_min(len, 60), name);
+		pfs_diag_set(diag, ENOENT, "there is no %s '%.*s' (ls .filters names them all)",
+			     what, (int)pfs_min(len, 60), name);
 }
 
 /* --- classes ---------------------------------------------------------------------------------- */
@@ -158,15 +158,16 @@ static int check_place(struct pfs_node *parent, const struct pfs_filter *filter,
 		return pfs_diag_set(diag, EINVAL, "'%s' needs an argument: %s:...", filter->name,
 				    filter->name);
 	if ((filter->flags & PFS_FILTER_VERDICT) && source->flow != PFS_FLOW_IP)
-		return pfs_diag_set(diag, EINVAL, "'%s' gives a verdict: it fits only below netfilter_*",
+		return pfs_diag_set(diag, EINVAL,
+				    "'%s' gives a verdict: it fits only below netfilter_*",
 				    filter->name);
 	if ((filter->flags & PFS_FILTER_LINK) && parent->flow == PFS_FLOW_IP)
 		return pfs_diag_set(diag, EINVAL,
 				    "'%s' needs the link layer: packets here start at the IP header",
 				    filter->name);
 	if (!(filter->in & parent->flow))
-		return pfs_diag_set(diag, EINVAL, "'%s' does not fit here: '%s' gives %s", filter->name,
-				    parent->name, flow_word(parent->flow));
+		return pfs_diag_set(diag, EINVAL, "'%s' does not fit here: '%s' gives %s",
+				    filter->name, parent->name, flow_word(parent->flow));
 	return 0;
 }
 
@@ -177,7 +178,8 @@ static int init_filter(struct pfs_node *node, const struct pfs_place *place, str
 	int r = state ? 0 : -ENOMEM;
 
 	if (r == 0 && filter->init && node->kind == PFS_NODE_VIEW) {
-		r = filter->init(state, &node->args, place, diag); /* opens nothing; and one of a kind is enough */
+		r = filter->init(state, &node->args, place,
+				 diag); /* opens nothing; and one of a kind is enough */
 	} else if (r == 0 && filter->init) {
 		pthread_mutex_unlock(&node->graph->control);
 		r = filter->init(state, &node->args, place, diag);
@@ -227,10 +229,10 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 	node->gid = cred->gid;
 	node->mode = mode & 0777;
 	node->flow = filter->out == PFS_FLOW_SAME ? parent->flow : filter->out;
-	node->link_type = node->flow & PFS_FLOW_ANY_PACKET ?
-				  (parent->flow & PFS_FLOW_ANY_PACKET ? parent->link_type :
-									PFS_LINK_ETHERNET) :
-				  PFS_LINK_BYTES;
+	node->link_type = node->flow & PFS_FLOW_ANY_PACKET
+				  ? (parent->flow & PFS_FLOW_ANY_PACKET ? parent->link_type
+									: PFS_LINK_ETHERNET)
+				  : PFS_LINK_BYTES;
 	node->args = *args;
 	*args = (struct pfs_args){ 0 };
 	pfs_place_of(parent, cred, &place);
@@ -303,9 +305,9 @@ int pfs_build_source(struct pfs_node *parent, const struct pfs_source *source, c
 	node->gid = cred->gid;
 	node->mode = mode & 0777;
 	node->flow = source->out;
-	node->link_type = source->out == PFS_FLOW_IP	  ? PFS_LINK_RAW :
-			  source->out == PFS_FLOW_PACKETS ? PFS_LINK_ETHERNET :
-							    PFS_LINK_BYTES;
+	node->link_type = source->out == PFS_FLOW_IP	    ? PFS_LINK_RAW
+			  : source->out == PFS_FLOW_PACKETS ? PFS_LINK_ETHERNET
+							    : PFS_LINK_BYTES;
 	node->args = *args;
 	*args = (struct pfs_args){ 0 };
 	r = init_source(node, source->name, cred, diag);

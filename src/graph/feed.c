@@ -209,8 +209,8 @@ int pfs_feed_adopt(struct pfs_feed *feed, uint8_t *data, uint64_t size,
 
 	if (!entry)
 		return -ENOMEM;
-	r = pfs_ring_adopt(domain->graph->rings, data, size, release, priv, pfs_domain_limit, domain,
-			   &entry->ring);
+	r = pfs_ring_adopt(domain->graph->rings, data, size, release, priv, pfs_domain_limit,
+			   domain, &entry->ring);
 	if (r < 0) {
 		free(entry);
 		return r;

@@ -21,8 +21,8 @@ static int make_static(struct pfs_graph *graph)
 			node->mode = 0755;
 			pfs_node_link(graph->root, node);
 		} else if (source->flags & PFS_SOURCE_STATIC) {
-			r = pfs_build_source(graph->root, source, source->name, &args, &cred, 0700, &node,
-					     NULL);
+			r = pfs_build_source(graph->root, source, source->name, &args, &cred, 0700,
+					     &node, NULL);
 		}
 	}
 	return r;

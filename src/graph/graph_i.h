@@ -43,8 +43,8 @@ struct pfs_graph {
 	struct pfs_ticker *ticker; /* made when the first task waits for time or a descriptor */
 	_Atomic uint64_t memory;   /* bytes of rings and queues */
 	_Atomic unsigned nodes;
-	uint64_t next_id;	   /* control */
-	uint64_t generation;	   /* control: plans published */
+	uint64_t next_id;    /* control */
+	uint64_t generation; /* control: plans published */
 	_Atomic uint32_t next_stream;
 	_Atomic bool shutdown;
 };
@@ -58,11 +58,11 @@ struct pfs_loss {
 struct pfs_feed {
 	struct pfs_domain *domain; /* borrowed */
 	pthread_t thread;
-	bool started;	       /* control: thread to be joined */
-	_Atomic bool running;  /* run() has not returned */
+	bool started;	      /* control: thread to be joined */
+	_Atomic bool running; /* run() has not returned */
 	_Atomic bool stopping;
 	_Atomic bool over; /* writer: the source's thread; the end was pushed last: whoever comes now wants another run */
-	int stop_fd; /* eventfd */
+	int stop_fd;	      /* eventfd */
 	pthread_mutex_t lock; /* with cond: waiting for room */
 	pthread_cond_t cond;
 };
@@ -76,18 +76,18 @@ struct pfs_feed_ring {
 
 /* Everything below one source. Freed with its last node. */
 struct pfs_domain {
-	struct pfs_graph *graph;   /* borrowed */
-	struct pfs_node *source;   /* borrowed */
+	struct pfs_graph *graph; /* borrowed */
+	struct pfs_node *source; /* borrowed */
 	bool lossy;
 	_Atomic unsigned refs;
 	struct pfs_cursors cursors;
 	struct pfs_waitlist space; /* parked writers and feeds: woken when a reader or a task moved on */
-	struct pfs_task *tasks;	   /* control */
+	struct pfs_task *tasks;	     /* control */
 	struct pfs_feed_ring *rings; /* feed's lock */
 	struct pfs_feed feed;
-	bool active;		   /* control: the source has a consumer */
-	_Atomic bool standing;	   /* a sink or counter is in a plan: it takes every generation */
-	_Atomic unsigned writers;  /* open pfs_writers */
+	bool active;		     /* control: the source has a consumer */
+	_Atomic bool standing;	     /* a sink or counter is in a plan: it takes every generation */
+	_Atomic unsigned writers;    /* open pfs_writers */
 	_Atomic uint32_t generation; /* ends of generations so far */
 };
 
@@ -122,20 +122,20 @@ struct pfs_node {
 	unsigned flow;
 	uint16_t link_type;
 
-	unsigned readers;	  /* control: open readers here */
-	unsigned reliable_readers; /* control: of them */
+	unsigned readers;		 /* control: open readers here */
+	unsigned reliable_readers;	 /* control: of them */
 	struct pfs_reader *first_reader; /* control */
-	bool wanted;		  /* control: a consumer is here or below; as of the last plan */
-	bool reliable;		  /* control: a reliable reader is */
-	struct pfs_queue *queue;  /* control; kept from the first consumer on */
-	struct pfs_task *task;	  /* of sources and pulling filters */
-	struct pfs_task *owner;	  /* borrowed: the task that runs this node, ours or of a node above */
+	bool wanted;		 /* control: a consumer is here or below; as of the last plan */
+	bool reliable;		 /* control: a reliable reader is */
+	struct pfs_queue *queue; /* control; kept from the first consumer on */
+	struct pfs_task *task;	 /* of sources and pulling filters */
+	struct pfs_task *owner; /* borrowed: the task that runs this node, ours or of a node above */
 	struct pfs_inject *inject; /* control; made by the first writer */
 
 	pfs_counter in, out, bytes; /* writer: the run lock's holder */
 	struct pfs_loss lost[PFS_REASONS_MAX];
-	_Atomic bool ended; /* pfs_emit_eof() was called in this generation */
-	uint32_t eof_given; /* run: generation whose end went out last */
+	_Atomic bool ended;    /* pfs_emit_eof() was called in this generation */
+	uint32_t eof_given;    /* run: generation whose end went out last */
 	_Atomic uint64_t seen; /* closed class sets: bit (class_ - 1) */
 };
 
@@ -144,20 +144,20 @@ struct pfs_inject {
 	struct pfs_node *node; /* borrowed */
 	struct pfs_ring *ring; /* owned */
 	pthread_mutex_t lock;
-	_Atomic uint64_t scan;	 /* writer: the task; records from here on are still to be run */
-	unsigned writers;	 /* lock */
+	_Atomic uint64_t scan; /* writer: the task; records from here on are still to be run */
+	unsigned writers;      /* lock */
 	/* Ends that found no room in the ring come after all that is in it: streams first, then the generation. */
-	uint32_t *ends;	 /* lock; owned; streams; room for one of each open writer */
+	uint32_t *ends;		  /* lock; owned; streams; room for one of each open writer */
 	uint32_t nends, cap_ends; /* lock */
-	uint32_t eof;		 /* lock; 0: none */
-	_Atomic bool owed;	 /* lock to change: nends || eof */
+	uint32_t eof;		  /* lock; 0: none */
+	_Atomic bool owed;	  /* lock to change: nends || eof */
 	uint16_t origin;
 };
 
 /* One node of a plan; structure is immutable, the batches are scratch of the run lock's holder. */
 struct pfs_step {
 	struct pfs_plan *plan;
-	struct pfs_node *node; /* a reference */
+	struct pfs_node *node;	 /* a reference */
 	struct pfs_queue *queue; /* borrowed from node; NULL: nobody takes here */
 	struct pfs_step **children;
 	unsigned nchildren;
@@ -170,17 +170,17 @@ struct pfs_step {
 	size_t nout;
 	struct pfs_ref *extra; /* pfs_emit_class(); PFS_BATCH refs, made when there are classes */
 	size_t nextra;
-	struct pfs_ref *pick;  /* scratch for one class */
+	struct pfs_ref *pick;	    /* scratch for one class */
 	struct pfs_record *pending; /* reserved in the task's ring */
-	const char *refused;   /* why pfs_emit_new() can never succeed as asked in this pull; NULL: it can */
+	const char *refused; /* why pfs_emit_new() can never succeed as asked in this pull; NULL: it can */
 	bool eof;
-	bool emitted; /* something was emitted since the last flush of a pull */
+	bool emitted;	      /* something was emitted since the last flush of a pull */
 	_Atomic bool touched; /* its queue was pushed to since the last wake */
 };
 
 struct pfs_plan {
 	_Atomic unsigned refs; /* the task's, and of who wakes its readers after the run lock was given up */
-	struct pfs_task *task; /* borrowed */
+	struct pfs_task *task;	 /* borrowed */
 	struct pfs_step **steps; /* [0] is the task's node */
 	unsigned nsteps;
 	struct pfs_step **injects; /* steps whose nodes have an injection ring */
@@ -188,14 +188,14 @@ struct pfs_plan {
 };
 
 struct pfs_task {
-	struct pfs_node *node;	  /* borrowed: the task is part of it */
-	struct pfs_task *next;	  /* domain->tasks; control */
+	struct pfs_node *node; /* borrowed: the task is part of it */
+	struct pfs_task *next; /* domain->tasks; control */
 	pthread_mutex_t run;
-	struct pfs_plan *plan;	  /* run; NULL: nothing to do */
-	_Atomic unsigned requests; /* > 0: somebody is running it and will look again */
-	_Atomic bool queued;	  /* on the work list of some thread */
+	struct pfs_plan *plan;	    /* run; NULL: nothing to do */
+	_Atomic unsigned requests;  /* > 0: somebody is running it and will look again */
+	_Atomic bool queued;	    /* on the work list of some thread */
 	struct pfs_task *work_next; /* that thread's */
-	_Atomic bool gated;	  /* a generation ended here: the next waits for who reads on or comes (pfs_gate_open) */
+	_Atomic bool gated; /* a generation ended here: the next waits for who reads on or comes (pfs_gate_open) */
 	uint32_t gate_generation; /* run: which ended here last */
 	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */
 	bool has_input;		  /* run */
@@ -204,10 +204,10 @@ struct pfs_task {
 	uint16_t origin;	  /* of its records */
 	_Atomic uint64_t unflushed; /* in that ring: first record whose ref is not in the queues yet */
 	struct pfs_ref batch[PFS_BATCH]; /* run: what is being pulled or injected */
-	struct pfs_task *tick_next; /* ticker's lock, and what follows: */
-	bool ticking;		  /* on its list */
-	uint64_t tick_when;	  /* mono ns; UINT64_MAX: no time */
-	int tick_fd;		  /* borrowed; -1: none */
+	struct pfs_task *tick_next;	 /* ticker's lock, and what follows: */
+	bool ticking;			 /* on its list */
+	uint64_t tick_when;		 /* mono ns; UINT64_MAX: no time */
+	int tick_fd;			 /* borrowed; -1: none */
 };
 
 /* The task that feeds this one, NULL for a source's. */
@@ -222,7 +222,7 @@ struct pfs_node *pfs_node_child(struct pfs_node *dir, const char *name); /* cont
 int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node_kind kind,
 		 const char *name, struct pfs_node **ret_node); /* control; unlinked, one reference */
 void pfs_node_link(struct pfs_node *parent, struct pfs_node *node); /* takes the reference */
-void pfs_node_unlink(struct pfs_node *node);			    /* gives up the tree's reference */
+void pfs_node_unlink(struct pfs_node *node); /* gives up the tree's reference */
 void pfs_node_lost(struct pfs_node *node, const char *reason, uint64_t n);
 uint64_t pfs_node_lost_sum(const struct pfs_node *node);
 /* Kicks every task: data that waited for a consumer flows. No lock held. */
@@ -281,9 +281,9 @@ struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number); /* of a stream 
  * it would follow at once and be gone with readers who leave at the end, as they should.
  */
 void pfs_gate_open(struct pfs_node *node);
-size_t pfs_plan_room(struct pfs_plan *plan, size_t want); /* run lock */
+size_t pfs_plan_room(struct pfs_plan *plan, size_t want);		      /* run lock */
 void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n); /* run lock; n <= room */
-void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref);      /* run lock; room for 1 */
+void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref); /* run lock; room for 1 */
 
 /* Kicks the pulling filters and wakes the readers of queues that were pushed to. Inside of work; no run lock held. */
 void pfs_plan_wake(struct pfs_plan *plan);
@@ -298,7 +298,7 @@ void pfs_work_end(bool outermost);
 int pfs_feed_init(struct pfs_domain *domain);
 void pfs_feed_release(struct pfs_domain *domain);
 int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag); /* control */
-void pfs_feed_stop(struct pfs_domain *domain);			       /* control; joins */
+void pfs_feed_stop(struct pfs_domain *domain);			      /* control; joins */
 
 /* --- writer.c ------------------------------------------------------------------------------ */
 

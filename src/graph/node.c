@@ -194,8 +194,8 @@ static void fill_info(const struct pfs_node *node, struct pfs_node_info *info)
 	info->writable = node->domain && !info->sink &&
 			 (node->flow != PFS_FLOW_BYTES || node->kind == PFS_NODE_FILTER ||
 			  (node->from && (node->from->flags & PFS_SOURCE_WRITABLE)));
-	info->params_writable = node->filter ? node->filter->reconfigure != NULL :
-					       node->from && node->from->reconfigure != NULL;
+	info->params_writable = node->filter ? node->filter->reconfigure != NULL
+					     : node->from && node->from->reconfigure != NULL;
 	info->program = node->kind == PFS_NODE_SOURCE && node->from && node->from->program;
 }
 
@@ -295,7 +295,7 @@ struct listing {
 	struct {
 		char *name;
 		struct pfs_node_info info;
-	} *entries;
+	} * entries;
 	size_t n, cap;
 	bool failed;
 };
@@ -393,7 +393,8 @@ static void list_all(struct listing *list)
 }
 
 int pfs_node_list(struct pfs_node *dir,
-		  int (*each)(void *arg, const char *name, const struct pfs_node_info *info), void *arg)
+		  int (*each)(void *arg, const char *name, const struct pfs_node_info *info),
+		  void *arg)
 {
 	PFS_CLEANUP(listing_release) struct listing list = { .dir = dir };
 	int r = 0;
@@ -430,8 +431,8 @@ static int make_in_folder(struct pfs_node *dir, const char *name, const struct p
 	return pfs_build_source(dir, dir->from, name, &args, cred, mode, ret_node, diag);
 }
 
-static int make_source(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
-		       struct pfs_node **ret_node, struct pfs_diag *diag)
+static int make_source(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
+		       mode_t mode, struct pfs_node **ret_node, struct pfs_diag *diag)
 {
 	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
 	const struct pfs_source *source = pfs_source_find(name, pfs_name_type_len(name));
@@ -449,8 +450,8 @@ static int make_source(struct pfs_node *dir, const char *name, const struct pfs_
 	return pfs_build_source(dir, source, name, &args, cred, mode & 0700, ret_node, diag);
 }
 
-static int make_filter(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
-		       struct pfs_node **ret_node, struct pfs_diag *diag)
+static int make_filter(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
+		       mode_t mode, struct pfs_node **ret_node, struct pfs_diag *diag)
 {
 	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
 	const struct pfs_filter *filter;
@@ -472,7 +473,6 @@ static int make_filter(struct pfs_node *dir, const char *name, const struct pfs_
 		return r;
 	return pfs_build_filter(dir, filter, name, &args, cred, mode, ret_node, diag);
 }
-
 
 void pfs_domain_kick(struct pfs_domain *domain)
 {
@@ -496,7 +496,8 @@ static int make(struct pfs_node *dir, const char *name, const struct pfs_cred *c
 	if (dir->depth >= PFS_DEPTH_MAX)
 		return pfs_diag_set(diag, ELOOP, "a pipeline has at most %d stages", PFS_DEPTH_MAX);
 	if (atomic_load(&dir->graph->nodes) >= dir->graph->options.nodes_max)
-		return pfs_diag_set(diag, ENOSPC, "there are %u directories already (mount option nodes=)",
+		return pfs_diag_set(diag, ENOSPC,
+				    "there are %u directories already (mount option nodes=)",
 				    dir->graph->options.nodes_max);
 	if (pfs_node_child(dir, name))
 		return -EEXIST;

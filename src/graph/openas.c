@@ -31,14 +31,16 @@ static int check_caller(const struct pfs_cred *cred, struct pfs_diag *diag)
 	char path[64];
 
 	if (cred->pid == 0)
-		return pfs_diag_set(diag, EPERM,
-				    "files are opened as their user, and this caller cannot be seen from here");
+		return pfs_diag_set(
+			diag, EPERM,
+			"files are opened as their user, and this caller cannot be seen from here");
 	if (cred->pid == getpid())
 		return 0;
 	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int)cred->pid);
 	if (!same_link(path, "/proc/self/ns/mnt"))
-		return pfs_diag_set(diag, EPERM,
-				    "the caller lives in another mount namespace: its files are not ours");
+		return pfs_diag_set(
+			diag, EPERM,
+			"the caller lives in another mount namespace: its files are not ours");
 	snprintf(path, sizeof(path), "/proc/%d/root", (int)cred->pid);
 	if (!same_link(path, "/proc/self/root"))
 		return pfs_diag_set(diag, EPERM, "the caller has another root directory");

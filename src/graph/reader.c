@@ -14,7 +14,7 @@
 const char *const pfs_view_names[] = { "pcapng", "json", "txt", NULL };
 
 struct pfs_reader {
-	struct pfs_node *node; /* a reference */
+	struct pfs_node *node;	 /* a reference */
 	struct pfs_reader *next; /* control: node->first_reader */
 	struct pfs_cursor cursor;
 	struct pfs_cred cred;
@@ -26,14 +26,14 @@ struct pfs_reader {
 
 	/* between get and done */
 	bool pinned;
-	bool moved; /* control refs were taken, which was no reply */
-	size_t full;	      /* refs given whole */
-	size_t records;	      /* of them data records */
-	size_t sent;	      /* bytes of preamble or rest */
+	bool moved;	/* control refs were taken, which was no reply */
+	size_t full;	/* refs given whole */
+	size_t records; /* of them data records */
+	size_t sent;	/* bytes of preamble or rest */
 	enum { FROM_QUEUE, FROM_REST, FROM_PREAMBLE } from;
 	struct pfs_ref part; /* the one given in part, narrowed to what is left; len 0: none */
 	struct pfs_ref last_given; /* the last whole one */
-	size_t usual;		   /* bytes of a record, by the last reply from the queue; 0: none yet */
+	size_t usual; /* bytes of a record, by the last reply from the queue; 0: none yet */
 };
 
 /* --- open ------------------------------------------------------------------------------------- */
@@ -88,7 +88,8 @@ static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliabl
 	int r = pfs_node_queue(node);
 
 	if (r < 0)
-		return pfs_diag_set(diag, -r, "no memory left for another queue (mount option memory=)");
+		return pfs_diag_set(diag, -r,
+				    "no memory left for another queue (mount option memory=)");
 	/* With the run lock nothing is pushed between the preamble and the attachment. */
 	pthread_mutex_lock(&node->owner->run);
 	r = take_preamble(reader);
@@ -262,8 +263,8 @@ static ssize_t get_rest(struct pfs_reader *reader, struct reply *reply)
 
 	pfs_cursor_hold(cursor); /* before the lock: see limit_begun() */
 	pthread_mutex_lock(&cursor->lock);
-	bytes = cursor->rescued ? cursor->rescued + (cursor->rest.off - cursor->rescued_off) :
-				  pfs_ref_bytes(cursor->queue->cursors->rings, &cursor->rest);
+	bytes = cursor->rescued ? cursor->rescued + (cursor->rest.off - cursor->rescued_off)
+				: pfs_ref_bytes(cursor->queue->cursors->rings, &cursor->rest);
 	pthread_mutex_unlock(&cursor->lock);
 	reader->from = FROM_REST;
 	reader->pinned = true;

@@ -13,7 +13,7 @@
  */
 #include "graph/graph_i.h"
 
-#define ROUND_BATCHES 64 /* then others get their turn */
+#define ROUND_BATCHES 64	     /* then others get their turn */
 #define WORK_SHORT UINT64_C(5000000) /* ns */
 
 /* The tasks this thread still has to run. Thread-local: each is on one thread's list at most (task->queued). */
@@ -468,9 +468,9 @@ static enum step_result run_pull(struct pfs_task *task)
 	step->em.room = room;
 	step->emitted = false;
 	step->refused = NULL;
-	used = node->state && !atomic_load(&node->ended) ?
-		       node->filter->pull(node->state, task->batch, n, &step->em, &wait) :
-		       n;
+	used = node->state && !atomic_load(&node->ended)
+		       ? node->filter->pull(node->state, task->batch, n, &step->em, &wait)
+		       : n;
 	assert(used <= n && !step->pending);
 	step_flush(step);
 	if (used < n && step->refused) { /* waiting would be for ever */

@@ -141,8 +141,8 @@ int pfs_node_text(struct pfs_node *node, enum pfs_text which, struct pfs_buf *ou
 /* --- .params ------------------------------------------------------------------------------------ */
 
 /* The new arguments are in force when 0 is returned. */
-static int reconfigure(struct pfs_node *node, const struct pfs_args *args, const struct pfs_cred *cred,
-		       struct pfs_diag *diag)
+static int reconfigure(struct pfs_node *node, const struct pfs_args *args,
+		       const struct pfs_cred *cred, struct pfs_diag *diag)
 {
 	struct pfs_place place;
 	int r;
@@ -158,24 +158,26 @@ static int reconfigure(struct pfs_node *node, const struct pfs_args *args, const
 	return r;
 }
 
-static int params_set(struct pfs_node *node, const char *text, size_t len, const struct pfs_cred *cred,
-		      struct pfs_diag *diag)
+static int params_set(struct pfs_node *node, const char *text, size_t len,
+		      const struct pfs_cred *cred, struct pfs_diag *diag)
 {
 	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
-	const struct pfs_param *known = node->filter ? node->filter->params :
-						       node->from ? node->from->params : NULL;
+	const struct pfs_param *known = node->filter ? node->filter->params
+					: node->from ? node->from->params
+						     : NULL;
 	/* A file would begin again from its start: only what is attached to the kernel is stopped. */
 	bool restart = node->from && node->from->start;
 	struct pfs_args old;
 	int started = 0;
-	bool can = node->filter ? node->filter->reconfigure != NULL :
-				  node->from && node->from->reconfigure != NULL;
+	bool can = node->filter ? node->filter->reconfigure != NULL
+				: node->from && node->from->reconfigure != NULL;
 	int r;
 
 	if (atomic_load(&node->dead) || !node->state)
 		return -ENOENT;
 	if (!can)
-		return pfs_diag_set(diag, EINVAL, "'%s' has no parameters that can be changed", node->name);
+		return pfs_diag_set(diag, EINVAL, "'%s' has no parameters that can be changed",
+				    node->name);
 	r = pfs_args_copy(&node->args, &args);
 	if (r == 0)
 		r = pfs_args_merge(&args, known, text, len, diag);

@@ -12,9 +12,9 @@
 struct pfs_ticker {
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t idle; /* `running` changed */
-	struct pfs_task *first; /* lock; borrowed: removed before they go */
-	size_t n;		/* lock; on that list */
+	pthread_cond_t idle;	  /* `running` changed */
+	struct pfs_task *first;	  /* lock; borrowed: removed before they go */
+	size_t n;		  /* lock; on that list */
 	struct pfs_task *running; /* lock */
 	bool stop;		  /* lock */
 	int wake_fd;

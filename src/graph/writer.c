@@ -77,7 +77,8 @@ static int open_locked(struct pfs_writer *writer, struct pfs_node *node, struct 
 		if (r == 0)
 			r = pfs_domain_replan(domain);
 		if (r < 0)
-			return pfs_diag_set(diag, -r, "no memory left for another ring (mount option memory=)");
+			return pfs_diag_set(diag, -r,
+					    "no memory left for another ring (mount option memory=)");
 	}
 	inject = node->inject;
 	pthread_mutex_lock(&inject->lock);
@@ -94,8 +95,8 @@ static int open_locked(struct pfs_writer *writer, struct pfs_node *node, struct 
 	return 0;
 }
 
-int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred, struct pfs_writer **ret_writer,
-		    struct pfs_diag *diag)
+int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
+		    struct pfs_writer **ret_writer, struct pfs_diag *diag)
 {
 	struct pfs_graph *graph = node->graph;
 	PFS_FREE struct pfs_writer *writer = pfs_zalloc(1, sizeof(*writer));
@@ -143,8 +144,8 @@ void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref)
 {
 	if (!atomic_load(&inject->owed))
 		return;
-	*ret_ref = inject->nends ? pfs_control_ref(PFS_REF_STREAM_END, inject->ends[0]) :
-				   pfs_control_ref(PFS_REF_EOF, inject->eof);
+	*ret_ref = inject->nends ? pfs_control_ref(PFS_REF_STREAM_END, inject->ends[0])
+				 : pfs_control_ref(PFS_REF_EOF, inject->eof);
 	drop_end(inject);
 }
 
@@ -152,8 +153,8 @@ void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref)
 static bool flush_ends(struct pfs_inject *inject)
 {
 	while (atomic_load(&inject->owed)) {
-		int r = inject->nends ? store_end(inject, PFS_REF_STREAM_END, inject->ends[0]) :
-					store_end(inject, PFS_REF_EOF, inject->eof);
+		int r = inject->nends ? store_end(inject, PFS_REF_STREAM_END, inject->ends[0])
+				      : store_end(inject, PFS_REF_EOF, inject->eof);
 
 		if (r < 0)
 			return false;

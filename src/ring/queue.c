@@ -204,7 +204,8 @@ uint64_t pfs_cursor_lag(const struct pfs_cursor *cursor)
 	uint32_t controls = atomic_load(&cursor->queue->controls) -
 			    atomic_load(&((struct pfs_cursor *)cursor)->controls);
 
-	return pfs_cursor_ready(cursor) - controls + atomic_load(&((struct pfs_cursor *)cursor)->begun);
+	return pfs_cursor_ready(cursor) - controls +
+	       atomic_load(&((struct pfs_cursor *)cursor)->begun);
 }
 
 /* The tail of the ring looked at last: with the hold published, one look tells about all refs. */
@@ -239,7 +240,8 @@ static uint64_t hold_valid(struct pfs_cursor *cursor)
 	uint32_t controls;
 
 	for (;;) {
-		atomic_store(&cursor->hold, next); /* twins: claim in pfs_queue_room(), tail in pfs_ring_reclaim() */
+		atomic_store(&cursor->hold,
+			     next); /* twins: claim in pfs_queue_room(), tail in pfs_ring_reclaim() */
 		atomic_thread_fence(memory_order_seq_cst);
 		claim = atomic_load(&queue->claim);
 		if (next + queue->size >= claim)

@@ -26,10 +26,10 @@
 #define PFS_HOLD_NONE UINT64_MAX
 
 struct pfs_queue {
-	_Atomic uint64_t *slots; /* size * 4 words: refs, read and written word by word */
-	_Atomic uint32_t *before; /* by slot: control refs pushed before this one */
-	uint64_t size;		 /* a power of two */
-	uint64_t room_to;	 /* writer only: no slot below is held, nor can be; <= claim */
+	_Atomic uint64_t *slots;   /* size * 4 words: refs, read and written word by word */
+	_Atomic uint32_t *before;  /* by slot: control refs pushed before this one */
+	uint64_t size;		   /* a power of two */
+	uint64_t room_to;	   /* writer only: no slot below is held, nor can be; <= claim */
 	_Atomic uint32_t controls; /* writer: control refs pushed, before head */
 	_Atomic uint64_t claim;
 	_Atomic uint64_t head;
@@ -40,14 +40,14 @@ struct pfs_queue {
 /* All cursors of one tree, upstream before downstream; limits are computed over it. */
 struct pfs_cursors {
 	pthread_mutex_t lock;
-	struct pfs_cursor *first; /* lock; ascending depth */
+	struct pfs_cursor *first;      /* lock; ascending depth */
 	const struct pfs_rings *rings; /* borrowed */
 };
 
 #define PFS_CURSOR_LOOKS 16 /* a ring for each CPU of most machines */
 
 struct pfs_cursor {
-	struct pfs_queue *queue; /* borrowed */
+	struct pfs_queue *queue;	/* borrowed */
 	struct pfs_cursor *next_cursor; /* pfs_cursors.lock */
 	unsigned depth;
 	_Atomic bool reliable;
@@ -63,10 +63,10 @@ struct pfs_cursor {
 
 	/* The record that was handed out in part: kept apart from the queue. */
 	pthread_mutex_t lock;
-	_Atomic bool begun;	/* lock; writer: the cursor's thread */
-	struct pfs_ref rest;	/* lock: what is left of it */
-	uint8_t *rescued;	/* lock; owned: its bytes, copied when the ring needed the room */
-	uint32_t rescued_off;	/* lock; rest.off when they were copied */
+	_Atomic bool begun;   /* lock; writer: the cursor's thread */
+	struct pfs_ref rest;  /* lock: what is left of it */
+	uint8_t *rescued;     /* lock; owned: its bytes, copied when the ring needed the room */
+	uint32_t rescued_off; /* lock; rest.off when they were copied */
 };
 
 int pfs_cursors_init(struct pfs_cursors *all, const struct pfs_rings *rings);

@@ -196,8 +196,8 @@ int pfs_ring_new(struct pfs_rings *table, size_t size, pfs_ring_limit_fn limit, 
 }
 
 int pfs_ring_adopt(struct pfs_rings *table, uint8_t *data, uint64_t size,
-		   void (*release)(struct pfs_ring *), void *priv, pfs_ring_limit_fn limit, void *owner,
-		   struct pfs_ring **ret_ring)
+		   void (*release)(struct pfs_ring *), void *priv, pfs_ring_limit_fn limit,
+		   void *owner, struct pfs_ring **ret_ring)
 {
 	struct pfs_ring *ring = pfs_zalloc(1, sizeof(*ring));
 	int r;

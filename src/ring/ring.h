@@ -44,12 +44,12 @@ struct pfs_ring {
 	uint8_t *data; /* mapped twice in a row; size bytes each */
 	uint64_t size; /* a power of two */
 	uint16_t id;
-	int fd;			/* memfd, or -1 */
-	_Atomic uint64_t head;	/* writer: the ring's writer */
-	_Atomic uint64_t tail;	/* writer: the ring's writer */
-	uint64_t free_to;	/* writer only: memory below is free of pins; <= tail */
+	int fd;			       /* memfd, or -1 */
+	_Atomic uint64_t head;	       /* writer: the ring's writer */
+	_Atomic uint64_t tail;	       /* writer: the ring's writer */
+	uint64_t free_to;	       /* writer only: memory below is free of pins; <= tail */
 	const _Atomic uint64_t *floor; /* borrowed, or NULL: of the owner's, for its limit function */
-	pfs_ring_limit_fn limit; /* borrowed with owner */
+	pfs_ring_limit_fn limit;       /* borrowed with owner */
 	void *owner;
 	void (*release)(struct pfs_ring *ring); /* other than memfd: unmaps; NULL for ours */
 	void *priv;
@@ -71,8 +71,8 @@ int pfs_ring_new(struct pfs_rings *table, size_t size, pfs_ring_limit_fn limit, 
 
 /* Wraps foreign double-mapped memory (a BPF ring). `release` is called from pfs_ring_free(). */
 int pfs_ring_adopt(struct pfs_rings *table, uint8_t *data, uint64_t size,
-		   void (*release)(struct pfs_ring *), void *priv, pfs_ring_limit_fn limit, void *owner,
-		   struct pfs_ring **ret_ring);
+		   void (*release)(struct pfs_ring *), void *priv, pfs_ring_limit_fn limit,
+		   void *owner, struct pfs_ring **ret_ring);
 
 /* NULL is fine. The caller knows that no ref into it is left. */
 void pfs_ring_free(struct pfs_ring *ring);
