@@ -175,7 +175,7 @@ static void test_each_allocation_fails_once(void **state)
 
 	(void)state;
 	if (!INTERPOSED)
-		skip();
+		return;
 	for (unsigned n = 0; failed; n++) {
 		struct all all = { 0 };
 		long before = live;
