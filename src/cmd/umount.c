@@ -62,11 +62,16 @@ static int end_mount(const struct pfs_mountinfo *info)
 		return force(info, "does not answer");
 	if (r == -ENOTCONN || r == -ECONNABORTED)
 		return force(info, "is dead");
-	/* Root cannot enter the mount of an ordinary user, but may end its process, or detach it. */
-	if (r == -EACCES && geteuid() == 0) {
-		if (pfs_mount_signal(info->minor, SIGTERM) < 0)
-			return force(info, "belongs to somebody else");
-		r = 0;
+	/*
+	 * Root cannot enter the mount of an ordinary user, and nobody can write into one that is read
+	 * only; but its process can be told.
+	 */
+	if ((r == -EACCES && geteuid() == 0) || r == -EROFS) {
+		r = pfs_mount_signal(info->minor, SIGTERM);
+		if (r < 0 && is_pipesfs(streams))
+			r = kill(streams, SIGTERM);
+		if (r < 0)
+			return force(info, "does not let itself be told");
 	}
 	if (r < 0)
 		return pfs_fail("cannot end %s: %s", info->dir, strerror(-r));

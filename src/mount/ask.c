@@ -28,6 +28,10 @@ static void end_ask(const char *dir, struct answer *answer)
 
 	snprintf(path, sizeof(path), "%s/.control", dir);
 	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0 && errno == EROFS) {
+		answer->error = -EROFS;
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
 	if (fd < 0) {
 		answer->error = -errno;
 		return;
@@ -37,7 +41,7 @@ static void end_ask(const char *dir, struct answer *answer)
 		text[n] = '\0';
 		sscanf(text, "keeper %ld\nstreams %ld\n", &answer->keeper, &answer->streams);
 	}
-	if (write(fd, "end\n", 4) != 4)
+	if (answer->error == 0 && write(fd, "end\n", 4) != 4)
 		answer->error = -errno;
 }
 

@@ -83,17 +83,30 @@ static int dir_lookup(struct pfs_mount *mount, struct pfs_entry *dir, const char
 	return r < 0 ? r : pfs_inode_dir(mount, child, ret_entry);
 }
 
+struct child_list {
+	struct pfs_node *dir;
+	struct pfs_listing *listing;
+};
+
 static int list_child(void *arg, const char *name, const struct pfs_node_info *info)
 {
-	struct pfs_listing *listing = arg;
+	struct child_list *list = arg;
+	struct pfs_node_info found = *info;
+	struct pfs_node *child;
 
-	/* Not looked up yet: no number. readdir(3) skips 0, this one is FUSE's "unknown". */
-	pfs_listing_add(listing, name, info->id ? info->id : 0xffffffff, S_IFDIR);
-	return listing->names.failed ? -ENOMEM : 0;
+	/* A device that nobody has looked at has no number yet; stat would give it one, so do we. */
+	if (!found.id && pfs_node_lookup(list->dir, name, &child) == 0) {
+		pfs_node_info(child, &found);
+		pfs_node_unref(child);
+	}
+	if (found.id)
+		pfs_listing_add(list->listing, name, found.id, S_IFDIR);
+	return list->listing->names.failed ? -ENOMEM : 0;
 }
 
 static int dir_list(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_listing *listing)
 {
+	struct child_list list = { .dir = dir->node, .listing = listing };
 	struct pfs_node_info info;
 
 	pfs_node_info(dir->node, &info);
@@ -105,7 +118,7 @@ static int dir_list(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_l
 	pfs_text_list(&info, listing);
 	if (is_filter(&info))
 		pfs_pipe_list(&info, listing);
-	return pfs_node_list(dir->node, list_child, listing);
+	return pfs_node_list(dir->node, list_child, &list);
 }
 
 const struct pfs_kind pfs_kind_dir = {

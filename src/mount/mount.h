@@ -100,7 +100,7 @@ int pfs_mount_answers(const char *dir, unsigned milliseconds);
 /*
  * Tells the daemon of the mount at dir to end its streams and itself, through the mount's .control
  * file, in a child. ret_keeper and ret_streams: their process ids, 0 when not told. -ETIMEDOUT,
- * -ENOTCONN, -EACCES, ...
+ * -ENOTCONN, -EACCES, -EROFS (it is mounted read-only; the ids are there), ...
  */
 int pfs_mount_end(const char *dir, unsigned milliseconds, pid_t *ret_keeper, pid_t *ret_streams);
 

@@ -7,6 +7,7 @@
  */
 #include "mount/ops_i.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
 
@@ -183,10 +184,12 @@ static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct pfs_mount *mount = pfs_req_mount(req);
 	struct pfs_entry *entry = pfs_inode_get(mount, ino);
 
-	if (entry && entry->kind->open)
-		entry->kind->open(mount, req, entry, fi);
-	else
+	if (!entry || !entry->kind->open)
 		fuse_reply_err(req, entry ? EISDIR : ESTALE);
+	else if ((fi->flags & O_ACCMODE) != O_RDONLY && !entry->kind->write)
+		fuse_reply_err(req, EACCES); /* the mode says so, but root does not heed it */
+	else
+		entry->kind->open(mount, req, entry, fi);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

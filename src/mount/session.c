@@ -5,7 +5,7 @@
  * listens, and the mount hangs. Here at least one thread listens always: who takes a request when
  * nobody else listens starts another thread first. Handlers do not wait as a rule (work.c does), so
  * that there are few threads, each with its buffer of 1 MiB of which only what was received is
- * touched; those beyond the usual number end after their request.
+ * touched. Who was superfluous for PATIENCE requests in a row ends: starting threads is dear.
  */
 #include "mount/mount_i.h"
 
@@ -13,11 +13,12 @@
 #include <time.h>
 
 #define THREADS_MAX 64 /* beyond it requests wait in the kernel */
+#define KEEP 2	       /* listening threads beside which another is superfluous */
+#define PATIENCE 1000
 
 struct pfs_session {
 	struct fuse_session *se; /* borrowed */
 	int ended_fd;
-	unsigned keep; /* idle threads that stay */
 	pthread_mutex_t lock;
 	pthread_cond_t done;
 	unsigned threads;      /* lock */
@@ -57,8 +58,8 @@ static int thread_start(struct pfs_session *session)
 	return r;
 }
 
-/* Returns whether the thread should go on. */
-static bool serve_one(struct pfs_session *session, struct fuse_buf *buf)
+/* Returns whether the thread should go on. spare: how often in a row it was superfluous. */
+static bool serve_one(struct pfs_session *session, struct fuse_buf *buf, unsigned *spare)
 {
 	int r;
 
@@ -73,15 +74,17 @@ static bool serve_one(struct pfs_session *session, struct fuse_buf *buf)
 		return false;
 	}
 	fuse_session_process_buf(session->se, buf);
-	return atomic_load(&session->idle) < session->keep;
+	*spare = atomic_load(&session->idle) >= KEEP ? *spare + 1 : 0;
+	return *spare < PATIENCE;
 }
 
 static void *session_thread(void *arg)
 {
 	struct pfs_session *session = arg;
 	struct fuse_buf buf = { .mem = NULL };
+	unsigned spare = 0;
 
-	while (!fuse_session_exited(session->se) && serve_one(session, &buf))
+	while (!fuse_session_exited(session->se) && serve_one(session, &buf, &spare))
 		;
 	free(buf.mem);
 	if (fuse_session_exited(session->se))
@@ -99,7 +102,6 @@ static void *session_thread(void *arg)
 int pfs_session_start(struct fuse_session *se, int ended_fd, struct pfs_session **ret_session)
 {
 	struct pfs_session *session = pfs_zalloc(1, sizeof(*session));
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_condattr_t attr;
 	int r;
 
@@ -107,7 +109,6 @@ int pfs_session_start(struct fuse_session *se, int ended_fd, struct pfs_session 
 		return -ENOMEM;
 	session->se = se;
 	session->ended_fd = ended_fd;
-	session->keep = (unsigned)pfs_min(cpus > 0 ? (size_t)cpus + 1 : 2, 8);
 	pthread_mutex_init(&session->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -8,6 +8,7 @@
  */
 #include "mount/mount_i.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 
 #define PARAMS_MAX ((size_t)64 << 10)
@@ -127,9 +128,12 @@ static void text_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry 
 		      struct fuse_file_info *fi)
 {
 	struct pfs_buf text = { 0 };
+	int mode = fi->flags & O_ACCMODE;
 	int r = 0;
 
-	if ((fi->flags & O_ACCMODE) != O_WRONLY)
+	if (mode != O_RDONLY && entry->which != PFS_TEXT_PARAMS)
+		r = -EACCES; /* root's too */
+	else if (mode != O_WRONLY)
 		r = pfs_node_text(entry->node, (enum pfs_text)entry->which, &text);
 	if (r < 0) {
 		pfs_buf_release(&text);
