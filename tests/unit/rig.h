@@ -17,6 +17,8 @@
 
 #define UNUSED __attribute__((unused))
 
+#define RIG_PATIENCE 20000 /* ms: not until a test should pass, but until it has failed */
+
 struct rig {
 	struct pfs_graph *graph;
 	struct pfs_node *node; /* the last of the path */
@@ -110,6 +112,24 @@ static UNUSED int rig_drain(struct rig *rig, struct pfs_buf *out)
 	return (int)n;
 }
 
+/* The same up to the end of the generation: another thread may be at it still. */
+static UNUSED void rig_finish(struct rig *rig, struct pfs_buf *out)
+{
+	int r;
+
+	for (int i = 0; (r = rig_drain(rig, out)) == -EAGAIN && i < RIG_PATIENCE; i++)
+		usleep(1000);
+	assert_int_equal(r, 0);
+}
+
+/* The same until len bytes are there in all. */
+static UNUSED void rig_wait(struct rig *rig, struct pfs_buf *out, size_t len)
+{
+	for (int i = 0; rig_drain(rig, out) == -EAGAIN && out->len < len && i < RIG_PATIENCE; i++)
+		usleep(1000);
+	assert_int_equal(out->len, len);
+}
+
 static UNUSED struct pfs_writer *rig_writer(struct rig *rig)
 {
 	struct pfs_cred cred = rig_cred();
@@ -152,11 +172,11 @@ static UNUSED void rig_run(struct rig *rig, const char *path, const char *view, 
 	rig_write(rig, writer, bytes, n, chunk, out);
 	pfs_writer_close(writer);
 	if (rig->reader)
-		assert_int_equal(rig_drain(rig, out), 0);
+		rig_finish(rig, out);
 	assert_false(out && out->failed);
 }
 
-/* A number of .stats; fails the test when it is not there. */
+/* A number of .stats, 0 when it is not there (yet). */
 static UNUSED uint64_t node_stat(struct pfs_node *node, const char *name)
 {
 	PFS_BUF struct pfs_buf text = { 0 };
@@ -168,14 +188,25 @@ static UNUSED uint64_t node_stat(struct pfs_node *node, const char *name)
 		if (strncmp(line, name, len) == 0 && line[len] == ' ')
 			return strtoull(line + len, NULL, 10);
 	}
-	print_error("no '%s' in:\n%s", name, text.data ? text.data : "");
-	fail();
 	return 0;
 }
 
 static UNUSED uint64_t rig_stat(struct rig *rig, const char *name)
 {
 	return node_stat(rig->node, name);
+}
+
+/* The number is, or becomes, that. */
+static UNUSED void node_expect(struct pfs_node *node, const char *name, uint64_t want)
+{
+	for (int i = 0; node_stat(node, name) != want && i < RIG_PATIENCE; i++)
+		usleep(1000);
+	assert_int_equal(node_stat(node, name), want);
+}
+
+static UNUSED void rig_expect(struct rig *rig, const char *name, uint64_t want)
+{
+	node_expect(rig->node, name, want);
 }
 
 /* --- captures -------------------------------------------------------------------------------- */
