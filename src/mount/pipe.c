@@ -228,6 +228,9 @@ static int open_act(struct pfs_task *task)
 	int mode = open->fi.flags & O_ACCMODE;
 	int r = 0;
 
+	if (mode != O_RDONLY && open->options.view)
+		return pfs_diag_set(&open->diag, EINVAL,
+				    "a view is only read; what is written goes into `all`");
 	open->options.cred = task->cred;
 	if (mode != O_WRONLY)
 		r = pfs_reader_open(open->node, &open->options, &open->pipe->reader, &open->diag);
