@@ -67,6 +67,13 @@ void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *dia
 	const char *what = sources ? "source" : "filter", *best = NULL;
 	size_t len = pfs_name_type_len(name), least = 3;
 
+	if (sources ? pfs_filter_find(name, len, false) != NULL : pfs_source_find(name, len) != NULL) {
+		pfs_diag_set(diag, ENOENT,
+			     sources ? "'%.*s' is a filter: it goes below a source, as in accept/%.*s" :
+				       "'%.*s' is a source: it goes at the root, as in /%.*s",
+			     (int)pfs_min(len, 60), name, (int)pfs_min(len, 60), name);
+		return;
+	}
 	for (size_t i = 0; sources ? pfs_sources[i] != NULL : pfs_filters[i] != NULL; i++) {
 		const char *known = sources ? pfs_sources[i]->name : pfs_filters[i]->name;
 		size_t d;

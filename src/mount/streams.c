@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/capability.h>
@@ -55,6 +56,7 @@ static int signals_prepare(void)
 
 	sigaction(SIGUSR1, &poke, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a file sink at its limit is told by EFBIG */
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGTERM);
@@ -62,6 +64,16 @@ static int signals_prepare(void)
 	sigaddset(&mask, SIGHUP);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	return signalfd(-1, &mask, SFD_CLOEXEC);
+}
+
+/*
+ * Buffers of requests come and go on any thread: with an arena for each and a threshold that grows, what was freed
+ * would stay, and memory would follow the number of readers that ever were.
+ */
+static void memory_prepare(void)
+{
+	mallopt(M_ARENA_MAX, 2);
+	mallopt(M_MMAP_THRESHOLD, 256 << 10);
 }
 
 /*
@@ -269,6 +281,7 @@ int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *m
 	else
 		r = 0;
 	limits_prepare();
+	memory_prepare();
 	if (r == 0)
 		r = pfs_caps_keep(caps_kept, ARRAY_SIZE(caps_kept));
 	if (r == 0)

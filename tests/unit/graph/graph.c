@@ -282,6 +282,10 @@ static void test_errors_are_said(void **state)
 	(void)state;
 	assert_int_equal(pfs_node_make(accept, "uncpap", &me, 0755, &node, &diag), -ENOENT);
 	assert_non_null(strstr(diag.text, "unpcap"));
+	assert_int_equal(pfs_node_make(accept, "pcap:x", &me, 0755, &node, &diag), -ENOENT);
+	assert_non_null(strstr(diag.text, "is a source"));
+	assert_int_equal(pfs_node_make(pfs_graph_root(graph), "tcp", &me, 0755, &node, &diag), -ENOENT);
+	assert_non_null(strstr(diag.text, "is a filter"));
 	assert_int_equal(pfs_node_make(accept, "drop", &me, 0755, &node, &diag), -EINVAL);
 	assert_int_equal(pfs_node_make(accept, "head", &me, 0755, &node, &diag), -EINVAL);
 	assert_int_equal(pfs_node_make(accept, "unpcap:3", &me, 0755, &node, &diag), -EINVAL);
