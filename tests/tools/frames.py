@@ -4,9 +4,11 @@
     frames.py mark IFACE TEXT...                  one UDP frame for each word, with it as payload
     frames.py vlan IFACE TEXT                     one in 802.1Q 42, one in 802.1ad 100 with 802.1Q 42 inside
     frames.py udp HOST PORT TEXT...               one datagram for each word through the stack
+    frames.py ping HOST TEXT                      one echo request with TEXT in it
 """
 import os
 import socket
+import struct
 import sys
 import time
 
@@ -27,6 +29,12 @@ def main():
         with socket.socket(family, socket.SOCK_DGRAM) as s:
             for text in rest[1:]:
                 s.sendto(text.encode(), (where, int(rest[0])))
+        return
+    if what == "ping":
+        request = struct.pack(">BBHHH", 8, 0, 0, 1, 1) + rest[0].encode()
+        request = request[:2] + struct.pack(">H", pfscap.checksum(request)) + request[4:]
+        with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as s:
+            s.sendto(request, (where, 0))
         return
     with wire(where) as s:
         if what == "send":

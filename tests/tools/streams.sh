@@ -52,7 +52,7 @@ t_done() {
 }
 
 t_stat() {
-	awk -v name="$2" '$1 == name { print $2; found = 1 } END { if (!found) print 0 }' "$P/$1/.stats"
+	awk -v name="$2" '$1 == name { n = $2 } END { print n + 0 }' "$P/$1/.stats"
 }
 
 t_reader() {
