@@ -6,7 +6,7 @@
  * EXPR is an expression of pcap-filter(7): `tcp dst port 443`, `host 10.0.0.1 and not icmp`. What
  * passes is what `tcpdump -r FILE EXPR` would print. A slash in it is written %2f. Host names are
  * not looked up (give the address); names of ports and protocols are known. `inbound` and
- * `outbound` work wherever the direction is known.
+ * `outbound` work wherever the direction is known, and keep nothing elsewhere.
  *
  * An expression that cannot be true for the packets of this place is refused by mkdir with
  * the compiler's sentence. Where captures of many link types may come (below unpcap), it is

@@ -120,6 +120,7 @@ static int pcap_file_header(struct capture *c, struct step *s)
 	origin->link_type = link_type_of(u32_load(s->p + 20, big) & 0x03ffffff);
 	origin->big_endian = big;
 	origin->snaplen = u32_load(s->p + 16, big);
+	origin->lengths_swapped = c->version_major != 2 || c->version_minor < 4;
 	origin->time_unit = magic == PCAP_MAGIC_NS ? 1000000000 : 1000000;
 	c->hdr = magic == PCAP_MAGIC_MODIFIED ? PFS_HDR_PCAP24 : PFS_HDR_PCAP;
 	c->generation++;

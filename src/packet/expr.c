@@ -169,8 +169,12 @@ bool pkt_expr_match(const struct pkt_expr *expr, const uint8_t *p, uint32_t capl
 {
 	const struct bpf_program *program = &expr->program;
 
-	if ((flags & PFS_REC_OUT) && expr->outgoing.bf_len)
-		program = &expr->outgoing;
+	if (expr->outgoing.bf_len) {
+		if (!(flags & (PFS_REC_IN | PFS_REC_OUT)))
+			return false;
+		if (flags & PFS_REC_OUT)
+			program = &expr->outgoing;
+	}
 	return bpf_filter(program->bf_insns, p, wire_len, caplen) != 0;
 }
 

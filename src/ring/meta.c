@@ -91,6 +91,6 @@ void pfs_hdr_decode(enum pfs_hdr hdr, const uint8_t *header, const struct pfs_or
 		return;
 	}
 	ret_meta->time = time_add(time, origin->time_offset);
-	/* Old pcap files have the two lengths swapped, broken ones claim less than they hold. */
-	ret_meta->wire_len = a > b ? a : b;
+	/* Broken files claim less than they hold: what they say is kept, as tcpdump keeps it. */
+	ret_meta->wire_len = origin->lengths_swapped && a > b ? a : b;
 }

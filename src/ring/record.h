@@ -91,6 +91,7 @@ struct pfs_origin {
 	uint16_t link_type;  /* LINKTYPE_* value as in capture files; PFS_LINK_BYTES: not packets */
 	uint16_t big_endian; /* of PCAP, EPB and SPB headers */
 	uint32_t snaplen;    /* 0: no limit known */
+	uint32_t lengths_swapped; /* pcap before 2.4: the larger of the two lengths is the true one */
 	uint64_t time_unit;  /* EPB, PCAP: units per second (1000000, 1000000000, 1 << n ...) */
 	int64_t time_offset; /* ns added to the decoded time: clock difference, or pcapng's if_tsoffset */
 	uint32_t ifindex;    /* 0: none */

@@ -93,7 +93,9 @@ static void test_direction_is_the_recorded_one(void **state)
 	assert_false(matches("outbound", 1, false, frame, 14, 14, PFS_REC_IN));
 	assert_true(matches("outbound", 1, false, frame, 14, 14, PFS_REC_OUT));
 	assert_false(matches("outbound", 1, false, frame, 14, 14, 0));
-	assert_true(matches("not outbound and len = 14", 1, false, frame, 14, 14, 0));
+	assert_false(matches("inbound", 1, false, frame, 14, 14, 0));
+	assert_false(matches("not outbound and len = 14", 1, false, frame, 14, 14, 0));
+	assert_true(matches("not outbound and len = 14", 1, false, frame, 14, 14, PFS_REC_IN));
 }
 
 static void test_len_is_the_true_length(void **state)

@@ -77,11 +77,11 @@ static void units(void **state)
 
 			h[12 + k] = (uint8_t)(half >> at * 8);
 		}
-		h[i % 2 ? 23 : 20] = 60; /* captured, and true length the smaller: raised */
+		h[i % 2 ? 23 : 20] = 60; /* captured; the true length claims less and is kept */
 		h[i % 2 ? 27 : 24] = 40;
 		pfs_hdr_decode(PFS_HDR_EPB, h, &origin, &meta);
 		assert_int_equal(meta.time, want);
-		assert_int_equal(meta.wire_len, 60);
+		assert_int_equal(meta.wire_len, 40);
 		assert_int_equal(meta.stream, 0);
 	}
 }
