@@ -6,7 +6,7 @@
  * Counts what passes, without a reader: the directory is a consumer by itself, so a source above
  * it runs as long as it exists. Numbers are those since mkdir.
  *
- * Stats:      records, bytes (as far as they were captured)
+ * Stats:      records; bytes, as far as they were captured, is counted for every directory
  * Parameters: none
  * Classes:    none
  * Example:    mkdir -p /p/dev/eth0/tcp/count; sleep 10; cat /p/dev/eth0/tcp/count/.stats
@@ -19,18 +19,13 @@
 
 struct count {
 	pfs_counter records; /* writer: the worker */
-	pfs_counter bytes;   /* writer: the worker */
 };
 
 static void count_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out)
 {
 	struct count *c = state;
-	uint64_t bytes = 0;
 
-	for (size_t i = 0; i < n; i++)
-		bytes += in[i].len;
 	pfs_counter_add(&c->records, n);
-	pfs_counter_add(&c->bytes, bytes);
 	pfs_emit_all(out, in, n);
 }
 
@@ -39,7 +34,6 @@ static void count_stats(void *state, struct pfs_buf *out)
 	const struct count *c = state;
 
 	pfs_buf_printf(out, "records %llu\n", (unsigned long long)pfs_counter_get(&c->records));
-	pfs_buf_printf(out, "bytes %llu\n", (unsigned long long)pfs_counter_get(&c->bytes));
 }
 
 const struct pfs_filter pfs_filter_count = {

@@ -253,7 +253,7 @@ static void frame_packet(struct file *f, struct frame *frame, const struct pfs_r
 
 	pfs_meta(out, ref, &meta);
 	packet.time = meta.time;
-	packet.wire_len = meta.wire_len > ref->len ? meta.wire_len : ref->len;
+	packet.wire_len = meta.wire_len;
 	if (f->format == FORMAT_PCAP) {
 		pcap_packet_header(frame->header, packet.time, packet.caplen, packet.wire_len);
 		*ret_header = PCAP_PACKET_HEADER;

@@ -159,7 +159,7 @@ static size_t packet_write(struct ng *ng, uint8_t *p, const struct pfs_ref *ref,
 	pfs_meta(out, ref, &meta);
 	packet.interface = ng->numbers[ref->origin] - 1;
 	packet.time = ng->last_time = meta.time;
-	packet.wire_len = meta.wire_len > ref->len ? meta.wire_len : ref->len;
+	packet.wire_len = meta.wire_len;
 	ng->interfaces[packet.interface].packets++;
 	ng_packet_header(&packet, p);
 	p += NG_PACKET_HEADER;

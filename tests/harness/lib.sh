@@ -30,6 +30,11 @@ set -eu
 P=$TMPDIR/p
 T_CLEANUPS=
 
+# Is this a build with a sanitizer? What memory and threads it has says nothing about ours.
+t_sanitized() {
+	ldd "$PIPESFS" | grep -qE 'lib[a-z]+san\.so'
+}
+
 t_note() {
 	printf '# %s\n' "$*"
 }
