@@ -1,13 +1,14 @@
 #!/bin/sh
 # Every way in which a mount ends, with a reader blocked in it: who waits is freed within a
 # second, with end of file when the daemon can still say so, and nothing is left.
+# shellcheck disable=SC2119 # t_start without arguments is meant
 . "$T_LIB"
 . "$TOP/tests/tools/mount.sh"
 t_need_root
 
-# begin [OPTION...]: a mount with a blocked reader $R
+# begin: a mount with a blocked reader $R
 begin() {
-	t_start "$@"
+	t_start
 	cat "$P/accept/all" >out 2>err &
 	R=$!
 	t_cleanup kill -9 $R
@@ -60,9 +61,9 @@ kill $R
 t_nobody "umount -l, once the last file is closed" $R
 
 begin
-cd "$P/accept"
+cd "$P/accept" || exit
 "$PIPESFS" umount "$P"
-cd "$TMPDIR"
+cd "$TMPDIR" || exit
 t_nobody "pipesfs umount with a working directory in it" $R
 
 "$PIPESFS" mount -f "$P" 2>log &

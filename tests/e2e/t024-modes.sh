@@ -30,6 +30,7 @@ answer 'head -1' 'a ' 'head -1'
 answer 'tail -1' 'e ' 'tail -1'
 answer 'tail -c 4' 'd e ' 'tail -c 4'
 answer 'sed 2q' 'a b ' 'sed 2q'
+# shellcheck disable=SC2016 # the sh that runs it expands it
 answer 'read in a loop' 'a- b- c- d- e- ' 'while read -r x; do echo "$x-"; done'
 
 # --- one descriptor, both directions -----------------------------------------------------------

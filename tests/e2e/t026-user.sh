@@ -2,6 +2,7 @@
 # needs: user
 # What an ordinary user mounts: it works without any privilege, ends like root's, and
 # nobody else may enter. And root's mount, used by ordinary users.
+# shellcheck disable=SC2119 # t_start without arguments is meant
 . "$T_LIB"
 . "$TOP/tests/tools/mount.sh"
 t_need fusermount3 setpriv
@@ -18,7 +19,7 @@ t_cleanup sh -c "fusermount3 -u -z $P || umount -l $P"
 
 user_start() {
 	t_got=0
-	as_user "$PIPESFS" mount "$@" "$P" >mount.log 2>&1 || t_got=$?
+	as_user "$PIPESFS" mount "$P" >mount.log 2>&1 || t_got=$?
 	[ $t_got = 0 ] || t_fail "a user's mount: status $t_got: $(cat mount.log)"
 	as_user cat "$P/.control" >control
 	KEEPER=$(sed -n 's/^keeper //p' control)
@@ -27,7 +28,7 @@ user_start() {
 }
 
 begin() {
-	user_start "$@"
+	user_start
 	rm -f "$U/reader"
 	as_user sh -c "echo \$\$ >'$U/reader'; exec cat '$P/accept/all'" >out 2>err &
 	B=$!

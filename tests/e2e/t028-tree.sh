@@ -69,11 +69,11 @@ mkdir -p "$P/accept/unpcap/ip"
 t_eq "a new one is another" "$(ls "$P/accept/unpcap/ip/.stats" && grep '^in ' "$P/accept/unpcap/ip/.stats")" "$P/accept/unpcap/ip/.stats
 in 0"
 
-cd "$P/accept/unpcap/ip"
+cd "$P/accept/unpcap/ip" || exit
 rm -r "$P/accept/unpcap"
 t_fails "a working directory that is gone: ls fails and does not hang" timeout 5 ls -l "$P/accept/unpcap/ip"
 t_fails "... nothing can be made there" mkdir tcp
-cd "$TMPDIR"
+cd "$TMPDIR" || exit
 
 # --- many --------------------------------------------------------------------------------------
 

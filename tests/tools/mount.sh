@@ -11,7 +11,7 @@
 #   t_nobody NAME PID...        within a second: these processes and those of the mount have
 #                               ended, nobody is in state D, nothing is mounted at $P
 #   t_rc PID                    the exit status of a background process, in $RC
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2034,SC2119,SC2120 # optional arguments, and variables for the tests
 
 t_pids() {
 	KEEPER=$(sed -n 's/^keeper //p' "$P/.control")
