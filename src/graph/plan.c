@@ -382,6 +382,7 @@ static void publish(struct change *change)
 	pthread_mutex_lock(&task->run);
 	old = task->plan;
 	task->plan = change->plan;
+	task->left |= !task->plan && task->begun;
 	pthread_mutex_unlock(&task->run);
 	change->plan = NULL;
 	pfs_plan_unref(old);

@@ -328,6 +328,22 @@ static void gate_close(struct pfs_step *step, const struct pfs_ref *ref)
 	atomic_store(&task->gated, true);
 }
 
+/*
+ * The end of a generation whose readers took all of it and left before it was ended is nobody's: who comes later waits for
+ * the next one.
+ */
+static bool end_is_stale(struct pfs_task *task, const struct pfs_ref *ref)
+{
+	bool stale = task->left || (ref->len && ref->len == task->stale_generation);
+
+	if (!(ref->flags & PFS_REF_EOF))
+		return false;
+	if (stale)
+		task->stale_generation = ref->len; /* it comes twice where processes write at several depths */
+	task->begun = task->left = false;
+	return stale;
+}
+
 static bool gate_is_closed(const struct pfs_task *task)
 {
 	return atomic_load(&task->gated) && !atomic_load(&task->node->domain->standing);
@@ -338,6 +354,14 @@ void pfs_gate_open(struct pfs_node *node)
 	for (; node; node = node->above)
 		if (node->task && atomic_exchange(&node->task->gated, false))
 			pfs_kick(node->task);
+}
+
+static void inject_control(struct pfs_step *step, const struct pfs_ref *ref)
+{
+	if (end_is_stale(step->plan->task, ref))
+		return;
+	gate_close(step, ref);
+	pfs_step_control(step, ref);
 }
 
 /* Ends that found no room in the ring come after everything in it. */
@@ -351,8 +375,7 @@ static enum step_result inject_ends(struct pfs_step *step, struct pfs_inject *in
 	pthread_mutex_unlock(&inject->lock);
 	if (!ref.flags)
 		return IDLE;
-	gate_close(step, &ref);
-	pfs_step_control(step, &ref);
+	inject_control(step, &ref);
 	return PROGRESS;
 }
 
@@ -376,10 +399,11 @@ static enum step_result run_inject(struct pfs_step *step)
 	if (rec->flags & PFS_REF_CONTROL) {
 		struct pfs_ref ref = pfs_control_ref(rec->flags, rec->stream);
 
-		gate_close(step, &ref);
-		pfs_step_control(step, &ref);
+		inject_control(step, &ref);
 		pos += rec->size;
 	} else {
+		step->plan->task->begun = true;
+		step->plan->task->left = false;
 		for (; rec && n < room && !(rec->flags & PFS_REF_CONTROL);
 		     rec = pfs_ring_scan(ring, &pos)) {
 			batch[n++] = pfs_ref_of_record(ring, rec, pos);

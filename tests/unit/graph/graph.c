@@ -191,6 +191,32 @@ static void test_each_early_generation_has_its_reader(void **state)
 	pfs_graph_free(graph);
 }
 
+static void test_an_end_after_the_last_reader_is_for_nobody(void **state)
+{
+	struct pfs_graph *graph = graph_new(0);
+	struct pfs_node *node = make_path(graph, "accept");
+	struct pfs_writer *writer = open_writer(node);
+	struct pfs_reader *reader = open_reader(node, NULL, -1);
+
+	(void)state;
+	write_str(writer, "head -1 leaves here");
+	expect_str(reader, "head -1 leaves here");
+	pfs_reader_close(reader);
+	pfs_writer_close(writer);
+	reader = open_reader(node, NULL, -1);
+	expect_nothing(reader, -EAGAIN);
+	pfs_writer_close(open_writer(node)); /* an empty generation has its end */
+	expect_nothing(reader, 0);
+	writer = open_writer(node);
+	write_str(writer, "next");
+	expect_str(reader, "next");
+	pfs_writer_close(writer);
+	expect_nothing(reader, 0);
+	pfs_reader_close(reader);
+	pfs_node_unref(node);
+	pfs_graph_free(graph);
+}
+
 static void test_a_full_ring_stops_the_writer(void **state)
 {
 	struct pfs_graph *graph = graph_new((size_t)4 << 20);
@@ -508,6 +534,7 @@ int main(void)
 		cmocka_unit_test(test_every_reader_gets_everything_from_its_open_on),
 		cmocka_unit_test(test_early_data_waits_and_flows_once),
 		cmocka_unit_test(test_each_early_generation_has_its_reader),
+		cmocka_unit_test(test_an_end_after_the_last_reader_is_for_nobody),
 		cmocka_unit_test(test_a_full_ring_stops_the_writer),
 		cmocka_unit_test(test_a_lossy_reader_is_told),
 		cmocka_unit_test(test_one_read_one_record),
