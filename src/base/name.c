@@ -45,8 +45,9 @@ static int unescape(const char *s, size_t n, char **ret, size_t *ret_len, struct
 				lo = hex_digit(s[i + 2]);
 			}
 			if (hi < 0 || lo < 0)
-				return pfs_diag_set(diag, EINVAL,
-						    "'%%' must be followed by two hex digits (write %%25 for a percent sign)");
+				return pfs_diag_set(
+					diag, EINVAL,
+					"'%%' must be followed by two hex digits (write %%25 for a percent sign)");
 			c = (char)(hi << 4 | lo);
 			if (c == '\0')
 				return pfs_diag_set(diag, EINVAL, "%%00 cannot be part of a name");

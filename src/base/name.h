@@ -21,7 +21,7 @@ struct pfs_param {
 
 /* A parsed argument and its parameters. Strings are owned by the struct, NUL-terminated. */
 struct pfs_args {
-	char *arg;     /* unescaped argument, NULL when there was no colon */
+	char *arg;	/* unescaped argument, NULL when there was no colon */
 	size_t arg_len; /* it may hold NUL bytes after %00: those are refused with EINVAL */
 	size_t n;
 	struct {

@@ -69,8 +69,8 @@ void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *dia
 
 	if (sources ? pfs_filter_find(name, len, false) != NULL : pfs_source_find(name, len) != NULL) {
 		pfs_diag_set(diag, ENOENT,
-			     sources ? "'%.*s' is a filter: it goes below a source, as in accept/%.*s" :
-				       "'%.*s' is a source: it goes at the root, as in /%.*s",
+			     sources ? "'%.*s' is a filter: it goes below a source, as in accept/%.*s"
+				     : "'%.*s' is a source: it goes at the root, as in /%.*s",
 			     (int)pfs_min(len, 60), name, (int)pfs_min(len, 60), name);
 		return;
 	}

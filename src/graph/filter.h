@@ -46,11 +46,11 @@ enum pfs_flow {
 };
 
 enum {
-	PFS_FILTER_SINK = 1 << 0,     /* a consumer by itself; has no output (no children but views of nothing) */
+	PFS_FILTER_SINK = 1 << 0, /* a consumer by itself; has no output (no children but views of nothing) */
 	PFS_FILTER_CONSUMER = 1 << 1, /* a consumer by itself, passes records on: count */
-	PFS_FILTER_VIEW = 1 << 2,     /* a pipe file beside `all`: made when opened, never by mkdir */
-	PFS_FILTER_VERDICT = 1 << 3,  /* fits only below netfilter_* */
-	PFS_FILTER_LINK = 1 << 4,     /* needs a link-layer header: refused below netfilter_* */
+	PFS_FILTER_VIEW = 1 << 2, /* a pipe file beside `all`: made when opened, never by mkdir */
+	PFS_FILTER_VERDICT = 1 << 3, /* fits only below netfilter_* */
+	PFS_FILTER_LINK = 1 << 4,    /* needs a link-layer header: refused below netfilter_* */
 };
 
 /* Collects what a filter emits. Opaque but for the two tables. */
@@ -109,9 +109,9 @@ void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n);
 
 /* What init may know of its place. All borrowed, valid during the call unless said otherwise. */
 struct pfs_place {
-	enum pfs_flow flow;	 /* what the parent gives */
-	uint16_t link_type;	 /* usual link type there; PFS_LINK_BYTES for byte streams */
-	uid_t uid;		 /* of the maker; files are opened as this user */
+	enum pfs_flow flow; /* what the parent gives */
+	uint16_t link_type; /* usual link type there; PFS_LINK_BYTES for byte streams */
+	uid_t uid;	    /* of the maker; files are opened as this user */
 	gid_t gid;
 	/*
 	 * Opens a file as the maker, in the maker's own root and working directory (refused with EPERM when the maker
@@ -129,10 +129,10 @@ struct pfs_filter {
 	unsigned flags;
 	unsigned in;  /* PFS_FLOW_* it takes */
 	unsigned out; /* PFS_FLOW_* it gives; PFS_FLOW_SAME */
-	bool has_arg;	   /* `name:ARG`; without it an argument is refused with EINVAL */
+	bool has_arg; /* `name:ARG`; without it an argument is refused with EINVAL */
 	bool needs_arg;
 	const struct pfs_param *params; /* NULL, or ends with a NULL key */
-	const char *const *classes;	/* closed set, NULL-terminated; class_ = index + 1. NULL: none or open */
+	const char *const *classes; /* closed set, NULL-terminated; class_ = index + 1. NULL: none or open */
 	size_t state_size;
 	size_t ring_size; /* of its own ring if it makes bytes; 0: the mount's default */
 

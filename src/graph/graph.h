@@ -33,11 +33,11 @@ struct pfs_reader;
 struct pfs_writer;
 
 struct pfs_graph_options {
-	size_t ring_size;     /* bytes per source or writer ring; 0: 16 MiB */
-	size_t memory_max;    /* bytes of rings and queues in all; 0: 2 GiB; beyond: ENOMEM */
-	unsigned nodes_max;   /* nodes in all; 0: 20,000; beyond: ENOSPC */
-	uint64_t latency;     /* ns that kernel sources may hold records to merge CPUs in order; default 1 ms */
-	uid_t uid;	      /* owner of the static nodes: who mounted */
+	size_t ring_size;   /* bytes per source or writer ring; 0: 16 MiB */
+	size_t memory_max;  /* bytes of rings and queues in all; 0: 2 GiB; beyond: ENOMEM */
+	unsigned nodes_max; /* nodes in all; 0: 20,000; beyond: ENOSPC */
+	uint64_t latency; /* ns that kernel sources may hold records to merge CPUs in order; default 1 ms */
+	uid_t uid; /* owner of the static nodes: who mounted */
 	gid_t gid;
 };
 
@@ -71,11 +71,11 @@ struct pfs_node_info {
 	uint64_t id; /* stable, unique, > 1; the root is 1 */
 	uid_t uid;
 	gid_t gid;
-	mode_t mode;	 /* permission bits of the directory */
+	mode_t mode; /* permission bits of the directory */
 	struct timespec created;
-	unsigned flow;	 /* PFS_FLOW_* of its output */
-	bool sink;	 /* no output */
-	bool writable;	 /* processes may write to its `all` */
+	unsigned flow; /* PFS_FLOW_* of its output */
+	bool sink;     /* no output */
+	bool writable; /* processes may write to its `all` */
 	bool alive;
 	bool params_writable;
 	bool program; /* has a .program */
@@ -121,7 +121,7 @@ int pfs_node_list(struct pfs_node *dir,
 /* --- the hidden files -------------------------------------------------------------------- */
 
 enum pfs_text {
-	PFS_TEXT_STATS,	  /* .stats: name value lines: in out dropped lost bytes lost.<reason> ..., readers */
+	PFS_TEXT_STATS, /* .stats: name value lines: in out dropped lost bytes lost.<reason> ..., readers */
 	PFS_TEXT_PARAMS,  /* .params: name=value lines, argument as `arg=` */
 	PFS_TEXT_READERS, /* .readers: uid pid command policy delivered lost lag, one line each */
 	PFS_TEXT_PROGRAM, /* .program */
@@ -136,8 +136,8 @@ int pfs_node_params_set(struct pfs_node *node, const char *text, size_t len,
 /* --- reading ------------------------------------------------------------------------------ */
 
 struct pfs_reader_options {
-	const char *view;   /* "pcapng", "json", "txt"; NULL: the bytes themselves */
-	int policy;	    /* -1: the source's default, 0: lossy, 1: reliable */
+	const char *view; /* "pcapng", "json", "txt"; NULL: the bytes themselves */
+	int policy;	  /* -1: the source's default, 0: lossy, 1: reliable */
 	struct pfs_cred cred;
 };
 
@@ -184,8 +184,8 @@ bool pfs_reader_unpark(struct pfs_reader *reader, struct pfs_waiter *waiter);
 #define PFS_WRITE_MAX ((size_t)1 << 20)
 
 /* -EINVAL: nothing can be written there (sinks, views, classes of them); -ENOMEM. */
-int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred, struct pfs_writer **ret_writer,
-		    struct pfs_diag *diag);
+int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
+		    struct pfs_writer **ret_writer, struct pfs_diag *diag);
 /* The last close of a generation sends EOF after what was written. Never waits. */
 void pfs_writer_close(struct pfs_writer *writer);
 /*

@@ -23,7 +23,7 @@ enum {
 	PFS_SOURCE_WRITABLE = 1 << 0, /* processes may write byte streams into its `all` */
 	PFS_SOURCE_LOSSY = 1 << 1,    /* cannot wait: readers are lossy unless they say otherwise */
 	PFS_SOURCE_STATIC = 1 << 2,   /* is there without mkdir (netfilter_in) */
-	PFS_SOURCE_DEVICES = 1 << 3,  /* a directory of devices: `dev`; the argument is the child's name */
+	PFS_SOURCE_DEVICES = 1 << 3, /* a directory of devices: `dev`; the argument is the child's name */
 };
 
 struct pfs_source {

@@ -48,12 +48,12 @@ struct pfs_record {
 	uint32_t size;		/* bytes to the next record of a memfd ring, a multiple of 8 */
 	uint64_t time;		/* ns; of the clock that the origin names */
 	uint32_t len;		/* bytes that follow */
-	uint32_t wire_len;	/* true length of the packet, >= len */
-	uint32_t stream;	/* serial of the write-open it came through, 0: none */
-	uint32_t mark;		/* skb mark, or 0 */
-	uint16_t origin;	/* id of its origin (memfd rings) */
-	uint16_t flags;		/* PFS_REC_*, PFS_REF_* */
-	uint32_t ifindex;	/* kernel programs: device; else 0 */
+	uint32_t wire_len; /* true length of the packet, >= len */
+	uint32_t stream;   /* serial of the write-open it came through, 0: none */
+	uint32_t mark;	   /* skb mark, or 0 */
+	uint16_t origin;   /* id of its origin (memfd rings) */
+	uint16_t flags;	   /* PFS_REC_*, PFS_REF_* */
+	uint32_t ifindex;  /* kernel programs: device; else 0 */
 };
 static_assert(sizeof(struct pfs_record) == 40, "shared with kernel programs");
 
@@ -75,7 +75,7 @@ struct pfs_ref {
 	uint16_t l3;	 /* offset from the first byte of the network header, or PFS_LAYER_NONE */
 	uint16_t l4;	 /* ... of the transport header */
 	uint16_t ethertype; /* what l3 is: 0x0800, 0x86dd, 0x0806 ...; 0 = not dissected yet */
-	uint8_t proto;	 /* what l4 is: IP protocol number */
+	uint8_t proto;	    /* what l4 is: IP protocol number */
 	uint8_t flags;
 	uint8_t hdr; /* enum pfs_hdr */
 	uint8_t unused;
@@ -87,14 +87,14 @@ static_assert(sizeof(struct pfs_ref) == 32, "refs are small");
  * made; equal origins are one.
  */
 struct pfs_origin {
-	char name[64];	     /* "eth0", "netfilter_in", "accept"; "" for an unnamed interface of a file */
+	char name[64]; /* "eth0", "netfilter_in", "accept"; "" for an unnamed interface of a file */
 	uint16_t link_type;  /* LINKTYPE_* value as in capture files; PFS_LINK_BYTES: not packets */
 	uint16_t big_endian; /* of PCAP, EPB and SPB headers */
 	uint32_t snaplen;    /* 0: no limit known */
 	uint32_t lengths_swapped; /* pcap before 2.4: the larger of the two lengths is the true one */
-	uint64_t time_unit;  /* EPB, PCAP: units per second (1000000, 1000000000, 1 << n ...) */
+	uint64_t time_unit; /* EPB, PCAP: units per second (1000000, 1000000000, 1 << n ...) */
 	int64_t time_offset; /* ns added to the decoded time: clock difference, or pcapng's if_tsoffset */
-	uint32_t ifindex;    /* 0: none */
+	uint32_t ifindex; /* 0: none */
 };
 
 #define PFS_LINK_BYTES 0xffff /* a byte stream, not packets */

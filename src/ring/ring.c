@@ -97,9 +97,9 @@ const struct pfs_origin *pfs_origin_get(const struct pfs_rings *table, uint16_t 
 static bool origin_equal(const struct pfs_origin *a, const struct pfs_origin *b)
 {
 	return strncmp(a->name, b->name, sizeof(a->name)) == 0 && a->link_type == b->link_type &&
-	       a->big_endian == b->big_endian && a->snaplen == b->snaplen && a->lengths_swapped == b->lengths_swapped &&
-	       a->time_unit == b->time_unit && a->time_offset == b->time_offset &&
-	       a->ifindex == b->ifindex;
+	       a->big_endian == b->big_endian && a->snaplen == b->snaplen &&
+	       a->lengths_swapped == b->lengths_swapped && a->time_unit == b->time_unit &&
+	       a->time_offset == b->time_offset && a->ifindex == b->ifindex;
 }
 
 static int origin_add(struct pfs_rings *table, const struct pfs_origin *origin, uint16_t *ret_id)

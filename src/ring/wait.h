@@ -17,7 +17,7 @@
 
 struct pfs_waiter {
 	void (*wake)(struct pfs_waiter *waiter);
-	struct pfs_waiter *next; /* list lock */
+	struct pfs_waiter *next;   /* list lock */
 	struct pfs_waitlist *list; /* list lock; NULL: not parked */
 };
 

@@ -265,8 +265,8 @@ static void test_a_lossy_reader_is_told(void **state)
 		got += (uint64_t)n;
 	assert_int_equal(n, 0);
 	assert_int_equal(pfs_node_text(node, PFS_TEXT_READERS, &text), 0);
-	assert_int_equal(sscanf(strstr(text.data, "delivered="), "delivered=%llu lost=%llu", &delivered,
-				&lost),
+	assert_int_equal(sscanf(strstr(text.data, "delivered="), "delivered=%llu lost=%llu",
+				&delivered, &lost),
 			 2);
 	assert_int_equal(delivered + lost, 5000);
 	assert_int_equal(delivered * 4096, got);
@@ -318,7 +318,8 @@ static void test_errors_are_said(void **state)
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	assert_int_equal(pfs_node_make(accept, name, &me, 0755, &node, &diag), -ENAMETOOLONG);
-	assert_int_equal(pfs_node_make(pfs_graph_root(graph), "accept", &me, 0755, &node, &diag), -EEXIST);
+	assert_int_equal(pfs_node_make(pfs_graph_root(graph), "accept", &me, 0755, &node, &diag),
+			 -EEXIST);
 	node = make_path(graph, "accept/count");
 	assert_int_equal(pfs_node_remove(pfs_graph_root(graph), "accept", &me, &diag), -ENOTEMPTY);
 	pfs_node_unref(node);
@@ -442,7 +443,8 @@ static void test_unpcap_with_readers_and_odd_pieces(void **state)
 {
 	enum { READERS = 4 };
 	struct pfs_graph *graph = graph_new((size_t)4 << 20);
-	struct pfs_node *node = make_path(graph, "accept/unpcap/count"), *accept = make_path(graph, "accept");
+	struct pfs_node *node = make_path(graph, "accept/unpcap/count"),
+			*accept = make_path(graph, "accept");
 	struct pfs_writer *writer = open_writer(accept);
 	struct packet_reader readers[READERS] = { 0 };
 	pthread_t threads[READERS];
@@ -487,7 +489,8 @@ static void test_unpcap_with_readers_and_odd_pieces(void **state)
 static void test_changes_beside_a_reader(void **state)
 {
 	struct pfs_graph *graph = graph_new((size_t)4 << 20);
-	struct pfs_node *unpcap = make_path(graph, "accept/unpcap"), *accept = make_path(graph, "accept");
+	struct pfs_node *unpcap = make_path(graph, "accept/unpcap"),
+			*accept = make_path(graph, "accept");
 	struct packet_reader reader = { .reader = open_reader(unpcap, NULL, 1) };
 	struct pfs_writer *writer = open_writer(accept);
 	struct signal s = { .waiter = { .wake = signal_wake },

@@ -374,7 +374,8 @@ static void test_control_refs_are_not_counted_as_lost(void **state)
 			if (n)
 				pfs_cursor_unpin(&cursor, n);
 		}
-		assert_int_equal(seen + pfs_counter_get(&cursor.lost) + pfs_cursor_lag(&cursor), pushed);
+		assert_int_equal(seen + pfs_counter_get(&cursor.lost) + pfs_cursor_lag(&cursor),
+				 pushed);
 	}
 	assert_true(pfs_counter_get(&cursor.lost) > 1000);
 	pfs_cursor_release(&cursor);
