@@ -1,9 +1,9 @@
 /*
  * build - nodes of filters, sources, classes and views
  *
- * init() of a filter may open files, which can take its time or lead anywhere: it runs with the control lock given up, on
- * a node that nobody sees yet. Then the place is looked at once more, and only then is the node linked. Views open no
- * files.
+ * init() of a filter may open files, which can take its time or lead anywhere: it runs with the control lock given
+ * up, on a node that nobody sees yet. Then the place is looked at once more, and only then is the node linked. Views
+ * open no files.
  */
 #include <stdio.h>
 

@@ -152,8 +152,8 @@ struct pfs_filter {
 	/*
 	 * Pulling shape: takes refs in order, emits up to out->room records, returns how many refs of `in` it is
 	 * completely done with (the next call starts with the one after those). Returning less than n means: no room
-	 * (out->room is 0, or pfs_emit_new() said NULL), or "not now" for sinks (set *ret_wait to the ns until it should be
-	 * called again, UINT64_MAX: when `ready_fd` polls ready).
+	 * (out->room is 0, or pfs_emit_new() said NULL), or "not now" for sinks (set *ret_wait to the ns until it
+	 * should be called again, UINT64_MAX: when `ready_fd` polls ready).
 	 */
 	size_t (*pull)(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
 		       uint64_t *ret_wait);

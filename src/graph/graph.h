@@ -90,14 +90,15 @@ void pfs_node_info(struct pfs_node *node, struct pfs_node_info *ret_info);
 void pfs_node_path(struct pfs_node *node, struct pfs_buf *out);
 
 /*
- * Child of a directory. Looks only: finds existing nodes, static sources, devices that exist, classes (of closed sets at
- * once, of open sets once seen). -ENOENT. *ret_node is a new reference.
+ * Child of a directory. Looks only: finds existing nodes, static sources, devices that exist, classes (of closed sets
+ * at once, of open sets once seen). -ENOENT. *ret_node is a new reference.
  */
 int pfs_node_lookup(struct pfs_node *dir, const char *name, struct pfs_node **ret_node);
 
 /*
- * mkdir. -EEXIST, -ENOENT (unknown filter; near misses in diag), -EINVAL (bad argument or expression, impossible place),
- * -EACCES/-EPERM, -ENOSPC (limits), -ENAMETOOLONG, -ENOMEM, -ELOOP (too deep: 64), what init of the filter says.
+ * mkdir. -EEXIST, -ENOENT (unknown filter; near misses in diag), -EINVAL (bad argument or expression, impossible
+ * place), -EACCES/-EPERM, -ENOSPC (limits), -ENAMETOOLONG, -ENOMEM, -ELOOP (too deep: 64), what init of the filter
+ * says.
  */
 int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
 		  struct pfs_node **ret_node, struct pfs_diag *diag);
@@ -156,16 +157,20 @@ void pfs_reader_close(struct pfs_reader *reader);
 #define PFS_GATHER_MAX ((size_t)256 << 10)
 
 /*
- * Takes up to `size` bytes for one reply; record: at most one record, the tail that does not fit is dropped as by packet
- * pipes. Fills iov (pointing into ring memory, or into `gather`, a buffer of at least min(size, PFS_GATHER_MAX) bytes, into which
- * small neighbouring records are copied) and returns the number of bytes; 0: end of the stream; -EAGAIN: nothing now.
+ * Takes up to `size` bytes for one reply; record: at most one record, the tail that does not fit is dropped as by
+ * packet pipes. Fills iov (pointing into ring memory, or into `gather`, a buffer of at least min(size,
+ * PFS_GATHER_MAX) bytes, into which small neighbouring records are copied) and returns the number of bytes; 0: end of
+ * the stream; -EAGAIN: nothing now.
  * keep_short: if the bytes would fill size exactly and no more is ready, leave the last one for the next call (a short
  * reply ends the kernel's splitting of a large read).
  * After a return > 0 the bytes are pinned: reply, then pfs_reader_done(). One get at a time per reader.
  */
 ssize_t pfs_reader_get(struct pfs_reader *reader, size_t size, bool record, bool keep_short,
 		       uint8_t *gather, struct iovec iov[PFS_IOV_MAX], unsigned *ret_niov);
-/* The reply was made (delivered) or failed (the bytes stay for the next get). Unpins; may run tasks that waited for room. */
+/*
+ * The reply was made (delivered) or failed (the bytes stay for the next get). Unpins; may run tasks that waited for
+ * room.
+ */
 void pfs_reader_done(struct pfs_reader *reader, bool delivered);
 
 /* Data, EOF or end: true when get would not say -EAGAIN. */
@@ -189,9 +194,9 @@ int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
 /* The last close of a generation sends EOF after what was written. Never waits. */
 void pfs_writer_close(struct pfs_writer *writer);
 /*
- * All n bytes as one record (packet directories) or as the next piece of this open's byte stream. Returns n; -EAGAIN: the
- * ring is full; -EMSGSIZE: too long for a record; -EPIPE: the node is gone. Runs the tree below unless another thread
- * is at it.
+ * All n bytes as one record (packet directories) or as the next piece of this open's byte stream. Returns n; -EAGAIN:
+ * the ring is full; -EMSGSIZE: too long for a record; -EPIPE: the node is gone. Runs the tree below unless another
+ * thread is at it.
  */
 ssize_t pfs_writer_write(struct pfs_writer *writer, const void *bytes, size_t n);
 /* The same in two steps, so that a reply can be sent between them: store, then run. */

@@ -61,7 +61,7 @@ struct pfs_feed {
 	bool started;	      /* control: thread to be joined */
 	_Atomic bool running; /* run() has not returned */
 	_Atomic bool stopping;
-	_Atomic bool over; /* writer: the source's thread; the end was pushed last: whoever comes now wants another run */
+	_Atomic bool over; /* writer: the source's thread; the end came last: who comes now wants another run */
 	int stop_fd;	      /* eventfd */
 	pthread_mutex_t lock; /* with cond: waiting for room */
 	pthread_cond_t cond;
@@ -274,14 +274,14 @@ uint64_t pfs_domain_limit(void *domain, struct pfs_ring *ring, uint64_t want); /
 /* Runs the task and all that becomes possible by that, on this thread, or leaves it to the thread that is at it. */
 void pfs_kick(struct pfs_task *task);
 /*
- * A reader or task moved on in a queue of `owner` (NULL: in an injection ring): whoever waited for room goes on, that is
- * this task, those above it whose rings its refs may point into, and writers.
+ * A reader or task moved on in a queue of `owner` (NULL: in an injection ring): whoever waited for room goes on, that
+ * is this task, those above it whose rings its refs may point into, and writers.
  */
 void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner);
 struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number); /* of a stream or of a generation */
 /*
- * Somebody at this node wants the next generation: what was written after the end of the last one flows. Without the gate
- * it would follow at once and be gone with readers who leave at the end, as they should.
+ * Somebody at this node wants the next generation: what was written after the end of the last one flows. Without the
+ * gate it would follow at once and be gone with readers who leave at the end, as they should.
  */
 void pfs_gate_open(struct pfs_node *node);
 size_t pfs_plan_room(struct pfs_plan *plan, size_t want);		      /* run lock */

@@ -198,8 +198,9 @@ static int open_from(const struct pfs_cred *cred, const char *path, int flags, m
 		id = mount_of(dir);
 		if (pipesfs_any(line_has_id, &id))
 			return pfs_diag_set(diag, EINVAL,
-					    "'%.80s' is relative and the working directory is in pipesfs (mkdir -p goes "
-					    "there): use mkdir, or the whole path with %%2f for /",
+					    "'%.80s' is relative and the working directory is in "
+					    "pipesfs (mkdir -p goes there): use mkdir, or the whole "
+					    "path with %%2f for /",
 					    path);
 	}
 	if (path[0] == '/' && pipesfs_any(line_holds_path, path))

@@ -2,8 +2,8 @@
  * plan - what runs: built beside the old plan, published, and the old one freed when no thread can be in it
  *
  * Publishing takes the task's run lock for the swap: that is the quiescent point, since a plan is used under this lock
- * only. Inputs are attached before any plan that feeds them is published, and plans are published from the leaves to the
- * source, so that nothing flows past a branch that is about to be there.
+ * only. Inputs are attached before any plan that feeds them is published, and plans are published from the leaves to
+ * the source, so that nothing flows past a branch that is about to be there.
  */
 #include <sys/mman.h>
 

@@ -1,15 +1,15 @@
 /*
  * run - tasks: batches through the steps of a plan
  *
- * A task is run in rounds under its run lock. A thread that wants it run while another is at it leaves a mark (requests)
- * and goes its way. What a round makes possible (pulling filters below, tasks that waited for room above) goes onto the
- * thread's own work list, which the outermost pfs_kick() empties: no recursion, however deep the tree.
+ * A task is run in rounds under its run lock. A thread that wants it run while another is at it leaves a mark
+ * (requests) and goes its way. What a round makes possible (pulling filters below, tasks that waited for room above)
+ * goes onto the thread's own work list, which the outermost pfs_kick() empties: no recursion, however deep the tree.
  *
  * Room: nothing is run that could not be pushed into every queue of the plan. A task that finds no room says so in
  * `stalled` *before* it looks at the holds; whoever lets go of a hold looks at `stalled` afterwards (pfs_moved_on).
  *
- * A thread that others keep busy would never come back. Who brings data may well be held up, since that is what makes him
- * wait for the readers; who only changed the tree hands over to the ticker's thread after a while.
+ * A thread that others keep busy would never come back. Who brings data may well be held up, since that is what makes
+ * him wait for the readers; who only changed the tree hands over to the ticker's thread after a while.
  */
 #include "graph/graph_i.h"
 
@@ -315,8 +315,9 @@ struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number)
 }
 
 /*
- * Before the end is given, so that who sees it and reads on finds the gate closed and opens it. Once for a generation: its
- * end comes twice where processes write at several depths, and who read on after the first does not see the second.
+ * Before the end is given, so that who sees it and reads on finds the gate closed and opens it. Once for a
+ * generation: its end comes twice where processes write at several depths, and who read on after the first does not
+ * see the second.
  */
 static void gate_close(struct pfs_step *step, const struct pfs_ref *ref)
 {

@@ -6,8 +6,8 @@
  * from what processes write into its directory.
  *
  * run() either writes into rings of its own (pfs_feed_ring(), then pfs_feed_reserve/commit) and pushes refs, or adopts
- * foreign rings (BPF) and pushes refs into them. Refs of one push are in order of time; a push runs the whole tree below
- * on the caller's thread and returns when the refs have been handed on.
+ * foreign rings (BPF) and pushes refs into them. Refs of one push are in order of time; a push runs the whole tree
+ * below on the caller's thread and returns when the refs have been handed on.
  *
  * policy: behind the kernel lossy, everywhere else reliable: then a push waits for reliable readers (and returns -EINTR
  * when the source is being stopped).
@@ -38,9 +38,9 @@ struct pfs_source {
 	size_t state_size;
 
 	/*
-	 * args->arg is the argument (the device's name for PFS_SOURCE_DEVICES); `name` the whole type name, for files that
-	 * register several (netfilter_in, netfilter_out). Acts on nothing: no descriptor of the kernel's network, no
-	 * capture. Files are opened here, as the maker.
+	 * args->arg is the argument (the device's name for PFS_SOURCE_DEVICES); `name` the whole type name, for files
+	 * that register several (netfilter_in, netfilter_out). Acts on nothing: no descriptor of the kernel's
+	 * network, no capture. Files are opened here, as the maker.
 	 */
 	int (*init)(void *state, const char *name, const struct pfs_args *args,
 		    const struct pfs_place *place, struct pfs_diag *diag);
@@ -49,8 +49,8 @@ struct pfs_source {
 			   struct pfs_diag *diag);
 	void (*fini)(void *state);
 	/*
-	 * A consumer has come: attach to the kernel. Called on the control thread before run(), so that open(2) returns the
-	 * error. NULL: nothing to do.
+	 * A consumer has come: attach to the kernel. Called on the control thread before run(), so that open(2)
+	 * returns the error. NULL: nothing to do.
 	 */
 	int (*start)(void *state, struct pfs_feed *feed, struct pfs_diag *diag);
 	int (*run)(void *state, struct pfs_feed *feed);
@@ -90,8 +90,8 @@ int pfs_feed_reserve(struct pfs_feed *feed, struct pfs_ring *ring, size_t len,
 		     struct pfs_record **ret_rec);
 
 /*
- * Hands n refs on. Waits for reliable readers. Returns 0, or -EINTR when stopped before all were taken (the rest is lost
- * on purpose: nobody wants it any more).
+ * Hands n refs on. Waits for reliable readers. Returns 0, or -EINTR when stopped before all were taken (the rest is
+ * lost on purpose: nobody wants it any more).
  */
 int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n);
 /* End of this generation: readers get EOF. A file source returns from run() afterwards. */

@@ -2,8 +2,8 @@
  * writer - one open for writing: records into the injection ring of a directory
  *
  * store() only copies into the ring; run() lets the tree below take it, on this thread or on the one that is at it. An
- * end (of a writer's stream, of a generation) is a control record in the same ring, so that it comes after the data; when
- * the ring is full at close, it waits in `ends` instead, since close never waits.
+ * end (of a writer's stream, of a generation) is a control record in the same ring, so that it comes after the data;
+ * when the ring is full at close, it waits in `ends` instead, since close never waits.
  */
 #include "graph/graph_i.h"
 

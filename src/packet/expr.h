@@ -9,9 +9,9 @@
  * would have to be asked of a name server, are refused with a sentence. Names of ports and protocols are fine, they
  * are in files of this host.
  *
- * `inbound` and `outbound` mean the direction that the capture recorded, on link types that do not say it themselves; an
- * expression that asks for it keeps no packet of unknown direction (tcpdump refuses such files). Nothing else that only a packet
- * socket knows (`ifindex` of Ethernet) is there.
+ * `inbound` and `outbound` mean the direction that the capture recorded, on link types that do not say it themselves;
+ * an expression that asks for it keeps no packet of unknown direction (tcpdump refuses such files). Nothing else that
+ * only a packet socket knows (`ifindex` of Ethernet) is there.
  *
  *	struct pkt_expr *e;
  *
