@@ -114,7 +114,7 @@ static int fusermount(const char *dir)
 
 static int detach_one(const struct pfs_mountinfo *info, bool force)
 {
-	struct pfs_mountinfo top = { .major = 0 };
+	struct pfs_mountinfo top = { .major = 0, .minor = 0 };
 	int flags = MNT_DETACH | UMOUNT_NOFOLLOW | (force ? MNT_FORCE : 0);
 
 	/* Something else may have been mounted over it: that is not ours to take away. */

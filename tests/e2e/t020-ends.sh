@@ -89,7 +89,8 @@ t_nobody "kill -9 of the keeper" $R
 said 0 ''
 
 begin
-kill -9 "$KEEPER" "$STREAMS"
+kill -STOP "$KEEPER"
+kill -9 "$STREAMS" "$KEEPER"
 t_wait_for 2 sh -c "! kill -0 $R"
 said 1 "$aborted"
 t_ok "both killed: the dead mount is still there" t_mounted
