@@ -533,6 +533,7 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 	pthread_mutex_unlock(&graph->control);
 	if (r < 0)
 		return r;
+	assert(node); /* set on success, and errors are negative */
 	if (node->filter && (node->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))
 		pfs_domain_kick(node->domain);
 	if (ret_node)

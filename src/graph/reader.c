@@ -170,6 +170,7 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 		free(reader);
 		return r;
 	}
+	assert(reader->node); /* set on success, and errors are negative */
 	*ret_reader = reader;
 	pfs_gate_open(reader->node);
 	pfs_domain_kick(reader->node->domain);
@@ -382,6 +383,7 @@ static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool r
 	}
 	reader->pinned = true;
 	reader->generation_over = false;
+	assert(reader->full > 0); /* what the reply holds came from refs */
 	reader->usual = reply->total / reader->full;
 	return (ssize_t)reply->total;
 }
