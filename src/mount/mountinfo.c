@@ -132,7 +132,7 @@ static int detach_one(const struct pfs_mountinfo *info, bool force)
 
 int pfs_mount_detach(unsigned major, unsigned minor, bool force)
 {
-	struct pfs_mountinfo info;
+	struct pfs_mountinfo info = { .major = 0 };
 	int r = pfs_mountinfo_dev(major, minor, &info);
 
 	if (r < 0)

@@ -420,7 +420,7 @@ static void *read_packets(void *arg)
 	struct signal s = { .waiter = { .wake = signal_wake },
 			    .lock = PTHREAD_MUTEX_INITIALIZER,
 			    .cond = PTHREAD_COND_INITIALIZER };
-	uint8_t buf[256];
+	uint8_t buf[256] = { 0 };
 
 	for (;;) {
 		ssize_t n = read_some(pr->reader, buf, sizeof(buf), true);
