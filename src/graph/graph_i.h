@@ -195,9 +195,9 @@ struct pfs_task {
 	_Atomic unsigned requests;  /* > 0: somebody is running it and will look again */
 	_Atomic bool queued;	    /* on the work list of some thread */
 	struct pfs_task *work_next; /* that thread's */
-	bool begun; /* run: some of this generation has flowed */
-	bool left;  /* run: ... and since the last of it nobody is there */
-	uint32_t stale_generation; /* run: its end was for nobody */
+	bool begun;		    /* run: some of this generation has flowed */
+	bool left;		    /* run: ... and since the last of it nobody is there */
+	uint32_t stale_generation;  /* run: its end was for nobody */
 	_Atomic bool gated; /* a generation ended here: the next waits for who reads on or comes (pfs_gate_open) */
 	uint32_t gate_generation; /* run: which ended here last */
 	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */

@@ -330,8 +330,8 @@ static void gate_close(struct pfs_step *step, const struct pfs_ref *ref)
 }
 
 /*
- * The end of a generation whose readers took all of it and left before it was ended is nobody's: who comes later waits for
- * the next one.
+ * The end of a generation whose readers took all of it and left before it was ended is nobody's: who comes later
+ * waits for the next one.
  */
 static bool end_is_stale(struct pfs_task *task, const struct pfs_ref *ref)
 {
@@ -340,7 +340,8 @@ static bool end_is_stale(struct pfs_task *task, const struct pfs_ref *ref)
 	if (!(ref->flags & PFS_REF_EOF))
 		return false;
 	if (stale)
-		task->stale_generation = ref->len; /* it comes twice where processes write at several depths */
+		task->stale_generation =
+			ref->len; /* it comes twice where processes write at several depths */
 	task->begun = task->left = false;
 	return stale;
 }
