@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <time.h>
 
-#define THREADS_MAX 64 /* beyond it requests wait in the kernel */
+#define THREADS_MAX 16 /* beyond it requests wait in the kernel */
 #define KEEP 2	       /* listening threads beside which another is superfluous */
 #define PATIENCE 1000
 
