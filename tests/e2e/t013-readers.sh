@@ -54,7 +54,7 @@ bytes2=$(($(t_stat accept bytes) - bytes0 - bytes1))
 sixteen=$(memory)
 
 t_note "KiB with one reader $one, with sixteen $sixteen"
-t_sanitized || t_ok "bytes once in memory" test "$sixteen" -le $((one + 16 * 256))
+t_sanitized || t_memory "bytes once in memory" "$sixteen" $((one + 16 * 256))
 t_eq "the source carried the bytes once for sixteen readers" "$bytes2" "$bytes1"
 t_eq "... and no byte more than were written" "$bytes2" "$((MIB << 20))"
 t_note "records: $in1 with one reader, $in2 with sixteen"
@@ -77,7 +77,7 @@ all_have() {
 }
 t_wait_for 20 all_have
 busy=$(memory)
-t_sanitized || t_ok "bytes once while they read" test "$busy" -le $((one + 16 * 256))
+t_sanitized || t_memory "bytes once while they read" "$busy" $((one + 16 * 256))
 exec 8>&-
 for reader in $readers; do
 	t_done "$reader" || t_fail "a reader failed"

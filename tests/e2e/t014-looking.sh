@@ -82,7 +82,7 @@ if ! cmp -s before after; then
 fi
 echo "ok: sockets, programs and processes are the same"
 t_note "RSS $before KiB, after ten walks $after KiB; threads $threads_before, $(threads)"
-t_sanitized || t_ok "at most 1 MiB more" test "$after" -le $((before + 1024))
+t_sanitized || t_memory "at most 1 MiB more" "$after" $((before + 1024))
 t_eq "the walk sees the tree" "$(find "$P" -name httpplus -type d | wc -l)" 1
 t_ok "a walk ends" t_ends 20 find "$P"
 

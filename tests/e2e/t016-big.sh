@@ -54,8 +54,8 @@ rm tcp.pcap want.pcap got.packets want.packets
 
 # One ring for the writer, one for the view; everything else is pointers. Resident, not
 # proportional: a mapping twice in a row shows twice.
-t_sanitized || t_ok "memory stayed within the rings" test "$(memory)" -le $((idle + 3 * RING))
-t_ok "it never was more" test "$(peak)" -le $((idle_peak + 5 * RING))
+t_sanitized || t_memory "memory stayed within the rings" "$(memory)" $((idle + 3 * RING))
+t_memory "it never was more" "$(peak)" $((idle_peak + 5 * RING))
 
 # --- a slow reliable reader ------------------------------------------------------------------
 

@@ -12,6 +12,7 @@
 #   t_reader DIR PID KEY        a value from that reader's line in DIR/.readers
 #   t_daemons                   pids of this test's pipesfs processes
 #   t_reason NAME PATH PART     .errors has a line about PATH in which PART occurs
+#   t_memory NAME KIB LIMIT     at most LIMIT; a sanitizer's own memory is nobody's fault
 #   t_cable                     a cable from device `near` here to `far` in the namespace far;
 #                               Ethernet only, no addresses: nobody else speaks on it
 #   t_frames [-n NS] ...        tests/tools/frames.py, in that namespace
@@ -71,6 +72,14 @@ t_daemons() {
 t_reason() {
 	t_has "$1" "$(cat "$P/.errors")" "$2"
 	t_has "$1: why" "$(grep -F -e "$2" "$P/.errors" | tail -n 1)" "$3"
+}
+
+t_memory() {
+	if [ "$2" -gt "$3" ] && grep -q -e __asan_init -e __tsan_init "$PIPESFS"; then
+		t_note "sanitized: $1: $2 KiB, limit $3 KiB"
+		return
+	fi
+	t_ok "$1: $2 KiB of $3" test "$2" -le "$3"
 }
 
 t_cable() {
