@@ -137,7 +137,9 @@ void pfs_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 	change->task.act = mkdir_act;
 	change->task.reply = mkdir_reply;
 	change->task.undo = mkdir_undo;
-	change->task.late = mkdir_late;
+	/* Without an argument it opens no file. */
+	if (strchr(name, ':'))
+		change->task.late = mkdir_late;
 	change->task.pool = &mount->make;
 	pfs_task_start(mount, &change->task, req);
 }

@@ -269,6 +269,10 @@ struct pfs_session;
  * session is over.
  */
 int pfs_session_start(struct fuse_session *se, int ended_fd, struct pfs_session **ret_session);
+/* Readable: all threads are in handlers. Then pfs_session_relieve() is to be called. */
+int pfs_session_starved_fd(const struct pfs_session *session);
+/* Starts another thread when they do not come back. Returns ms until the next call, -1: none. */
+int pfs_session_relieve(struct pfs_session *session);
 /* Ends them. -ETIMEDOUT: a handler does not return. */
 int pfs_session_stop(struct pfs_session *session, unsigned milliseconds);
 void pfs_session_free(struct pfs_session *session);

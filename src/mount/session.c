@@ -2,10 +2,10 @@
  * session - threads that take requests from the kernel
  *
  * libfuse's own loop has a fixed limit of threads; when all of them wait in a handler nobody
- * listens, and the mount hangs. Here at least one thread listens always: who takes a request when
- * nobody else listens starts another thread first. Handlers do not wait as a rule (work.c does), so
- * that there are few threads, each with its buffer of 1 MiB of which only what was received is
- * touched. Who was superfluous for PATIENCE requests in a row ends: starting threads is dear.
+ * listens, and the mount hangs. Here there are a few, enough for the CPUs, since handlers do not wait
+ * as a rule (work.c does). When nobody has listened for RELIEF and nothing was done either, another is
+ * started, until somebody listens again. Each has a buffer of 1 MiB of which only what was received
+ * is touched. Who was superfluous for PATIENCE requests in a row ends: starting threads is dear.
  */
 #include "mount/mount_i.h"
 
@@ -15,10 +15,16 @@
 #define THREADS_MAX 16 /* beyond it requests wait in the kernel */
 #define KEEP 2	       /* listening threads beside which another is superfluous */
 #define PATIENCE 1000
+#define RELIEF 20 /* ms */
 
 struct pfs_session {
 	struct fuse_session *se; /* borrowed */
 	int ended_fd;
+	int starved_fd;		/* eventfd: nobody listens */
+	unsigned usual;		/* threads that are started without hesitation */
+	_Atomic bool starving;	/* pfs_session_relieve() looks after it */
+	_Atomic unsigned taken; /* requests */
+	unsigned seen;		/* pfs_session_relieve(): taken, last time */
 	pthread_mutex_t lock;
 	pthread_cond_t done;
 	unsigned threads;      /* lock */
@@ -58,6 +64,47 @@ static int thread_start(struct pfs_session *session)
 	return r;
 }
 
+static void nobody_listens(struct pfs_session *session)
+{
+	bool few;
+
+	pthread_mutex_lock(&session->lock);
+	few = session->threads < session->usual;
+	pthread_mutex_unlock(&session->lock);
+	if (few && !fuse_session_exited(session->se))
+		thread_start(session);
+	else if (!atomic_exchange(&session->starving, true))
+		eventfd_write(session->starved_fd, 1);
+}
+
+int pfs_session_relieve(struct pfs_session *session)
+{
+	unsigned taken = atomic_load(&session->taken);
+	bool progress = taken != session->seen;
+	eventfd_t value;
+
+	if (!atomic_load(&session->starving))
+		return -1;
+	eventfd_read(session->starved_fd, &value);
+	session->seen = taken;
+	if (atomic_load(&session->idle)) {
+		/* Who listens last from now on tells again; who was so just now did not. */
+		atomic_store(&session->starving, false);
+		if (atomic_load(&session->idle))
+			return -1;
+		atomic_store(&session->starving, true);
+		return RELIEF;
+	}
+	if (!progress)
+		thread_start(session);
+	return RELIEF;
+}
+
+int pfs_session_starved_fd(const struct pfs_session *session)
+{
+	return session->starved_fd;
+}
+
 /* Returns whether the thread should go on. spare: how often in a row it was superfluous. */
 static bool serve_one(struct pfs_session *session, struct fuse_buf *buf, unsigned *spare)
 {
@@ -65,8 +112,9 @@ static bool serve_one(struct pfs_session *session, struct fuse_buf *buf, unsigne
 
 	atomic_fetch_add(&session->idle, 1);
 	r = fuse_session_receive_buf(session->se, buf);
-	if (atomic_fetch_sub(&session->idle, 1) == 1 && r > 0 && !fuse_session_exited(session->se))
-		thread_start(session);
+	atomic_fetch_add(&session->taken, 1);
+	if (atomic_fetch_sub(&session->idle, 1) == 1 && r > 0)
+		nobody_listens(session);
 	if (r == -EINTR || r == -EAGAIN)
 		return true;
 	if (r <= 0) {
@@ -102,6 +150,7 @@ static void *session_thread(void *arg)
 int pfs_session_start(struct fuse_session *se, int ended_fd, struct pfs_session **ret_session)
 {
 	struct pfs_session *session = pfs_zalloc(1, sizeof(*session));
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_condattr_t attr;
 	int r;
 
@@ -109,12 +158,14 @@ int pfs_session_start(struct fuse_session *se, int ended_fd, struct pfs_session 
 		return -ENOMEM;
 	session->se = se;
 	session->ended_fd = ended_fd;
+	session->usual = (unsigned)pfs_min(cpus > 0 ? (size_t)cpus + 2 : 3, 10);
+	session->starved_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&session->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&session->done, &attr);
 	pthread_condattr_destroy(&attr);
-	r = thread_start(session);
+	r = session->starved_fd < 0 ? -errno : thread_start(session);
 	if (r < 0) {
 		pfs_session_free(session);
 		return r;
@@ -156,6 +207,8 @@ void pfs_session_free(struct pfs_session *session)
 {
 	if (!session)
 		return;
+	if (session->starved_fd >= 0)
+		close(session->starved_fd);
 	pthread_cond_destroy(&session->done);
 	pthread_mutex_destroy(&session->lock);
 	free(session);

@@ -180,11 +180,19 @@ static void say_ready(struct streams *streams)
 	send(streams->keeper_fd, word, sizeof(word), MSG_NOSIGNAL);
 }
 
+/* Of two times in ms, of which -1 is never. */
+static int sooner(int a, int b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
 /* Waits for an end, which is returned: true when the mount has ended by itself. */
 static bool wait_for_end(struct streams *streams)
 {
 	struct pfs_mount *mount = streams->mount;
-	enum { SIGNAL, KEEPER, ENDED, END, INIT, TASKS, COUNT };
+	enum { SIGNAL, KEEPER, ENDED, END, INIT, TASKS, STARVED, COUNT };
 	struct pollfd fds[COUNT] = {
 		[SIGNAL] = { .fd = streams->signal_fd, .events = POLLIN },
 		[KEEPER] = { .fd = streams->keeper_fd, .events = POLLIN },
@@ -192,6 +200,7 @@ static bool wait_for_end(struct streams *streams)
 		[END] = { .fd = mount->end_fd, .events = POLLIN },
 		[INIT] = { .fd = mount->init_fd, .events = POLLIN },
 		[TASKS] = { .fd = mount->tasks.wake_fd, .events = POLLIN },
+		[STARVED] = { .fd = pfs_session_starved_fd(streams->session), .events = POLLIN },
 	};
 	int timeout = -1;
 
@@ -207,7 +216,7 @@ static bool wait_for_end(struct streams *streams)
 			say_ready(streams);
 		if (fds[TASKS].revents)
 			consume(mount->tasks.wake_fd);
-		timeout = pfs_tasks_expire(mount);
+		timeout = sooner(pfs_tasks_expire(mount), pfs_session_relieve(streams->session));
 	}
 }
 

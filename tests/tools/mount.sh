@@ -44,7 +44,7 @@ t_wait_state() {
 
 t_in_fuse() {
 	case $(cat "/proc/$1/wchan" 2>/dev/null) in
-	request_wait_answer | fuse_* | __fuse_*) return 0 ;;
+	request_wait_answer | fuse_simple_request | __fuse_simple_request) return 0 ;;
 	*) return 1 ;;
 	esac
 }
@@ -75,7 +75,7 @@ t_left() {
 	done
 	for t_status in /proc/[0-9]*/wchan; do
 		case $(cat "$t_status" 2>/dev/null) in
-		request_wait_answer | fuse_*)
+		request_wait_answer | fuse_simple_request | __fuse_simple_request)
 			t_pid=${t_status%/wchan}
 			t_who="$t_who in-fuse:${t_pid#/proc/}"
 			;;
@@ -90,7 +90,12 @@ t_nobody() {
 	shift
 	t_until=$(awk -v n="$(t_seconds 1)" '{ printf "%d", ($1 + n) * 100 }' /proc/uptime)
 	while t_still=$(t_left "$@") && [ -n "$t_still" ]; do
-		if [ "$(awk '{ printf "%d", $1 * 100 }' /proc/uptime)" -gt "$t_until" ]; then
+		t_over=$(($(awk '{ printf "%d", $1 * 100 }' /proc/uptime) - t_until))
+		if [ $t_over -gt 0 ]; then
+			# Who runs does not hang: a loaded machine has not let him end yet.
+			if [ $t_over -lt 500 ] && ! printf '%s' "$t_still" | tr ' ' '\n' | grep . | grep -qv ':R:'; then
+				continue
+			fi
 			# What is left must not hang the rest of the test.
 			kill -9 "$@" "$KEEPER" "$STREAMS" 2>/dev/null || true
 			umount -l "$P" 2>/dev/null || fusermount3 -u -z "$P" 2>/dev/null || true
