@@ -104,5 +104,8 @@ const struct pfs_command pfs_cmd_umount = {
 	.name = "umount",
 	.summary = "end the streams of the mount on DIR, and the mount",
 	.usage = "DIR",
+	.help = "Readers get end of file, writers that wait an error, then the mount is detached. umount(8)\n"
+		"does it too when nobody has a file open. A dead mount, or one that does not answer, is\n"
+		"detached all the same.\n",
 	.run = umount_run,
 };
