@@ -180,6 +180,32 @@ t_wait_for 10 sunk
 rmdir "$f/file:$here%2fsink.out"
 t_eq "file: wrote the packets' bytes" "$(wc -c <sink.out)" 400000
 
+# The name says the format.
+mkdir -p "$P/accept:w/unpcap"
+for kind in pcap pcapng; do
+	mkdir "$P/accept:w/unpcap/file:$here%2fwritten.$kind"
+done
+cat b.nano >"$P/accept:w/all"
+for kind in pcap pcapng; do
+	written() {
+		capture same "written.$kind" b.nano
+	}
+	t_wait_for 10 written
+	rmdir "$P/accept:w/unpcap/file:$here%2fwritten.$kind"
+	mkdir "$P/accept:w/unpcap/file:$here%2fwritten.$kind,append=1"
+done
+cat b.nano >"$P/accept:w/all"
+for kind in pcap pcapng; do
+	twice() {
+		[ "$(capture count "written.$kind")" = $((2 * $(capture count b.nano))) ]
+	}
+	t_wait_for 10 twice
+	echo "ok: file: a .$kind is one, and goes on with append=1"
+	mkdir "$P/pcap:$here%2fwritten.$kind"
+	t_eq "... that we read ourselves" "$(timeout 20 cat "$P/pcap:$here%2fwritten.$kind/all.pcapng" | capture count /dev/stdin)" \
+		"$(capture count "written.$kind")"
+done
+
 # all.txt is for people: no control characters, whatever is in the packets.
 mkdir -p "$P/accept:t/unpcap"
 t_read accept:t/unpcap/all.txt all.txt

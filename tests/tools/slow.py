@@ -3,7 +3,7 @@
     slow.py PATH OUT [BLOCK] <commands
 
 Opens PATH, says "open", then obeys one command a line and answers each with a line: "N": read until N more bytes came,
-answer the bytes so far; "all": read to the end. At the end of the stream it answers "end BYTES" and keeps the file open
+answer the bytes so far; "all": read to the end; "now": read what is there. At the end of the stream it answers "end BYTES" and keeps the file open
 until its commands end. What it read is in OUT.
 """
 import os
@@ -18,10 +18,15 @@ def main():
     total = 0
     with open(out, "wb") as f:
         for line in sys.stdin:
-            want = total + int(line) if line.strip() != "all" else 1 << 62
+            word = line.strip()
+            want = total + int(word) if word.isdigit() else 1 << 62
+            os.set_blocking(fd, word != "now")
             part = b"."
             while total < want and part:
-                part = os.read(fd, min(block, want - total))
+                try:
+                    part = os.read(fd, min(block, want - total))
+                except BlockingIOError:
+                    break
                 f.write(part)
                 total += len(part)
             f.flush()
