@@ -36,8 +36,6 @@ struct pfs_command {
 	const char *usage;   /* what follows "pipesfs NAME": "[-f] [-o OPTION,...] DIR" */
 	const char *help; /* lines for `pipesfs help NAME`, each ended by a newline; NULL: none */
 	void (*more_help)(struct pfs_buf *out); /* lines made from a table; NULL: none */
-	/* More lines for it, made from a table; NULL: none. */
-	void (*help_more)(struct pfs_buf *out);
 	/* argv[0] is the name; getopt(3) may be used as it is. Returns the exit status. */
 	int (*run)(int argc, char **argv);
 };

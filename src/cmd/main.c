@@ -49,13 +49,6 @@ static int help(int argc, char **argv)
 	printf("usage: pipesfs %s %s\n%s.\n", cmd->name, cmd->usage, cmd->summary);
 	if (cmd->help)
 		printf("\n%s", cmd->help);
-	if (cmd->help_more) {
-		PFS_BUF struct pfs_buf more = { 0 };
-
-		cmd->help_more(&more);
-		if (more.data && !more.failed)
-			fputs(more.data, stdout);
-	}
 	if (cmd->more_help) {
 		PFS_BUF struct pfs_buf text = { 0 };
 
