@@ -118,7 +118,7 @@ const struct pfs_command pfs_cmd_mount = {
 	.summary = "mount the tree of running filters on DIR",
 	.usage = "[-f] [-o OPTION,...] DIR",
 	.help = "It returns when the mount can be used. -f stays in the foreground. An ordinary user\n"
-		"needs fusermount3 and may write to DIR; nobody else can enter his mount.\n".more_help =
-		pfs_mount_options_help,
+		"needs fusermount3 and may write to DIR; nobody else can enter his mount.\n",
+	.more_help = pfs_mount_options_help,
 	.run = mount_run,
 };
