@@ -18,7 +18,7 @@ held() {
 freed() {
 	while read -r kind id; do
 		! bpftool "$kind" show id "$id" >/dev/null 2>&1 || return 1
-	done <held
+	done <ids
 }
 
 begin() {
@@ -78,8 +78,8 @@ gone() {
 i=0 programs=0
 while [ $i -lt "$REPEATS" ]; do
 	begin
-	held >held
-	programs=$((programs + $(wc -l <held)))
+	held >ids
+	programs=$((programs + $(wc -l <ids)))
 	fault $((i % 10))
 	t_nobody "repeat $i, fault $((i % 10))" $W1 $W2 $W3 $W4
 	if command -v bpftool >/dev/null; then
