@@ -1,12 +1,10 @@
 #!/bin/sh
-# serial
 # Looking acts on nothing: ten walks over the whole tree, with live sources, filters, files
 # and views in it, open no packet socket, load no program, make no process, and leave the
 # daemons' memory where it was.
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
 t_need_root
-t_need bpftool
 t_cable
 t_mount
 
@@ -17,8 +15,7 @@ mkdir "$P/pcap:$(pwd | sed 's|/|%2f|g')%2fin.pcap"
 mkdir "$P/pcap:$(pwd | sed 's|/|%2f|g')%2fin.pcap/tcp"
 
 state() {
-	echo "packet sockets:"
-	cut -d ' ' -f 2- /proc/net/packet
+	t_attached
 	echo "other sockets:"
 	cat /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/udp6 /proc/net/raw /proc/net/raw6 | sed 1d | awk '{ print $2, $10 }'
 	echo "what the daemons have open:"
@@ -26,12 +23,6 @@ state() {
 		for fd in /proc/"$pid"/fd/*; do
 			readlink "$fd" || true
 		done | sort
-	done
-	echo "programs, maps, links:"
-	for kind in prog map link; do
-		bpftool -j "$kind" show | python3 -c 'import json, sys
-for o in json.load(sys.stdin):
-    print(o["id"], o.get("type"), o.get("name"))'
 	done
 	echo "processes:"
 	t_daemons

@@ -1,5 +1,4 @@
 #!/bin/sh
-# serial
 # timeout: 180
 # Live sources: a device, all devices, lo and the netfilter hooks give what tcpdump gives,
 # for IPv4 and IPv6, with their parameters; they are attached only while somebody consumes;
@@ -7,7 +6,7 @@
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
 t_need_root
-t_need bpftool tcpdump
+t_need tcpdump
 t_cable
 ip addr add 10.9.0.1/24 dev near
 ip addr add fd09::1/64 dev near nodad
@@ -16,19 +15,8 @@ ip -n far addr add fd09::2/64 dev far nodad
 ip link set near arp on
 ip -n far link set far arp on
 
-# What of this machine's kernel is in use: packet sockets here, and BPF ids anywhere (the
-# test runs alone).
-attached() {
-	sed 1d /proc/net/packet | wc -l
-	for kind in prog link; do
-		bpftool -j "$kind" show | python3 -c 'import json, sys
-for o in json.load(sys.stdin):
-    print(o.get("type"), o.get("name"))'
-	done | sort
-}
-
 idle() {
-	attached >now
+	t_attached >now
 	cmp -s now idle
 }
 
@@ -37,7 +25,7 @@ idle() {
 devices() {
 	mode=$1
 	t_mount
-	attached >idle
+	t_attached >idle
 
 	tcpdump --immediate-mode -U --time-stamp-precision=nano -i near -w dump.pcap 2>dump.err &
 	dump=$!
@@ -50,7 +38,7 @@ devices() {
 	mkdir "$P/dev/lo/udp"
 	t_read dev/lo/udp/all.pcapng lo.pcapng
 	lo=$BG
-	attached >busy
+	t_attached >busy
 	t_fails "$mode: attached while read" cmp -s idle busy
 
 	t_frames -n far mark far mark-start
@@ -78,7 +66,7 @@ devices() {
 
 	# A counter consumes too, without a reader.
 	mkdir "$P/dev/near/count"
-	attached >counting
+	t_attached >counting
 	t_fails "$mode: a counter attaches" cmp -s idle counting
 	t_frames -n far mark far one two three
 	counted() {
@@ -141,7 +129,7 @@ unset PIPESFS_NO_EBPF
 # --- another network namespace ---------------------------------------------------------------
 
 t_mount
-attached >idle
+t_attached >idle
 echo netns=far >"$P/dev/lo/.params"
 ip -n far link set lo up
 t_read dev/lo/all lo-far.raw
@@ -159,9 +147,8 @@ for hook in in out pre post forward; do
 	t_read "netfilter_$hook/all.pcapng" "$hook.pcapng"
 	readers="$readers $BG"
 done
-attached >busy
+t_attached >busy
 t_fails "hooks are attached while read" cmp -s idle busy
-bpftool link show | grep netfilter | head -n 2 | sed 's/^/# /'
 
 t_frames udp 10.9.0.2 9 to-far-4
 t_frames udp fd09::2 9 to-far-6

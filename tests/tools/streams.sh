@@ -11,6 +11,8 @@
 #   t_stat DIR NAME             a number of DIR/.stats, 0 when it is not there
 #   t_reader DIR PID KEY        a value from that reader's line in DIR/.readers
 #   t_daemons                   pids of this test's pipesfs processes
+#   t_attached                  what the daemons hold of the kernel: packet sockets, BPF programs,
+#                               maps and links (those of other programs on the machine come and go)
 #   t_reason NAME PATH PART     .errors has a line about PATH in which PART occurs
 #   t_memory NAME KIB LIMIT     at most LIMIT; a sanitizer's own memory is nobody's fault
 #   t_cable                     a cable from device `near` here to `far` in the namespace far;
@@ -67,6 +69,15 @@ t_daemons() {
 		esac
 	done
 	return 0
+}
+
+t_attached() {
+	echo "packet sockets:"
+	sed 1d /proc/net/packet | cut -d ' ' -f 2-
+	echo "programs, maps, links:"
+	for t_pid in $(t_daemons); do
+		cat /proc/"$t_pid"/fdinfo/* 2>/dev/null | grep -E '^(prog_id|map_id|link_id|link_type):' | sort || true
+	done
 }
 
 t_reason() {
