@@ -6,6 +6,7 @@
  * the mount is detached.
  */
 #include "cmd/cmd.h"
+#include "cmd/mounts.h"
 #include "mount/mount.h"
 
 #include <signal.h>
@@ -14,17 +15,10 @@
 static int abort_run(int argc, char **argv)
 {
 	struct pfs_mountinfo info;
-	PFS_FREE char *dir = NULL;
-	int r;
+	int r = mounts_target(&pfs_cmd_abort, argc, argv, &info);
 
-	if (argc != 2 || argv[1][0] == '-')
-		return pfs_usage(&pfs_cmd_abort, "one directory is needed");
-	dir = realpath(argv[1], NULL);
-	if (!dir)
-		return pfs_fail("%s: %s", argv[1], strerror(errno));
-	if (pfs_mountinfo_at(dir, &info) < 0 || strcmp(info.type, PFS_MOUNT_TYPE) != 0)
-		return pfs_fail("no pipesfs is mounted on %s; `mount -t fuse.pipesfs` lists them",
-				argv[1]);
+	if (r)
+		return r;
 	/* A stopped process does not notice the abort. */
 	pfs_mount_signal(info.minor, SIGKILL);
 	r = pfs_mount_abort(info.minor);

@@ -28,8 +28,6 @@ enum {
 	PFS_EXIT_USAGE = 2,
 };
 
-struct pfs_buf;
-
 struct pfs_command {
 	const char *name;
 	const char *summary; /* one line for the list of commands */

@@ -5,7 +5,6 @@
  * mount.fuse(8)) it is `pipesfs mount`, whose argument SOURCE is dropped: there is nothing below to
  * be mounted.
  */
-#include "base/base.h"
 #include "cmd/cmd.h"
 
 #include "config.h"

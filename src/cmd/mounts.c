@@ -1,5 +1,5 @@
 /*
- * mounts - reads /proc/self/mountinfo
+ * mounts - the pipesfs among the mounts, and who is asked before a path is touched
  */
 #include "cmd/mounts.h"
 
@@ -11,89 +11,33 @@
 
 #define ANSWER_MS 3000
 
-static void close_stdio(FILE **file)
+static int add(void *arg, const struct pfs_mountinfo *info)
 {
-	if (*file)
-		fclose(*file);
-}
+	struct mounts *mounts = arg;
+	struct mounts_entry *grown;
 
-/* Space, tab, newline and backslash come as \ooo. Works in place. */
-static void unescape(char *text)
-{
-	char *to = text;
-
-	for (const char *from = text; *from; to++) {
-		if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] && from[3]) {
-			*to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-			from += 4;
-		} else {
-			*to = *from++;
-		}
-	}
-	*to = '\0';
-}
-
-/*
- * "36 35 0:52 / /mnt/p rw,nosuid shared:1 - fuse.pipesfs pipesfs rw,user_id=0": false when the line is of another
- * file system or not a line of this table. Cuts the line into pieces.
- */
-static bool parse_line(char *line, struct mounts_entry *ret_entry)
-{
-	char *tail = strstr(line, " - ");
-	char *save = NULL, *word = NULL;
-	unsigned major = 0, minor = 0;
-
-	if (!tail)
-		return false;
-	*tail = '\0';
-
-	char *type = strtok_r(tail + 3, " \n", &save);
-	char *source = strtok_r(NULL, " \n", &save);
-
-	if (!type || !source)
-		return false;
-	if (strcmp(type, "fuse.pipesfs") != 0 &&
-	    (strcmp(type, "fuse") != 0 || strcmp(source, "pipesfs") != 0))
-		return false;
-	word = strtok_r(line, " ", &save);
-	for (int i = 0; word && i < 4; i++) {
-		word = strtok_r(NULL, " ", &save);
-		if (i == 1 && (!word || sscanf(word, "%u:%u", &major, &minor) != 2))
-			return false;
-	}
-	if (!word)
-		return false;
-	unescape(word);
-	ret_entry->point = word;
-	ret_entry->dev = makedev(major, minor);
-	return true;
+	if (strcmp(info->type, PFS_MOUNT_TYPE) != 0 &&
+	    (strcmp(info->type, "fuse") != 0 || strcmp(info->source, "pipesfs") != 0))
+		return 0;
+	grown = reallocarray(mounts->entry, mounts->n + 1, sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	mounts->entry = grown;
+	grown[mounts->n].point = strdup(info->dir);
+	grown[mounts->n].dev = makedev(info->major, info->minor);
+	if (!grown[mounts->n].point)
+		return -ENOMEM;
+	mounts->n++;
+	return 0;
 }
 
 int mounts_read(struct mounts *ret_mounts)
 {
 	MOUNTS struct mounts mounts = { 0 };
-	PFS_CLEANUP(close_stdio) FILE *file = fopen("/proc/self/mountinfo", "re");
-	PFS_FREE char *line = NULL;
-	size_t cap = 0;
+	int r = pfs_mountinfo_each(add, &mounts);
 
-	if (!file)
-		return -errno;
-	while (getline(&line, &cap, file) > 0) {
-		struct mounts_entry entry, *grown;
-
-		if (!parse_line(line, &entry))
-			continue;
-		grown = realloc(mounts.entry, (mounts.n + 1) * sizeof(*grown));
-		if (!grown)
-			return -ENOMEM;
-		mounts.entry = grown;
-		entry.point = strdup(entry.point);
-		if (!entry.point)
-			return -ENOMEM;
-		mounts.entry[mounts.n++] = entry;
-	}
-	if (ferror(file))
-		return -EIO;
+	if (r < 0)
+		return r;
 	*ret_mounts = mounts;
 	mounts = (struct mounts){ 0 };
 	return 0;
@@ -178,5 +122,20 @@ int mounts_find(const struct mounts *mounts, const char *path, char **ret_path,
 			path);
 	*ret_path = TAKE_PTR(real);
 	*ret_root = root;
+	return 0;
+}
+
+int mounts_target(const struct pfs_command *cmd, int argc, char **argv, struct pfs_mountinfo *ret_info)
+{
+	PFS_FREE char *dir = NULL;
+
+	if (argc != 2 || argv[1][0] == '-')
+		return pfs_usage(cmd, "one directory is needed");
+	dir = realpath(argv[1], NULL);
+	if (!dir)
+		return pfs_fail("%s: %s", argv[1], strerror(errno));
+	if (pfs_mountinfo_at(dir, ret_info) < 0 || strcmp(ret_info->type, PFS_MOUNT_TYPE) != 0)
+		return pfs_fail("no pipesfs is mounted on %s; `mount -t fuse.pipesfs` lists them",
+				argv[1]);
 	return 0;
 }

@@ -7,7 +7,8 @@
 #ifndef PFS_CMD_MOUNTS_H
 #define PFS_CMD_MOUNTS_H
 
-#include "base/base.h"
+#include "base/mountinfo.h"
+#include "cmd/cmd.h"
 
 #include <sys/types.h>
 
@@ -32,6 +33,9 @@ void mounts_release(struct mounts *mounts);
  */
 int mounts_find(const struct mounts *mounts, const char *path, char **ret_path,
 		const struct mounts_entry **ret_root, struct pfs_diag *diag);
+
+/* The mount that the one argument of a command names. 0, or the exit status after the sentence was said. */
+int mounts_target(const struct pfs_command *cmd, int argc, char **argv, struct pfs_mountinfo *ret_info);
 
 #define MOUNTS PFS_CLEANUP(mounts_release)
 

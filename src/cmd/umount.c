@@ -5,6 +5,7 @@
  * dead or does not answer is detached all the same.
  */
 #include "cmd/cmd.h"
+#include "cmd/mounts.h"
 #include "mount/mount.h"
 
 #include <poll.h>
@@ -87,16 +88,10 @@ static int end_mount(const struct pfs_mountinfo *info)
 static int umount_run(int argc, char **argv)
 {
 	struct pfs_mountinfo info;
-	PFS_FREE char *dir = NULL;
+	int r = mounts_target(&pfs_cmd_umount, argc, argv, &info);
 
-	if (argc != 2 || argv[1][0] == '-')
-		return pfs_usage(&pfs_cmd_umount, "one directory is needed");
-	dir = realpath(argv[1], NULL);
-	if (!dir)
-		return pfs_fail("%s: %s", argv[1], strerror(errno));
-	if (pfs_mountinfo_at(dir, &info) < 0 || strcmp(info.type, PFS_MOUNT_TYPE) != 0)
-		return pfs_fail("no pipesfs is mounted on %s; `mount -t fuse.pipesfs` lists them",
-				argv[1]);
+	if (r)
+		return r;
 	return end_mount(&info);
 }
 

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include "base/mountinfo.h"
 #include "graph/graph_i.h"
 
 #define GROUPS_MAX 1024
@@ -118,51 +119,31 @@ static void identity_give_back(struct identity *old)
 		abort(); /* nothing may go on with the groups of somebody else */
 }
 
-/* One line of mountinfo: is it a pipesfs? */
-static bool line_is_pipesfs(const char *line)
+/* What a file or directory would share with a pipesfs: id of the mount, device, or the beginning of its path. */
+struct place_asked {
+	long mount_id;
+	const struct stat *st;
+	const char *path; /* absolute; asked of the text alone */
+};
+
+static int is_in(void *arg, const struct pfs_mountinfo *info)
 {
-	return strstr(line, " fuse.pipesfs ") != NULL;
+	const struct place_asked *asked = arg;
+	size_t n = strlen(info->dir);
+
+	if (strcmp(info->type, PFS_MOUNT_TYPE) != 0)
+		return 0;
+	if (asked->path)
+		return strncmp(asked->path, info->dir, n) == 0 &&
+		       (asked->path[n] == '/' || asked->path[n] == '\0');
+	if (asked->st)
+		return makedev(info->major, info->minor) == asked->st->st_dev;
+	return info->id == asked->mount_id;
 }
 
-/* Calls found(line, arg) for every mounted pipesfs until it says true. */
-static bool pipesfs_any(bool (*found)(const char *line, const void *arg), const void *arg)
+static bool in_pipesfs(struct place_asked asked)
 {
-	PFS_FREE char *line = NULL;
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	bool any = false;
-	size_t cap = 0;
-
-	while (f && !any && getline(&line, &cap, f) > 0)
-		any = line_is_pipesfs(line) && found(line, arg);
-	if (f)
-		fclose(f);
-	return any;
-}
-
-static bool line_has_device(const char *line, const void *arg)
-{
-	const struct stat *st = arg;
-	unsigned major_nr, minor_nr;
-
-	return sscanf(line, "%*u %*u %u:%u", &major_nr, &minor_nr) == 2 &&
-	       makedev(major_nr, minor_nr) == st->st_dev;
-}
-
-static bool line_has_id(const char *line, const void *arg)
-{
-	return strtol(line, NULL, 10) == *(const long *)arg;
-}
-
-/* Does an absolute path begin with the mount point? Asked of the text alone. */
-static bool line_holds_path(const char *line, const void *arg)
-{
-	const char *path = arg, *point = line;
-	size_t n;
-
-	for (int field = 0; field < 4; field++)
-		point = strchr(point, ' ') ? strchr(point, ' ') + 1 : "";
-	n = strcspn(point, " ");
-	return n > 0 && strncmp(path, point, n) == 0 && (path[n] == '/' || path[n] == '\0');
+	return pfs_mountinfo_each(is_in, &asked) > 0;
 }
 
 /* Which mount is an O_PATH descriptor on? Asks the kernel, never the filesystem: it may be ours. */
@@ -187,7 +168,6 @@ static int open_from(const struct pfs_cred *cred, const char *path, int flags, m
 {
 	PFS_CLOSE int dir = -1;
 	char cwd[64];
-	long id;
 	int fd;
 
 	if (path[0] != '/' && cred->pid != getpid()) {
@@ -195,15 +175,14 @@ static int open_from(const struct pfs_cred *cred, const char *path, int flags, m
 		dir = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)
 			return -errno;
-		id = mount_of(dir);
-		if (pipesfs_any(line_has_id, &id))
+		if (in_pipesfs((struct place_asked){ .mount_id = mount_of(dir) }))
 			return pfs_diag_set(diag, EINVAL,
 					    "'%.80s' is relative and the working directory is in "
 					    "pipesfs (mkdir -p goes there): use mkdir, or the whole "
 					    "path with %%2f for /",
 					    path);
 	}
-	if (path[0] == '/' && pipesfs_any(line_holds_path, path))
+	if (path[0] == '/' && in_pipesfs((struct place_asked){ .path = path }))
 		return pfs_diag_set(diag, ELOOP, "%.150s is in pipesfs itself", path);
 	/* O_NONBLOCK: a FIFO must not hold us. */
 	fd = openat(dir >= 0 ? dir : AT_FDCWD, path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
@@ -237,7 +216,7 @@ int pfs_open_as(const struct pfs_place *place, const char *path, int flags, mode
 		return -errno;
 	if (!S_ISREG(st.st_mode) && !(S_ISCHR(st.st_mode) && (flags & O_ACCMODE) != O_RDONLY))
 		return pfs_diag_set(diag, EINVAL, "%.150s is not a regular file", path);
-	if (pipesfs_any(line_has_device, &st))
+	if (in_pipesfs((struct place_asked){ .st = &st }))
 		return pfs_diag_set(diag, ELOOP, "%.150s is in pipesfs itself", path);
 	return TAKE_FD(fd);
 }

@@ -29,6 +29,7 @@
 #include <sys/types.h>
 
 #include "base/base.h"
+#include "base/mountinfo.h"
 
 /* --- options ------------------------------------------------------------------------ */
 
@@ -60,16 +61,6 @@ void pfs_mount_options_help(struct pfs_buf *out);
 int pfs_keeper_run(struct pfs_mount_options *options, int ready_fd);
 
 /* --- what is mounted where ------------------------------------------------------------- */
-
-/* A line of /proc/self/mountinfo. Reading it asks no filesystem, so it never hangs. */
-struct pfs_mountinfo {
-	char dir[PATH_MAX];
-	unsigned major, minor; /* minor is also the number of the FUSE connection */
-	char type[64];	       /* "fuse.pipesfs" */
-	uid_t user;	       /* who mounted (user_id= of FUSE mounts) */
-};
-
-#define PFS_MOUNT_TYPE "fuse.pipesfs"
 
 /* What is mounted at dir (absolute, resolved), topmost. -ENOENT: nothing. */
 int pfs_mountinfo_at(const char *dir, struct pfs_mountinfo *ret_info);

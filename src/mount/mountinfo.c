@@ -15,84 +15,41 @@
 
 #define MOUNTS_MAX 64 /* bind mounts of one filesystem that are detached together */
 
-/* Undoes the kernel's \040 for blanks, tabs, newlines and backslashes, in place. */
-static void unescape(char *s)
+struct search {
+	const char *dir; /* NULL: by device */
+	unsigned major, minor;
+	struct pfs_mountinfo *ret_info;
+	bool found;
+};
+
+/* The last line that matches: later mounts lie on top of earlier ones. */
+static int look(void *arg, const struct pfs_mountinfo *info)
 {
-	char *to = s;
+	struct search *search = arg;
 
-	while (*s) {
-		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
-		    s[3] >= '0' && s[3] <= '7') {
-			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
-			s += 4;
-		} else {
-			*to++ = *s++;
-		}
-	}
-	*to = '\0';
-}
-
-/* "36 35 0:49 / /p rw,relatime shared:1 - fuse.pipesfs pipesfs rw,user_id=0,group_id=0" */
-static int line_parse(char *line, struct pfs_mountinfo *ret_info)
-{
-	char *fields[6], *rest = line, *type, *user;
-
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		fields[i] = strsep(&rest, " ");
-		if (!fields[i] || !rest)
-			return -EINVAL;
-	}
-	type = strstr(rest, "- ");
-	if (!type || strlen(fields[4]) >= sizeof(ret_info->dir) ||
-	    sscanf(fields[2], "%u:%u", &ret_info->major, &ret_info->minor) != 2)
-		return -EINVAL;
-	unescape(fields[4]);
-	memcpy(ret_info->dir, fields[4], strlen(fields[4]) + 1);
-	user = strstr(type, "user_id=");
-	ret_info->user = user ? (uid_t)strtoul(user + 8, NULL, 10) : 0;
-	type += 2;
-	snprintf(ret_info->type, sizeof(ret_info->type), "%.*s", (int)strcspn(type, " "), type);
+	if (search->dir ? strcmp(search->dir, info->dir) != 0
+			: info->major != search->major || info->minor != search->minor)
+		return 0;
+	*search->ret_info = *info;
+	search->found = true;
 	return 0;
 }
 
-/*
- * The last line that `dir` or (dir NULL) the device matches: later mounts lie on top of earlier
- * ones.
- */
-static int find(const char *dir, unsigned major, unsigned minor, struct pfs_mountinfo *ret_info)
+static int find(struct search *search)
 {
-	struct pfs_mountinfo *info;
-	PFS_FREE char *line = NULL;
-	size_t size = 0;
-	int r = -ENOENT;
-	FILE *f = fopen("/proc/self/mountinfo", "re");
+	int r = pfs_mountinfo_each(look, search);
 
-	if (!f)
-		return -errno;
-	info = malloc(sizeof(*info));
-	if (!info)
-		r = -ENOMEM;
-	while (info && getline(&line, &size, f) > 0) {
-		if (line_parse(line, info) < 0)
-			continue;
-		if (dir ? strcmp(dir, info->dir) != 0 : info->major != major || info->minor != minor)
-			continue;
-		*ret_info = *info;
-		r = 0;
-	}
-	free(info);
-	fclose(f);
-	return r;
+	return r < 0 || search->found ? r : -ENOENT;
 }
 
 int pfs_mountinfo_at(const char *dir, struct pfs_mountinfo *ret_info)
 {
-	return find(dir, 0, 0, ret_info);
+	return find(&(struct search){ .dir = dir, .ret_info = ret_info });
 }
 
 int pfs_mountinfo_dev(unsigned major, unsigned minor, struct pfs_mountinfo *ret_info)
 {
-	return find(NULL, major, minor, ret_info);
+	return find(&(struct search){ .major = major, .minor = minor, .ret_info = ret_info });
 }
 
 /* An ordinary user's mount is detached by fusermount3, which has the right to. */

@@ -1,0 +1,68 @@
+#include "base/mountinfo.h"
+
+#include <stdio.h>
+
+/* Undoes the kernel's \040 for blanks, tabs, newlines and backslashes, in place. */
+static void unescape(char *s)
+{
+	char *to = s;
+
+	while (*s) {
+		if (s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' &&
+		    s[3] >= '0' && s[3] <= '7') {
+			*to++ = (char)((s[1] - '0') << 6 | (s[2] - '0') << 3 | (s[3] - '0'));
+			s += 4;
+		} else {
+			*to++ = *s++;
+		}
+	}
+	*to = '\0';
+}
+
+/* "36 35 0:49 / /p rw,relatime shared:1 - fuse.pipesfs pipesfs rw,user_id=0,group_id=0" */
+static bool line_parse(char *line, struct pfs_mountinfo *info)
+{
+	char *fields[6], *rest = line, *type, *source, *user;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		fields[i] = strsep(&rest, " ");
+		if (!fields[i] || !rest)
+			return false;
+	}
+	type = strstr(rest, "- ");
+	if (!type || strlen(fields[4]) >= sizeof(info->dir) ||
+	    sscanf(fields[2], "%u:%u", &info->major, &info->minor) != 2)
+		return false;
+	info->id = strtol(fields[0], NULL, 10);
+	unescape(fields[4]);
+	memcpy(info->dir, fields[4], strlen(fields[4]) + 1);
+	user = strstr(type, "user_id=");
+	info->user = user ? (uid_t)strtoul(user + 8, NULL, 10) : 0;
+	type += 2;
+	source = type + strcspn(type, " ");
+	snprintf(info->type, sizeof(info->type), "%.*s", (int)(source - type), type);
+	source += *source == ' ';
+	snprintf(info->source, sizeof(info->source), "%.*s", (int)strcspn(source, " \n"), source);
+	return true;
+}
+
+int pfs_mountinfo_each(int (*each)(void *arg, const struct pfs_mountinfo *info), void *arg)
+{
+	PFS_FREE struct pfs_mountinfo *info = malloc(sizeof(*info));
+	FILE *f = info ? fopen("/proc/self/mountinfo", "re") : NULL;
+	PFS_FREE char *line = NULL;
+	size_t size = 0;
+	int r = 0;
+
+	if (!info)
+		return -ENOMEM;
+	if (!f)
+		return -errno;
+	while (r == 0 && getline(&line, &size, f) > 0)
+		if (line_parse(line, info))
+			r = each(arg, info);
+	if (r == 0 && ferror(f))
+		r = -EIO;
+	fclose(f);
+	return r;
+}

@@ -1,0 +1,32 @@
+/*
+ * mountinfo - the mounts of this namespace, as /proc/self/mountinfo tells them
+ *
+ * Reading it asks no filesystem, so it never hangs, whatever is mounted.
+ */
+#ifndef PFS_BASE_MOUNTINFO_H
+#define PFS_BASE_MOUNTINFO_H
+
+#include <limits.h>
+#include <sys/types.h>
+
+#include "base/base.h"
+
+#define PFS_MOUNT_TYPE "fuse.pipesfs"
+
+/* A line of the table. */
+struct pfs_mountinfo {
+	long id; /* as mnt_id in /proc/PID/fdinfo */
+	char dir[PATH_MAX];
+	unsigned major, minor; /* minor is also the number of a FUSE connection */
+	char type[64];	       /* "fuse.pipesfs" */
+	char source[64];       /* "pipesfs" */
+	uid_t user;	       /* who mounted (user_id= of FUSE mounts) */
+};
+
+/*
+ * Calls each() for every mount, earlier ones first, until it returns other than 0, and returns that; 0 at the end. -errno of
+ * opening the table, -ENOMEM, -EIO.
+ */
+int pfs_mountinfo_each(int (*each)(void *arg, const struct pfs_mountinfo *info), void *arg);
+
+#endif
