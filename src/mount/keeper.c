@@ -332,13 +332,7 @@ static int wait_ready(struct keeper *keeper)
 /* The terminal, and whoever waits for our output to end, are left alone. */
 static void go_background(int ready_fd)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
 	pfs_log_to_syslog();
-	for (int fd = 0; null >= 0 && fd < 3; fd++)
-		dup2(null, fd);
-	if (null > 2)
-		close(null);
 	if (ready_fd >= 0) {
 		if (write(ready_fd, "", 1) != 1)
 			pfs_log("nobody waited for the mount");

@@ -3,6 +3,7 @@
  */
 #include "mount/mount_i.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <syslog.h>
@@ -11,8 +12,14 @@ static bool to_syslog; /* set before there are threads */
 
 void pfs_log_to_syslog(void)
 {
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
 	openlog("pipesfs", LOG_PID, LOG_DAEMON);
 	to_syslog = true;
+	for (int fd = 0; null >= 0 && fd < 3; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
 }
 
 void pfs_log(const char *fmt, ...)

@@ -167,15 +167,8 @@ static void say_ready(struct streams *streams)
 	static const char word[] = PFS_STREAMS_READY;
 
 	/* From here on nobody may be looking at stderr. */
-	if (!streams->mount->options->foreground) {
-		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
+	if (!streams->mount->options->foreground)
 		pfs_log_to_syslog();
-		for (int fd = 0; null >= 0 && fd < 3; fd++)
-			dup2(null, fd);
-		if (null > 2)
-			close(null);
-	}
 	streams->ready = true;
 	send(streams->keeper_fd, word, sizeof(word), MSG_NOSIGNAL);
 }

@@ -454,3 +454,13 @@ void bpfring_stats(const struct bpfring *b, struct bpfring_stats *ret_stats)
 	s.wakeups = pfs_counter_get(&b->wakeups);
 	*ret_stats = s;
 }
+
+void bpfring_text(const struct bpfring *b, struct pfs_buf *out)
+{
+	struct bpfring_stats s;
+
+	bpfring_stats(b, &s);
+	pfs_buf_printf(out, "kernel.seen %llu\nkernel.lost %llu\nreordered %llu\nwakeups %llu\n",
+		       (unsigned long long)s.seen, (unsigned long long)s.lost,
+		       (unsigned long long)s.reordered, (unsigned long long)s.wakeups);
+}

@@ -59,5 +59,7 @@ struct bpfring_stats {
 	uint64_t wakeups;   /* times that the consumer was woken or looked */
 };
 void bpfring_stats(const struct bpfring *b, struct bpfring_stats *ret_stats);
+/* The same as lines of .stats. */
+void bpfring_text(const struct bpfring *b, struct pfs_buf *out);
 
 #endif

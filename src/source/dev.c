@@ -479,16 +479,10 @@ static int dev_run(void *state, struct pfs_feed *feed)
 static void dev_stats(void *state, struct pfs_buf *out)
 {
 	struct dev *d = state;
-	struct bpfring_stats s;
 
 	pthread_mutex_lock(&d->lock);
-	if (d->bpfring) {
-		bpfring_stats(d->bpfring, &s);
-		pfs_buf_printf(out,
-			       "kernel.seen %llu\nkernel.lost %llu\nreordered %llu\nwakeups %llu\n",
-			       (unsigned long long)s.seen, (unsigned long long)s.lost,
-			       (unsigned long long)s.reordered, (unsigned long long)s.wakeups);
-	}
+	if (d->bpfring)
+		bpfring_text(d->bpfring, out);
 	if (atomic_load(&d->vanished))
 		pfs_buf_str(out, "vanished 1\n");
 	pthread_mutex_unlock(&d->lock);

@@ -277,16 +277,10 @@ int nfhook_run(void *state, struct pfs_feed *feed)
 void nfhook_stats(void *state, struct pfs_buf *out)
 {
 	struct nfhook *h = ((struct nfhook_state *)state)->hook;
-	struct bpfring_stats s;
 
 	pthread_mutex_lock(&h->lock);
-	if (h->bpfring) {
-		bpfring_stats(h->bpfring, &s);
-		pfs_buf_printf(out,
-			       "kernel.seen %llu\nkernel.lost %llu\nreordered %llu\nwakeups %llu\n",
-			       (unsigned long long)s.seen, (unsigned long long)s.lost,
-			       (unsigned long long)s.reordered, (unsigned long long)s.wakeups);
-	}
+	if (h->bpfring)
+		bpfring_text(h->bpfring, out);
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		if (h->link[i] >= 0)
 			pfs_buf_printf(out, "priority.%s %d\n", families[i].name, h->attached[i]);
