@@ -262,4 +262,17 @@ static UNUSED void cap_tcp(struct pfs_buf *cap, unsigned from, unsigned to, uint
 	cap_packet(cap, RIG_TIME, p, 54 + n);
 }
 
+/* The packets' bytes one after the other, as a little-endian pcap file has them. */
+static UNUSED void rig_bare_packets(const struct pfs_buf *capture, struct pfs_buf *out)
+{
+	const uint8_t *p = (const uint8_t *)capture->data;
+
+	for (size_t at = 24; at < capture->len;) {
+		uint32_t len = le32_load(p + at + 8);
+
+		pfs_buf_add(out, p + at + 16, len);
+		at += 16 + len;
+	}
+}
+
 #endif

@@ -2,6 +2,8 @@
  * capture - files of every kind built here, cut into pieces of every size, broken in every way; and the same
  * answers as libpcap on the files of $PFS_PCAPS
  */
+#include "bytes_help.h"
+
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -710,25 +712,6 @@ static size_t compare_packets(const char *path, const uint8_t *file, size_t len,
 			 diag.text, lr, pcap_geterr(pcap));
 	capture_release(&capture);
 	return count;
-}
-
-static void *read_file(const char *path, size_t *ret_len)
-{
-	struct pfs_buf buf = { 0 };
-	FILE *f = fopen(path, "re");
-	size_t n;
-
-	if (!f)
-		return NULL;
-	do {
-		void *p = pfs_buf_reserve(&buf, 65536);
-
-		n = p ? fread(p, 1, 65536, f) : 0;
-		buf.len += n;
-	} while (n > 0);
-	fclose(f);
-	*ret_len = buf.len;
-	return buf.data;
 }
 
 static void as_libpcap(void **state)

@@ -2,6 +2,8 @@
  * dissect - layers, ports, payloads and text of packets built here, of all their truncations and of broken
  * ones; the verdicts of pcap-filter(7) on generated traffic and on the files of $PFS_PCAPS
  */
+#include "bytes_help.h"
+
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <locale.h>
@@ -19,29 +21,6 @@
 #include "packet/generate.h"
 
 #define NONE PFS_LAYER_NONE
-
-/* "0800 45" to bytes; anything but hex digits is skipped. */
-static size_t from_hex(const char *hex, uint8_t *to, size_t max)
-{
-	size_t n = 0;
-	int high = -1;
-
-	for (; *hex; hex++) {
-		const char *digits = "0123456789abcdef", *d = strchr(digits, *hex);
-		int v = d ? (int)(d - digits) : -1;
-
-		if (v < 0)
-			continue;
-		if (high < 0) {
-			high = v;
-			continue;
-		}
-		assert_true(n < max);
-		to[n++] = (uint8_t)(high << 4 | v);
-		high = -1;
-	}
-	return n;
-}
 
 /* IPv4, UDP 1 > 2, four bytes; IPv6 likewise. */
 #define IP4 "4500 0020 0001 0000 4011 0000 0a000001 0a000002"
@@ -710,20 +689,12 @@ static void agree_packet(void *arg, const uint8_t *p, size_t n, uint16_t link_ty
 /* A file through libpcap, for its link type and its programs, and through our own reader. */
 static bool agree_file(const char *path, struct agreement *a)
 {
-	PFS_BUF struct pfs_buf buf = { 0 };
 	char error[PCAP_ERRBUF_SIZE];
-	FILE *f = fopen(path, "re");
 	size_t n;
+	PFS_FREE uint8_t *file = read_file(path, &n);
 
-	if (!f)
+	if (!file)
 		return false;
-	do {
-		void *p = pfs_buf_reserve(&buf, 65536);
-
-		n = p ? fread(p, 1, 65536, f) : 0;
-		buf.len += n;
-	} while (n > 0);
-	fclose(f);
 	a->pcap = pcap_open_offline(path, error);
 	if (!a->pcap)
 		return false;
@@ -731,8 +702,8 @@ static bool agree_file(const char *path, struct agreement *a)
 	       pcap_compile(a->pcap, &a->programs[a->nprograms], verdicts[a->nprograms].expr, 1,
 			    PCAP_NETMASK_UNKNOWN) == 0)
 		a->nprograms++;
-	each_packet((uint8_t *)buf.data, buf.len, agree_packet, a);
-	each_packet((uint8_t *)buf.data, buf.len, truncate_short_packet, NULL);
+	each_packet(file, n, agree_packet, a);
+	each_packet(file, n, truncate_short_packet, NULL);
 	agreement_release(a);
 	return true;
 }

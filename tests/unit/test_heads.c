@@ -1,36 +1,10 @@
 /*
  * heads - of HTTP/1.x and DNS messages: whole, cut off, and what only looks like one
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
+#include "bytes_help.h"
 
 #include "packet/dissect.h"
 #include "packet/dns.h"
-
-/* "0800 45" to bytes; anything but hex digits is skipped. */
-static size_t from_hex(const char *hex, uint8_t *to, size_t max)
-{
-	size_t n = 0;
-	int high = -1;
-
-	for (; *hex; hex++) {
-		const char *digits = "0123456789abcdef", *d = strchr(digits, *hex);
-		int v = d ? (int)(d - digits) : -1;
-
-		if (v < 0)
-			continue;
-		if (high < 0) {
-			high = v;
-			continue;
-		}
-		assert_true(n < max);
-		to[n++] = (uint8_t)(high << 4 | v);
-		high = -1;
-	}
-	return n;
-}
 
 /* --- HTTP -------------------------------------------------------------------------------------- */
 

@@ -25,19 +25,6 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* The packets' bytes one after the other, as the capture has them. */
-static void bare_packets(struct pfs_buf *out)
-{
-	const uint8_t *p = (const uint8_t *)capture.data;
-
-	for (size_t at = 24; at < capture.len;) {
-		uint32_t len = le32_load(p + at + 8);
-
-		pfs_buf_add(out, p + at + 16, len);
-		at += 16 + len;
-	}
-}
-
 static void test_any_cut_gives_the_same_packets(void **state)
 {
 	static const size_t chunks[] = { 1,  2,	 3,   15,   16,	  17,	 23, 24,
@@ -45,7 +32,7 @@ static void test_any_cut_gives_the_same_packets(void **state)
 	PFS_BUF struct pfs_buf want = { 0 };
 
 	(void)state;
-	bare_packets(&want);
+	rig_bare_packets(&capture, &want);
 	for (size_t i = 0; i < ARRAY_SIZE(chunks); i++) {
 		PFS_BUF struct pfs_buf got = { 0 };
 		struct rig rig;

@@ -1,89 +1,13 @@
 /*
  * graph - through its public header: write into accept, read anywhere below
  */
-#include <fcntl.h>
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <cmocka.h>
+#include "help.h"
 
 #include "base/bytes.h"
-#include "graph/graph.h"
-
-static const struct pfs_cred me = { .uid = 0, .gid = 0, .pid = 0 };
 
 static struct pfs_graph *graph_new(size_t ring)
 {
-	struct pfs_graph_options options = { .ring_size = ring };
-	struct pfs_graph *graph;
-
-	assert_int_equal(pfs_graph_new(&options, &graph), 0);
-	return graph;
-}
-
-/* mkdir -p; a reference to the last. */
-static struct pfs_node *make_path(struct pfs_graph *graph, const char *path)
-{
-	struct pfs_node *dir = pfs_node_ref(pfs_graph_root(graph)), *next;
-	char *copy = strdup(path), *save = NULL;
-	struct pfs_diag diag;
-
-	for (char *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
-		int r = pfs_node_lookup(dir, name, &next);
-
-		if (r == -ENOENT)
-			r = pfs_node_make(dir, name, &me, 0755, &next, &diag);
-		if (r < 0)
-			print_error("%s: %s\n", name, diag.text);
-		assert_int_equal(r, 0);
-		pfs_node_unref(dir);
-		dir = next;
-	}
-	free(copy);
-	return dir;
-}
-
-static struct pfs_reader *open_reader(struct pfs_node *node, const char *view, int policy)
-{
-	struct pfs_reader_options options = { .view = view, .policy = policy, .cred = me };
-	struct pfs_reader *reader;
-	struct pfs_diag diag;
-	int r = pfs_reader_open(node, &options, &reader, &diag);
-
-	if (r < 0)
-		print_error("open: %s\n", diag.text);
-	assert_int_equal(r, 0);
-	return reader;
-}
-
-static struct pfs_writer *open_writer(struct pfs_node *node)
-{
-	struct pfs_writer *writer;
-	struct pfs_diag diag;
-
-	assert_int_equal(pfs_writer_open(node, &me, &writer, &diag), 0);
-	return writer;
-}
-
-/* One get, copied out. */
-static ssize_t read_some(struct pfs_reader *reader, void *to, size_t size, bool record)
-{
-	static _Thread_local uint8_t gather[PFS_GATHER_MAX];
-	struct iovec iov[PFS_IOV_MAX];
-	unsigned niov;
-	ssize_t n = pfs_reader_get(reader, size, record, false, gather, iov, &niov);
-	size_t at = 0;
-
-	if (n <= 0)
-		return n;
-	for (unsigned i = 0; i < niov; i++) {
-		memcpy((uint8_t *)to + at, iov[i].iov_base, iov[i].iov_len);
-		at += iov[i].iov_len;
-	}
-	assert_int_equal(at, n);
-	pfs_reader_done(reader, true);
-	return n;
+	return graph_of((struct pfs_graph_options){ .ring_size = ring });
 }
 
 static void write_str(struct pfs_writer *writer, const char *s)
@@ -388,50 +312,14 @@ struct packet_reader {
 	bool wrong;
 };
 
-struct signal {
-	struct pfs_waiter waiter;
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool woken;
-};
-
-static void signal_wake(struct pfs_waiter *waiter)
-{
-	struct signal *s = CONTAINER_OF(waiter, struct signal, waiter);
-
-	pthread_mutex_lock(&s->lock);
-	s->woken = true;
-	pthread_cond_signal(&s->cond);
-	pthread_mutex_unlock(&s->lock);
-}
-
-static void signal_wait(struct signal *s)
-{
-	pthread_mutex_lock(&s->lock);
-	while (!s->woken)
-		pthread_cond_wait(&s->cond, &s->lock);
-	s->woken = false;
-	pthread_mutex_unlock(&s->lock);
-}
-
 static void *read_packets(void *arg)
 {
 	struct packet_reader *pr = arg;
-	struct signal s = { .waiter = { .wake = signal_wake },
-			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .cond = PTHREAD_COND_INITIALIZER };
 	uint8_t buf[256] = { 0 };
+	ssize_t n;
 
-	for (;;) {
-		ssize_t n = read_some(pr->reader, buf, sizeof(buf), true);
-
-		if (n == 0)
-			break;
-		if (n == -EAGAIN) {
-			if (pfs_reader_park(pr->reader, &s.waiter))
-				signal_wait(&s);
-			continue;
-		}
+	while ((n = read_wait(pr->reader, buf, sizeof(buf), true)) != 0) {
+		CHECK(n > 0);
 		pr->wrong |= n != 60 + pr->count % 64 || be32_load(buf) != pr->count;
 		pr->count++;
 	}
@@ -448,13 +336,12 @@ static void test_unpcap_with_readers_and_odd_pieces(void **state)
 	struct pfs_writer *writer = open_writer(accept);
 	struct packet_reader readers[READERS] = { 0 };
 	pthread_t threads[READERS];
-	struct signal s = { .waiter = { .wake = signal_wake },
-			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .cond = PTHREAD_COND_INITIALIZER };
+	struct signal s;
 	uint8_t *pcap;
 	size_t size = make_pcap(&pcap), piece = 1;
 
 	(void)state;
+	signal_init(&s);
 	for (unsigned i = 0; i < READERS; i++) {
 		readers[i].reader = open_reader(node, NULL, 1);
 		pthread_create(&threads[i], NULL, read_packets, &readers[i]);
@@ -465,7 +352,7 @@ static void test_unpcap_with_readers_and_odd_pieces(void **state)
 
 		if (r == -EAGAIN) {
 			if (pfs_writer_park(writer, &s.waiter, n))
-				signal_wait(&s);
+				assert_true(signal_wait(&s));
 			continue;
 		}
 		assert_int_equal(r, n);
@@ -493,14 +380,13 @@ static void test_changes_beside_a_reader(void **state)
 			*accept = make_path(graph, "accept");
 	struct packet_reader reader = { .reader = open_reader(unpcap, NULL, 1) };
 	struct pfs_writer *writer = open_writer(accept);
-	struct signal s = { .waiter = { .wake = signal_wake },
-			    .lock = PTHREAD_MUTEX_INITIALIZER,
-			    .cond = PTHREAD_COND_INITIALIZER };
+	struct signal s;
 	pthread_t thread;
 	uint8_t *pcap;
 	size_t size = make_pcap(&pcap);
 
 	(void)state;
+	signal_init(&s);
 	pthread_create(&thread, NULL, read_packets, &reader);
 	for (size_t at = 0; at < size;) {
 		size_t n = pfs_min(20011, size - at);
@@ -510,7 +396,7 @@ static void test_changes_beside_a_reader(void **state)
 
 		if (r == -EAGAIN) {
 			if (pfs_writer_park(writer, &s.waiter, n))
-				signal_wait(&s);
+				assert_true(signal_wait(&s));
 			continue;
 		}
 		at += n;

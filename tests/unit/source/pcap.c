@@ -51,18 +51,6 @@ static void read_to_end(struct rig *rig, struct pfs_buf *out)
 	assert_int_equal(r, 0);
 }
 
-static void bare_packets(struct pfs_buf *out)
-{
-	const uint8_t *p = (const uint8_t *)capture.data;
-
-	for (size_t at = 24; at < capture.len;) {
-		uint32_t len = le32_load(p + at + 8);
-
-		pfs_buf_add(out, p + at + 16, len);
-		at += 16 + len;
-	}
-}
-
 static void test_every_run_is_the_whole_file(void **state)
 {
 	PFS_BUF struct pfs_buf want = { 0 };
@@ -70,7 +58,7 @@ static void test_every_run_is_the_whole_file(void **state)
 
 	(void)state;
 	assert_true(capture.len > 3 << 20);
-	bare_packets(&want);
+	rig_bare_packets(&capture, &want);
 	file_write(capture.data, capture.len);
 	rig_open(&rig, path, "");
 	for (int run = 0; run < 3; run++) {
