@@ -24,8 +24,8 @@ struct pfs_mountinfo {
 };
 
 /*
- * Calls each() for every mount, earlier ones first, until it returns other than 0, and returns that; 0 at the end. -errno of
- * opening the table, -ENOMEM, -EIO.
+ * Calls each() for every mount, earlier ones first, until it returns other than 0, and returns that; 0 at the end.
+ * -errno of opening the table, -ENOMEM, -EIO.
  */
 int pfs_mountinfo_each(int (*each)(void *arg, const struct pfs_mountinfo *info), void *arg);
 

@@ -354,7 +354,7 @@ int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *m
 
 /* Says a sentence: on stderr, or in syslog once pfs_log_to_syslog() was called. */
 void pfs_log(const char *fmt, ...) PFS_PRINTF(1, 2);
-/* To syslog from here on, and nothing of ours keeps a terminal or whoever reads our output. Before there are threads. */
+/* To syslog from here on; nothing of ours keeps a terminal or whoever reads our output. Before there are threads. */
 void pfs_log_to_syslog(void);
 
 /* Root: gives up all capabilities but these (cap_value_t), for good. Others have none. */
