@@ -53,7 +53,7 @@ tsan:
 	$(call build,build-tsan,-Dbuildtype=debugoptimized -Db_sanitize=thread -Db_lundef=false)
 	$(Q)tools/check --build build-tsan --unit 'ring graph' --no-e2e
 
-# Every fuzz target for FUZZ_SECONDS.
+# Every fuzz target for FUZZ_SECONDS, as many at a time as there are CPUs.
 FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz:

@@ -11,7 +11,7 @@
  * Sources: pcap-savefile(5), draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
  *
  * Packets are given as they lie in the file: bytes beyond the snaplen (capture_snapped() says where) and a frame check
- * sequence stay. A wire length below the captured one is raised to it.
+ * sequence stay. A wire length below the captured one, in broken files, is given as the file says it.
  *
  *	capture_init(&capture, CAPTURE_ANY);
  *	while ((r = capture_next(&capture, p, n, &used, &packet, &need, &diag)) > 0) {

@@ -46,7 +46,7 @@ static int read_some(struct capture *capture, const uint8_t *file, size_t *from,
 			break;
 		}
 		CHECK(packet.interface < capture->ninterfaces);
-		CHECK(packet.caplen <= packet.wire_len && packet.caplen <= CAPTURE_PACKET_MAX);
+		CHECK(packet.caplen <= CAPTURE_PACKET_MAX);
 		CHECK(packet.header + pfs_hdr_size(packet.hdr) + packet.caplen <= consumed);
 		for (size_t i = 0; i < packet.caplen; i++)
 			reading->sum += p[at + packet.header + pfs_hdr_size(packet.hdr) + i];
