@@ -126,6 +126,7 @@ void pfs_waiting_free(struct pfs_waiting *waiting)
 	if (waiting->charged)
 		pfs_held_uncharge(waiting->pipe->file.mount, waiting->uid, waiting->charged);
 	pfs_pipe_unref(waiting->pipe);
+	pfs_request_free(waiting->kept);
 	free(waiting);
 }
 

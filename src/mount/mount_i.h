@@ -269,6 +269,12 @@ struct pfs_session;
  * session is over.
  */
 int pfs_session_start(struct fuse_session *se, int ended_fd, struct pfs_session **ret_session);
+/*
+ * In a handler, on a session's thread: the buffer of this request becomes the caller's, with the bytes of a WRITE in
+ * it, until pfs_request_free(). NULL: no memory.
+ */
+void *pfs_request_keep(void);
+void pfs_request_free(void *buffer); /* NULL is fine */
 /* Readable: all threads are in handlers. Then pfs_session_relieve() is to be called. */
 int pfs_session_starved_fd(const struct pfs_session *session);
 /* Starts another thread when they do not come back. Returns ms until the next call, -1: none. */

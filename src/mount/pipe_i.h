@@ -74,8 +74,10 @@ struct pfs_waiting {
 	bool record;   /* READ: at most one record */
 	bool nonblock; /* waits for its turn only: then EAGAIN */
 	uid_t uid;
-	size_t charged; /* WRITE: accounted to uid */
-	char bytes[];	/* WRITE: its bytes */
+	size_t charged;	   /* WRITE: accounted to uid */
+	const char *bytes; /* WRITE: its bytes, in `kept` or in `copy` */
+	void *kept;	   /* the request's buffer */
+	char copy[];
 };
 
 static inline struct pfs_pipe *pfs_pipe_of(struct pfs_file *file)

@@ -3,11 +3,14 @@
  *
  * The bytes are copied once, into the ring; then the writer is answered, and only then the tree
  * below runs on this thread, so that the writer makes the next bytes meanwhile. While the ring is
- * full a copy of the bytes waits, within what one user may have waiting.
+ * full the request waits with its bytes (a copy of few, the buffer they came in of many), within
+ * what one user may have waiting.
  */
 #include "mount/pipe_i.h"
 
 #include <fcntl.h>
+
+#define COPY_BELOW (PFS_REQUEST_MAX / 4) /* a buffer is as large as the largest request */
 
 /* Stores and answers: 1; refuses: 0. -EAGAIN: there is no room, nothing was answered. */
 static int store_now(struct pfs_pipe *pipe, fuse_req_t req, const char *bytes, size_t size)
@@ -60,21 +63,29 @@ static void hold(struct pfs_pipe *pipe, fuse_req_t req, const char *bytes, size_
 		 bool nonblock, bool front)
 {
 	struct pfs_mount *mount = pipe->file.mount;
+	uid_t uid = fuse_req_ctx(req)->uid;
+	bool copy = size < COPY_BELOW;
+	size_t charge = copy ? size : PFS_REQUEST_MAX;
 	struct pfs_waiting *waiting;
 
-	if (!pfs_held_charge(mount, fuse_req_ctx(req)->uid, size)) {
+	if (!pfs_held_charge(mount, uid, charge)) {
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	waiting = pfs_waiting_new(pipe, &pipe->write, req, size);
-	if (!waiting) {
-		pfs_held_uncharge(mount, fuse_req_ctx(req)->uid, size);
+	waiting = pfs_waiting_new(pipe, &pipe->write, req, copy ? size : 0);
+	if (waiting)
+		waiting->kept = copy ? NULL : pfs_request_keep();
+	if (!waiting || (!copy && !waiting->kept)) {
+		pfs_held_uncharge(mount, uid, charge);
+		if (waiting)
+			pfs_waiting_free(waiting);
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	waiting->charged = size;
+	waiting->size = size;
+	waiting->charged = charge;
 	waiting->nonblock = nonblock;
-	memcpy(waiting->bytes, bytes, size);
+	waiting->bytes = copy ? memcpy(waiting->copy, bytes, size) : bytes;
 	pfs_lane_wait(pipe, &pipe->write, waiting, front);
 }
 

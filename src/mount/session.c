@@ -4,11 +4,17 @@
  * libfuse's own loop has a fixed limit of threads; when all of them wait in a handler nobody
  * listens, and the mount hangs. Here there are a few, enough for the CPUs, since handlers do not wait
  * as a rule (work.c does). When nobody has listened for RELIEF and nothing was done either, another is
- * started, until somebody listens again. Each has a buffer of 1 MiB of which only what was received
- * is touched. Who was superfluous for PATIENCE requests in a row ends: starting threads is dear.
+ * started, until somebody listens again. Who was superfluous for PATIENCE requests in a row ends:
+ * starting threads is dear.
+ *
+ * Each has a buffer for the largest request, of which only what was received is touched. A handler
+ * that cannot answer now keeps it, instead of a copy of a large write, and the thread goes on with
+ * another. The bytes of a write begin at a page, as they mostly do on the other side: the kernel
+ * copies page by page.
  */
 #include "mount/mount_i.h"
 
+#include <linux/fuse.h>
 #include <signal.h>
 #include <time.h>
 
@@ -16,6 +22,21 @@
 #define KEEP 2	       /* listening threads beside which another is superfluous */
 #define PATIENCE 1000
 #define RELIEF 20 /* ms */
+
+#define PAGE ((size_t)4096)
+#define BUFFER_LEAD \
+	(sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in)) /* before the bytes of a WRITE */
+#define BUFFER_SIZE (PAGE + PFS_REQUEST_MAX + PAGE)
+#define BUFFERS_SPARE 4
+
+/* Buffers that nobody has now; the last one used is used first. */
+static struct {
+	pthread_mutex_t lock;
+	void *kept[BUFFERS_SPARE]; /* lock */
+	unsigned n;		   /* lock */
+} spare = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static _Thread_local void *own_buffer; /* of this thread */
 
 struct pfs_session {
 	struct fuse_session *se; /* borrowed */
@@ -36,6 +57,44 @@ struct pfs_session {
 };
 
 static void *session_thread(void *arg);
+
+/* --- buffers ----------------------------------------------------------------------------------- */
+
+static void *buffer_get(void)
+{
+	void *buffer = NULL;
+
+	pthread_mutex_lock(&spare.lock);
+	if (spare.n)
+		buffer = spare.kept[--spare.n];
+	pthread_mutex_unlock(&spare.lock);
+	return buffer ? buffer : aligned_alloc(PAGE, BUFFER_SIZE);
+}
+
+void pfs_request_free(void *buffer)
+{
+	if (!buffer)
+		return;
+	pthread_mutex_lock(&spare.lock);
+	if (spare.n < BUFFERS_SPARE)
+		spare.kept[spare.n++] = TAKE_PTR(buffer);
+	pthread_mutex_unlock(&spare.lock);
+	free(buffer);
+}
+
+void *pfs_request_keep(void)
+{
+	void *other = buffer_get(), *buffer = own_buffer;
+
+	if (!buffer || !other) {
+		pfs_request_free(other);
+		return NULL;
+	}
+	own_buffer = other;
+	return buffer;
+}
+
+/* --- threads ----------------------------------------------------------------------------------- */
 
 /* A thread without a slot is not started: the others go on. */
 static int thread_start(struct pfs_session *session)
@@ -105,13 +164,33 @@ int pfs_session_starved_fd(const struct pfs_session *session)
 	return session->starved_fd;
 }
 
-/* Returns whether the thread should go on. spare: how often in a row it was superfluous. */
-static bool serve_one(struct pfs_session *session, struct fuse_buf *buf, unsigned *spare)
+/* A request into buf: its size; 0: the end of the session; -EINTR, -EAGAIN: none; other errors end it. */
+static ssize_t receive(struct pfs_session *session, struct fuse_buf *buf)
 {
-	int r;
+	size_t lead = PAGE - BUFFER_LEAD;
+	ssize_t n;
+
+	*buf = (struct fuse_buf){ .mem = (uint8_t *)own_buffer + lead };
+	do {
+		n = read(fuse_session_fd(session->se), buf->mem, BUFFER_SIZE - lead);
+	} while (n < 0 && errno == ENOENT &&
+		 !fuse_session_exited(session->se)); /* interrupted before it came */
+	if (fuse_session_exited(session->se) || (n < 0 && errno == ENODEV))
+		return 0;
+	if (n < 0)
+		return -errno;
+	buf->size = (size_t)n;
+	return (size_t)n < sizeof(struct fuse_in_header) ? -EIO : n;
+}
+
+/* Returns whether the thread should go on. superfluous: how often in a row it was. */
+static bool serve_one(struct pfs_session *session, unsigned *superfluous)
+{
+	struct fuse_buf buf;
+	ssize_t r;
 
 	atomic_fetch_add(&session->idle, 1);
-	r = fuse_session_receive_buf(session->se, buf);
+	r = receive(session, &buf);
 	atomic_fetch_add(&session->taken, 1);
 	if (atomic_fetch_sub(&session->idle, 1) == 1 && r > 0)
 		nobody_listens(session);
@@ -121,20 +200,20 @@ static bool serve_one(struct pfs_session *session, struct fuse_buf *buf, unsigne
 		fuse_session_exit(session->se);
 		return false;
 	}
-	fuse_session_process_buf(session->se, buf);
-	*spare = atomic_load(&session->idle) >= KEEP ? *spare + 1 : 0;
-	return *spare < PATIENCE;
+	fuse_session_process_buf(session->se, &buf);
+	*superfluous = atomic_load(&session->idle) >= KEEP ? *superfluous + 1 : 0;
+	return *superfluous < PATIENCE;
 }
 
 static void *session_thread(void *arg)
 {
 	struct pfs_session *session = arg;
-	struct fuse_buf buf = { .mem = NULL };
-	unsigned spare = 0;
+	unsigned superfluous = 0;
 
-	while (!fuse_session_exited(session->se) && serve_one(session, &buf, &spare))
+	own_buffer = buffer_get();
+	while (own_buffer && !fuse_session_exited(session->se) && serve_one(session, &superfluous))
 		;
-	free(buf.mem);
+	pfs_request_free(TAKE_PTR(own_buffer));
 	if (fuse_session_exited(session->se))
 		eventfd_write(session->ended_fd, 1);
 	pthread_mutex_lock(&session->lock);
@@ -212,4 +291,6 @@ void pfs_session_free(struct pfs_session *session)
 	pthread_cond_destroy(&session->done);
 	pthread_mutex_destroy(&session->lock);
 	free(session);
+	while (spare.n)
+		free(spare.kept[--spare.n]);
 }
