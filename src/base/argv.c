@@ -1,0 +1,79 @@
+#include "base/argv.h"
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n';
+}
+
+/* Where the next word begins; continued lines are passed over like blanks. */
+static const char *word_begin(const char *s)
+{
+	for (;;) {
+		if (is_blank(*s))
+			s++;
+		else if (*s == '\\' && (is_blank(s[1]) || s[1] == '\0'))
+			s++;
+		else
+			return s;
+	}
+}
+
+/* One quoted part; s stands behind its opening quote. Returns what follows the closing one, NULL: there is none. */
+static const char *quoted_copy(const char *s, char quote, char **to)
+{
+	for (; *s && *s != quote; s++) {
+		if (quote == '"' && *s == '\\' && (s[1] == '"' || s[1] == '\\'))
+			s++;
+		*(*to)++ = *s;
+	}
+	return *s ? s + 1 : NULL;
+}
+
+/* Copies one word and its NUL. Returns what follows it, NULL: a quote is not closed. */
+static const char *word_copy(const char *s, char **to)
+{
+	while (s && *s && !is_blank(*s)) {
+		if (*s == '\'' || *s == '"') {
+			s = quoted_copy(s + 1, *s, to);
+		} else if (*s == '\\' && s[1] == '\n') {
+			s += 2;
+		} else {
+			if (*s == '\\' && s[1] && strchr(" \t'\"\\", s[1]))
+				s++;
+			*(*to)++ = *s++;
+		}
+	}
+	*(*to)++ = '\0';
+	return s;
+}
+
+void pfs_argv_release(struct pfs_argv *argv)
+{
+	free(argv->v);
+	*argv = (struct pfs_argv){ 0 };
+}
+
+int pfs_argv_split(const char *text, struct pfs_argv *ret_argv, struct pfs_diag *diag)
+{
+	PFS_ARGV struct pfs_argv argv = { 0 };
+	size_t len = strlen(text), max = len / 2 + 1; /* each word has a byte and a blank */
+	char *to;
+
+	/* A word never needs more than its text and a NUL, for which there is the blank behind it. */
+	argv.v = malloc((max + 1) * sizeof(char *) + len + 2);
+	if (!argv.v)
+		return -ENOMEM;
+	to = (char *)(argv.v + max + 1);
+	for (const char *s = word_begin(text); *s; s = word_begin(s)) {
+		argv.v[argv.n++] = to;
+		s = word_copy(s, &to);
+		if (!s)
+			return pfs_diag_set(diag, EINVAL,
+					    "a quote is not closed in '%.150s' (write \\' or \\\" for a quote)",
+					    text);
+	}
+	argv.v[argv.n] = NULL;
+	*ret_argv = argv;
+	argv.v = NULL;
+	return 0;
+}
