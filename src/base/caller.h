@@ -1,0 +1,62 @@
+/*
+ * caller - who asks, and being him
+ *
+ * What is done for a user must be done as that user: uid, gid, groups, umask, limits, no_new_privs, network namespace.
+ * A caller is taken down once, from /proc, while he waits for our answer (so his id stays his); it can be kept and used
+ * later, when he has gone.
+ *
+ *	pfs_caller_get(tid, uid, gid, &caller, &diag)	in the daemon, which may read /proc/TID
+ *	pfs_caller_become(&caller)			in a child of a process that may change its ids; for good
+ *
+ * Refused (-EPERM, with a sentence) is whom we cannot be: who lives in another mount, user, pid, ipc, uts, cgroup or time
+ * namespace or has another root directory; who has fewer capabilities than his uid implies (root without all of ours, or
+ * anybody whose bounding set is smaller than ours); who is confined by a seccomp filter that we are not under; whom the
+ * kernel does not show us.
+ */
+#ifndef PFS_BASE_CALLER_H
+#define PFS_BASE_CALLER_H
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "base/base.h"
+
+struct pfs_caller {
+	uid_t uid;
+	gid_t gid;
+	size_t ngroups;
+	gid_t *groups; /* owned */
+	mode_t umask;
+	bool no_new_privs;
+	bool own;		 /* it is this process itself: nothing is to be changed */
+	struct rlimit limits[RLIM_NLIMITS];
+	int netns_fd;	/* owned; -1: ours */
+	uint64_t netns; /* number of his network namespace */
+};
+
+#define PFS_CALLER PFS_CLEANUP(pfs_caller_release)
+
+/*
+ * Takes down what this process and its namespaces are: what callers are compared with. Before privileges are given up
+ * and before there are threads.
+ */
+int pfs_caller_prepare(void);
+
+/* tid: the thread that waits for us; uid and gid as the kernel told them (its fsuid and fsgid). -EPERM, -ESRCH, -ENOMEM. */
+int pfs_caller_get(pid_t tid, uid_t uid, gid_t gid, struct pfs_caller *ret_caller, struct pfs_diag *diag);
+/* The process that calls. */
+int pfs_caller_self(struct pfs_caller *ret_caller);
+int pfs_caller_copy(const struct pfs_caller *caller, struct pfs_caller *ret_caller);
+void pfs_caller_release(struct pfs_caller *caller);
+
+/* The same rights: uid, gid, groups, no_new_privs, network namespace. What is asked for one may be done for the other. */
+bool pfs_caller_same(const struct pfs_caller *a, const struct pfs_caller *b);
+
+/*
+ * Turns the calling process, which has one thread, into the caller, with no way back: network namespace, groups, gid,
+ * uid, no capability that the uid does not imply, a session keyring of its own, no_new_privs, umask. Limits only when
+ * asked for. -EPERM: we may not, and nothing may go on.
+ */
+int pfs_caller_become(const struct pfs_caller *caller, bool limits);
+
+#endif
