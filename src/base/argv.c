@@ -68,9 +68,10 @@ int pfs_argv_split(const char *text, struct pfs_argv *ret_argv, struct pfs_diag 
 		argv.v[argv.n++] = to;
 		s = word_copy(s, &to);
 		if (!s)
-			return pfs_diag_set(diag, EINVAL,
-					    "a quote is not closed in '%.150s' (write \\' or \\\" for a quote)",
-					    text);
+			return pfs_diag_set(
+				diag, EINVAL,
+				"a quote is not closed in '%.150s' (write \\' or \\\" for a quote)",
+				text);
 	}
 	argv.v[argv.n] = NULL;
 	*ret_argv = argv;

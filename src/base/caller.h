@@ -5,8 +5,9 @@
  * A caller is taken down once, from /proc, while he waits for our answer (so his id stays his); it can be kept and used
  * later, when he has gone.
  *
- *	pfs_caller_get(tid, uid, gid, &caller, &diag)	in the daemon, which may read /proc/TID
- *	pfs_caller_become(&caller)			in a child of a process that may change its ids; for good
+ *	pfs_home_get(&home)				early, while all privileges are there
+ *	pfs_caller_get(&home, tid, uid, gid, &caller)	in the daemon, which may read /proc/TID
+ *	pfs_caller_become(&caller, true)		in a child of a process that may change its ids; for good
  *
  * Refused (-EPERM, with a sentence) is whom we cannot be: who lives in another mount, user, pid, ipc, uts, cgroup or time
  * namespace or has another root directory; who has fewer capabilities than his uid implies (root without all of ours, or
@@ -28,7 +29,6 @@ struct pfs_caller {
 	gid_t *groups; /* owned */
 	mode_t umask;
 	bool no_new_privs;
-	bool own;		 /* it is this process itself: nothing is to be changed */
 	struct rlimit limits[RLIM_NLIMITS];
 	int netns_fd;	/* owned; -1: ours */
 	uint64_t netns; /* number of his network namespace */
@@ -36,14 +36,24 @@ struct pfs_caller {
 
 #define PFS_CALLER PFS_CLEANUP(pfs_caller_release)
 
-/*
- * Takes down what this process and its namespaces are: what callers are compared with. Before privileges are given up
- * and before there are threads.
- */
-int pfs_caller_prepare(void);
+/* What callers are compared with: this process, its namespaces, its privileges. Plain data. */
+struct pfs_home {
+	char ns[8][40]; /* as /proc/self/ns/NAME reads */
+	uint64_t netns;
+	uint64_t root_dev, root_ino, root_mnt;
+	uint64_t cap_prm, cap_bnd;
+	unsigned seccomp; /* filters */
+};
 
-/* tid: the thread that waits for us; uid and gid as the kernel told them (its fsuid and fsgid). -EPERM, -ESRCH, -ENOMEM. */
-int pfs_caller_get(pid_t tid, uid_t uid, gid_t gid, struct pfs_caller *ret_caller, struct pfs_diag *diag);
+/* Before privileges are given up. -errno: /proc is not as it should be. */
+int pfs_home_get(struct pfs_home *ret_home);
+
+/*
+ * tid: the thread that waits for us; uid and gid as the kernel told them (its fsuid and fsgid). -EPERM, -ENOMEM. Reads
+ * /proc only: waits for nobody.
+ */
+int pfs_caller_get(const struct pfs_home *home, pid_t tid, uid_t uid, gid_t gid,
+		   struct pfs_caller *ret_caller, struct pfs_diag *diag);
 /* The process that calls. */
 int pfs_caller_self(struct pfs_caller *ret_caller);
 int pfs_caller_copy(const struct pfs_caller *caller, struct pfs_caller *ret_caller);

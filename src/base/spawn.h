@@ -47,7 +47,7 @@ struct pfs_command_options {
 };
 
 /*
- * Starts a command in a session and process group of its own, with the environment of pfs_command_environment().
+ * Starts a command in a session and process group of its own, with the environment of base/child.h.
  * Returns when the program runs, or why it does not: -ENOENT, -EACCES, -ENOEXEC, -E2BIG, ... of execv; -EAGAIN: no more
  * processes; -ESHUTDOWN.
  */
@@ -61,11 +61,5 @@ void pfs_command_free(struct pfs_command *command);
 
 /* Starts a helper as caller. *ret_fd is our end of its socket (SOCK_SEQPACKET); closing it ends the helper. */
 int pfs_helper_start(struct pfs_spawner *spawner, const struct pfs_caller *caller, int *ret_fd);
-
-/*
- * What the environment of a command is, all of it: PATH (/usr/local/bin:/usr/bin:/bin, for root with the sbin's in
- * front), HOME, USER, LOGNAME and SHELL of the uid, LANG as the daemon's.
- */
-int pfs_command_environment(uid_t uid, struct pfs_argv *ret_env);
 
 #endif

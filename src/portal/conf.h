@@ -37,11 +37,12 @@ int pfs_portal_rules_default(struct pfs_portal_rules **ret_rules);
  * From text. -EINVAL: the sentence names the first line that is wrong (with `name` in front); -ENODATA: no rule in it.
  * all: gets every complaint, one a line, and what is doubtful but works (a rule that can never match); may be NULL.
  */
-int pfs_portal_rules_parse(const char *name, const char *text, size_t len, struct pfs_portal_rules **ret_rules,
-			   struct pfs_buf *all, struct pfs_diag *diag);
+int pfs_portal_rules_parse(const char *name, const char *text, size_t len,
+			   struct pfs_portal_rules **ret_rules, struct pfs_buf *all,
+			   struct pfs_diag *diag);
 /* From a file of at most 1 MiB. -errno of open and read, and as above. */
-int pfs_portal_rules_load(const char *path, struct pfs_portal_rules **ret_rules, struct pfs_buf *all,
-			  struct pfs_diag *diag);
+int pfs_portal_rules_load(const char *path, struct pfs_portal_rules **ret_rules,
+			  struct pfs_buf *all, struct pfs_diag *diag);
 
 struct pfs_portal_rules *pfs_portal_rules_ref(struct pfs_portal_rules *rules);
 void pfs_portal_rules_unref(struct pfs_portal_rules *rules); /* NULL is fine */

@@ -72,11 +72,11 @@ enum pfs_portal_kind {
 
 struct pfs_portal_plan {
 	enum pfs_portal_kind kind;
-	char *path;  /* file, unix: absolute, or '@' and an abstract name; owned */
-	char *host;  /* sockets: name or address; NULL: ANY; owned */
-	char *port;  /* sockets: name or number; owned */
-	bool priv;   /* tcp */
-	uint64_t linger;      /* tcplisten: ns that the listener stays after its last connection was closed */
+	char *path;	 /* file, unix: absolute, or '@' and an abstract name; owned */
+	char *host;	 /* sockets: name or address; NULL: ANY; owned */
+	char *port;	 /* sockets: name or number; owned */
+	bool priv;	 /* tcp */
+	uint64_t linger; /* tcplisten: ns that the listener stays after its last connection was closed */
 	struct pfs_argv argv; /* command: argv[0] is absolute, or (rfilter, wfilter) looked for in the clean PATH */
 	bool read_only, write_only; /* command by rfilter, wfilter */
 };
@@ -92,8 +92,8 @@ struct pfs_portal_plan {
  * quote that is not closed. -EACCES: the wrong direction for an rfilter or wfilter. -ENAMETOOLONG; -ENOMEM. The sentence
  * is in diag.
  */
-int pfs_portal_parse(const struct pfs_portal_rules *rules, const char *path, bool collapsed, int access,
-		     struct pfs_portal_plan *ret_plan, struct pfs_diag *diag);
+int pfs_portal_parse(const struct pfs_portal_rules *rules, const char *path, bool collapsed,
+		     int access, struct pfs_portal_plan *ret_plan, struct pfs_diag *diag);
 void pfs_portal_plan_release(struct pfs_portal_plan *plan);
 
 /* --- doing it ---------------------------------------------------------------------------------- */
@@ -102,7 +102,7 @@ void pfs_portal_plan_release(struct pfs_portal_plan *plan);
 enum pfs_portal_type {
 	PFS_PORTAL_STREAM,  /* a socket without boundaries: half-close by shutdown(2) */
 	PFS_PORTAL_PACKETS, /* a socket with: one read, one datagram */
-	PFS_PORTAL_PIPE,    /* a pipe, FIFO, terminal, character device: read, write, poll; no offset */
+	PFS_PORTAL_PIPE, /* a pipe, FIFO, terminal, character device: read, write, poll; no offset */
 	PFS_PORTAL_SEEKABLE, /* a regular file or block device: has offsets, is always ready, may wait */
 };
 
@@ -130,10 +130,10 @@ struct pfs_portal_result {
 struct pfs_portal_opening {
 	const struct pfs_portal_plan *plan; /* borrowed until done */
 	int flags; /* of open(2): O_ACCMODE, O_NONBLOCK, O_APPEND, O_TRUNC, O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECT, O_SYNC */
-	mode_t umask;		     /* for O_CREAT, and of commands */
+	mode_t umask; /* for O_CREAT, and of commands */
 	const struct rlimit *limits; /* of commands, RLIM_NLIMITS of them, borrowed until done; NULL: this process's */
-	void (*done)(struct pfs_portal_opening *opening, int result, const struct pfs_portal_result *res,
-		     const struct pfs_diag *diag);
+	void (*done)(struct pfs_portal_opening *opening, int result,
+		     const struct pfs_portal_result *res, const struct pfs_diag *diag);
 	void (*said)(struct pfs_portal_opening *opening, const char *line, size_t len);
 	void (*ended)(struct pfs_portal_opening *opening, int status);
 	void *arg;
