@@ -156,3 +156,23 @@ uint64_t pfs_clock_mono(void)
 {
 	return clock_read(CLOCK_MONOTONIC);
 }
+
+int64_t pfs_clock_offset(int64_t last)
+{
+	uint64_t least = UINT64_MAX;
+	int64_t offset = 0;
+
+	/* The reading that was interrupted least is the one to believe. */
+	for (int i = 0; i < 4; i++) {
+		uint64_t before = pfs_clock_mono(), real = pfs_clock_real();
+		uint64_t took = pfs_clock_mono() - before;
+
+		if (took >= least)
+			continue;
+		least = took;
+		offset = (int64_t)(real - before - took / 2);
+	}
+	if (last && llabs(offset - last) < 100000)
+		return last;
+	return offset;
+}

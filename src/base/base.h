@@ -144,5 +144,7 @@ void *pfs_buf_reserve(struct pfs_buf *buf, size_t len);
 
 uint64_t pfs_clock_real(void); /* ns since the epoch */
 uint64_t pfs_clock_mono(void); /* ns, CLOCK_MONOTONIC */
+/* ns from the monotonic clock to the real one; `last` itself (0: none) as long as nobody has set the clock. */
+int64_t pfs_clock_offset(int64_t last);
 
 #endif

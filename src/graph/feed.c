@@ -223,7 +223,7 @@ int pfs_feed_adopt(struct pfs_feed *feed, uint8_t *data, uint64_t size,
 
 int pfs_feed_origin(struct pfs_feed *feed, const struct pfs_origin *origin, uint16_t *ret_id)
 {
-	return pfs_origin_intern(feed->domain->graph->rings, origin, ret_id);
+	return pfs_origin_use(feed->domain->graph->rings, &feed->domain->origins, origin, ret_id);
 }
 
 void pfs_feed_lost(struct pfs_feed *feed, const char *reason, uint64_t n)

@@ -95,7 +95,7 @@ void pfs_emit_shrink(struct pfs_emitter *out, struct pfs_record *rec, size_t len
 /* Publishes it and emits a ref to it (counts against room). */
 void pfs_emit_commit(struct pfs_emitter *out, struct pfs_record *rec);
 
-/* An id for refs' origin field. Equal origins give the same id. -ENOSPC: 65,535 are in use. */
+/* An id for refs' origin field. Equal origins give the same id. -ENOSPC: this source has too many. */
 int pfs_emit_origin(struct pfs_emitter *out, const struct pfs_origin *origin, uint16_t *ret_id);
 
 /*

@@ -89,6 +89,7 @@ struct pfs_domain {
 	_Atomic bool standing;	     /* a sink or counter is in a plan: it takes every generation */
 	_Atomic unsigned writers;    /* open pfs_writers */
 	_Atomic uint32_t generation; /* ends of generations so far */
+	struct pfs_origins origins;  /* the table's lock; of all records here */
 };
 
 struct pfs_node {

@@ -24,6 +24,7 @@ void pfs_domain_unref(struct pfs_domain *domain)
 	pfs_feed_release(domain);
 	pfs_waitlist_release(&domain->space);
 	pfs_cursors_release(&domain->cursors);
+	pfs_origins_release(domain->graph->rings, &domain->origins);
 	free(domain);
 }
 

@@ -85,7 +85,9 @@ void pfs_emit_eof(struct pfs_emitter *out)
 
 int pfs_emit_origin(struct pfs_emitter *out, const struct pfs_origin *origin, uint16_t *ret_id)
 {
-	return pfs_origin_intern(out->step->node->graph->rings, origin, ret_id);
+	struct pfs_node *node = out->step->node;
+
+	return pfs_origin_use(node->graph->rings, &node->domain->origins, origin, ret_id);
 }
 
 void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n)
@@ -100,7 +102,8 @@ static struct pfs_ring *own_ring(struct pfs_step *step)
 	struct pfs_node *node = step->node;
 	struct pfs_origin bytes = { .link_type = PFS_LINK_BYTES };
 
-	if (!task->ring && pfs_origin_intern(node->graph->rings, &bytes, &task->origin) == 0)
+	if (!task->ring &&
+	    pfs_origin_use(node->graph->rings, &node->domain->origins, &bytes, &task->origin) == 0)
 		(void)pfs_domain_ring(node->domain, node->filter->ring_size, &task->unflushed,
 				      &task->ring);
 	return task->ring;

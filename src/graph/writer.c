@@ -21,7 +21,7 @@ static int inject_origin(struct pfs_node *node, uint16_t *ret_origin)
 
 	if (node->flow & (PFS_FLOW_BYTES | PFS_FLOW_TEXT))
 		origin.link_type = PFS_LINK_BYTES;
-	return pfs_origin_intern(node->graph->rings, &origin, ret_origin);
+	return pfs_origin_use(node->graph->rings, &node->domain->origins, &origin, ret_origin);
 }
 
 static int inject_new(struct pfs_node *node, struct pfs_inject **ret_inject)

@@ -1,18 +1,9 @@
 #include "ring/ring.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/mman.h>
 
-#define TABLE_SIZE 65536
-
-struct pfs_rings {
-	pthread_mutex_t lock; /* changes; reading is lock-free */
-	unsigned next;	      /* lock */
-	unsigned norigins;    /* lock */
-	_Atomic(struct pfs_ring *) ring[TABLE_SIZE];
-	_Atomic(struct pfs_origin *) origin[TABLE_SIZE];
-};
+#include "ring/table_i.h"
 
 /* --- memory ------------------------------------------------------------------------------ */
 
@@ -61,100 +52,6 @@ static int memfd_map(struct pfs_ring *ring)
 	return 0;
 }
 
-/* --- the table ------------------------------------------------------------------------------- */
-
-int pfs_rings_new(struct pfs_rings **ret_table)
-{
-	struct pfs_rings *table = pfs_zalloc(1, sizeof(*table));
-
-	if (!table)
-		return -ENOMEM;
-	pthread_mutex_init(&table->lock, NULL);
-	*ret_table = table;
-	return 0;
-}
-
-void pfs_rings_free(struct pfs_rings *table)
-{
-	if (!table)
-		return;
-	for (unsigned i = 0; i < table->norigins; i++)
-		free(atomic_load(&table->origin[i]));
-	pthread_mutex_destroy(&table->lock);
-	free(table);
-}
-
-struct pfs_ring *pfs_ring_get(const struct pfs_rings *table, uint16_t id)
-{
-	return atomic_load_explicit(&((struct pfs_rings *)table)->ring[id], memory_order_acquire);
-}
-
-const struct pfs_origin *pfs_origin_get(const struct pfs_rings *table, uint16_t id)
-{
-	return atomic_load_explicit(&((struct pfs_rings *)table)->origin[id], memory_order_acquire);
-}
-
-static bool origin_equal(const struct pfs_origin *a, const struct pfs_origin *b)
-{
-	return strncmp(a->name, b->name, sizeof(a->name)) == 0 && a->link_type == b->link_type &&
-	       a->big_endian == b->big_endian && a->snaplen == b->snaplen &&
-	       a->lengths_swapped == b->lengths_swapped && a->time_unit == b->time_unit &&
-	       a->time_offset == b->time_offset && a->ifindex == b->ifindex;
-}
-
-static int origin_add(struct pfs_rings *table, const struct pfs_origin *origin, uint16_t *ret_id)
-{
-	struct pfs_origin *copy;
-
-	for (unsigned i = 0; i < table->norigins; i++) {
-		if (origin_equal(atomic_load(&table->origin[i]), origin)) {
-			*ret_id = (uint16_t)i;
-			return 0;
-		}
-	}
-	if (table->norigins == TABLE_SIZE - 1)
-		return -ENOSPC;
-	copy = malloc(sizeof(*copy));
-	if (!copy)
-		return -ENOMEM;
-	*copy = *origin;
-	copy->name[sizeof(copy->name) - 1] = '\0';
-	atomic_store_explicit(&table->origin[table->norigins], copy, memory_order_release);
-	*ret_id = (uint16_t)table->norigins++;
-	return 0;
-}
-
-int pfs_origin_intern(struct pfs_rings *table, const struct pfs_origin *origin, uint16_t *ret_id)
-{
-	int r;
-
-	pthread_mutex_lock(&table->lock);
-	r = origin_add(table, origin, ret_id);
-	pthread_mutex_unlock(&table->lock);
-	return r;
-}
-
-static int table_enter(struct pfs_rings *table, struct pfs_ring *ring)
-{
-	int r = -ENOSPC;
-
-	pthread_mutex_lock(&table->lock);
-	for (unsigned i = 0; i < TABLE_SIZE; i++) {
-		unsigned id = (table->next + i) % TABLE_SIZE;
-
-		if (!atomic_load(&table->ring[id])) {
-			ring->id = (uint16_t)id;
-			ring->table = table;
-			table->next = id + 1;
-			atomic_store_explicit(&table->ring[id], ring, memory_order_release);
-			r = 0;
-			break;
-		}
-	}
-	pthread_mutex_unlock(&table->lock);
-	return r;
-}
-
 /* --- rings ------------------------------------------------------------------------------------ */
 
 size_t pfs_ring_max_record(const struct pfs_ring *ring)
@@ -186,7 +83,7 @@ int pfs_ring_new(struct pfs_rings *table, size_t size, pfs_ring_limit_fn limit, 
 	ring->release = memfd_release;
 	r = memfd_map(ring);
 	if (r >= 0)
-		r = table_enter(table, ring);
+		r = pfs_rings_enter(table, ring);
 	if (r < 0) {
 		pfs_ring_free(ring);
 		return r;
@@ -211,7 +108,7 @@ int pfs_ring_adopt(struct pfs_rings *table, uint8_t *data, uint64_t size,
 	ring->priv = priv;
 	ring->limit = limit;
 	ring->owner = owner;
-	r = table_enter(table, ring);
+	r = pfs_rings_enter(table, ring);
 	if (r < 0) {
 		free(ring);
 		return r;
@@ -225,8 +122,7 @@ void pfs_ring_free(struct pfs_ring *ring)
 {
 	if (!ring)
 		return;
-	if (ring->table)
-		atomic_store_explicit(&ring->table->ring[ring->id], NULL, memory_order_release);
+	pfs_rings_leave(ring);
 	if (ring->release)
 		ring->release(ring);
 	free(ring);

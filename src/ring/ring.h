@@ -116,8 +116,25 @@ void pfs_rings_free(struct pfs_rings *table); /* all rings are gone by then */
 
 struct pfs_ring *pfs_ring_get(const struct pfs_rings *table, uint16_t id);
 
-/* The origin equal to *origin, made when there is none. -ENOSPC after 65,535 of them. */
-int pfs_origin_intern(struct pfs_rings *table, const struct pfs_origin *origin, uint16_t *ret_id);
+/*
+ * The origins that one tree uses: their numbers stay as long as a set has them, and are given to others afterwards.
+ * Zeroed is empty. The content is of the table's; a set is bounded, so that one file with an interface for each packet
+ * leaves numbers for the others: PFS_ORIGINS_MAX, or only PFS_ORIGINS_SURE once half of all 65,535 are taken.
+ */
+struct pfs_origins {
+	uint16_t *ids; /* ascending */
+	size_t n, cap;
+};
+#define PFS_ORIGINS_MAX 4096
+#define PFS_ORIGINS_SURE 64
+
+/* The number of the origin equal to *origin, which is made when there is none. -ENOSPC, -ENOMEM. Any thread. */
+int pfs_origin_use(struct pfs_rings *table, struct pfs_origins *set,
+		   const struct pfs_origin *origin, uint16_t *ret_id);
+/* What one set has the other has from now on too, whatever its bound. -ENOMEM. Neither is released meanwhile. */
+int pfs_origins_share(struct pfs_rings *table, struct pfs_origins *to, const struct pfs_origins *from);
+void pfs_origins_release(struct pfs_rings *table, struct pfs_origins *set);
+/* A number that some set has. */
 const struct pfs_origin *pfs_origin_get(const struct pfs_rings *table, uint16_t id);
 
 /* First byte that the ref means. */

@@ -67,6 +67,7 @@ struct dev {
 	struct packetring *packets; /* owned; without eBPF */
 	struct pfs_feed *feed;	    /* borrowed */
 	int64_t clock;		    /* ns to add to records' time */
+	int64_t offset;		    /* as it was last: equal origins stay equal from run to run */
 	bool down;
 	uint16_t origin;     /* of a single device */
 	struct known *known; /* owned; of `any`: open hash by ifindex */
@@ -342,7 +343,9 @@ static int start(struct dev *d, struct pfs_diag *diag)
 			return r;
 	}
 	/* Programs know the monotonic clock only; the packet socket stamps with the real one. */
-	d->clock = d->kcap ? (int64_t)(pfs_clock_real() - pfs_clock_mono()) : 0;
+	if (d->kcap)
+		d->offset = pfs_clock_offset(d->offset);
+	d->clock = d->kcap ? d->offset : 0;
 	if (is_any(d)) {
 		d->known = pfs_zalloc(DEVICES_MAX, sizeof(*d->known));
 		r = d->known ? 0 : -ENOMEM;

@@ -47,6 +47,7 @@ struct nfhook {
 	int link[ARRAY_SIZE(families)];	    /* owned */
 	int attached[ARRAY_SIZE(families)]; /* priority that was free */
 	uint16_t origin;
+	int64_t offset; /* of the clocks; as it was last: equal origins stay equal from run to run */
 };
 
 const struct pfs_param nfhook_params[] = {
@@ -212,7 +213,7 @@ static int start(struct nfhook *h, struct pfs_feed *feed, struct pfs_diag *diag)
 	struct pfs_origin origin = {
 		.link_type = PFS_LINK_RAW,
 		.snaplen = h->snaplen,
-		.time_offset = (int64_t)(pfs_clock_real() - pfs_clock_mono()),
+		.time_offset = h->offset = pfs_clock_offset(h->offset),
 	};
 	int r;
 

@@ -41,6 +41,7 @@ struct kept {
 
 struct pfs_feed {
 	struct pfs_rings *rings;
+	struct pfs_origins origins;
 	int stop_fd;
 	_Atomic bool stopping;
 	_Atomic size_t n;
@@ -114,7 +115,7 @@ int pfs_feed_adopt(struct pfs_feed *feed, uint8_t *data, uint64_t size,
 
 int pfs_feed_origin(struct pfs_feed *feed, const struct pfs_origin *origin, uint16_t *ret_id)
 {
-	return pfs_origin_intern(feed->rings, origin, ret_id);
+	return pfs_origin_use(feed->rings, &feed->origins, origin, ret_id);
 }
 
 int pfs_feed_reserve(struct pfs_feed *feed, struct pfs_ring *ring, size_t len,
@@ -174,6 +175,7 @@ static void feed_free(struct pfs_feed *feed)
 		pfs_ring_free(feed->adopted[i]);
 	for (size_t i = 0; i < atomic_load(&feed->n); i++)
 		free(feed->kept[i].bytes);
+	pfs_origins_release(feed->rings, &feed->origins);
 	pfs_rings_free(feed->rings);
 	close(feed->stop_fd);
 	free(feed);

@@ -44,6 +44,7 @@ static uint64_t no_limit(void *owner, struct pfs_ring *ring, uint64_t want)
 struct bench {
 	struct pfs_rings *rings;
 	struct pfs_ring *ring;
+	struct pfs_origins origins;
 	uint16_t ethernet, raw; /* origins */
 	struct pfs_emitter out;
 	void *state;
@@ -110,8 +111,8 @@ static void bench_open(struct bench *b, const char *name)
 	*b = (struct bench){ .state = calloc(1, transmit->state_size) };
 	assert_int_equal(pfs_rings_new(&b->rings), 0);
 	assert_int_equal(pfs_ring_new(b->rings, 4 << 20, no_limit, NULL, &b->ring), 0);
-	assert_int_equal(pfs_origin_intern(b->rings, &ethernet, &b->ethernet), 0);
-	assert_int_equal(pfs_origin_intern(b->rings, &raw, &b->raw), 0);
+	assert_int_equal(pfs_origin_use(b->rings, &b->origins, &ethernet, &b->ethernet), 0);
+	assert_int_equal(pfs_origin_use(b->rings, &b->origins, &raw, &b->raw), 0);
 	b->out.rings = b->rings;
 	b->seen = open_seen();
 	if (init(b, name, PFS_FLOW_PACKETS, &diag) < 0)
@@ -123,6 +124,7 @@ static void bench_close(struct bench *b)
 	transmit->fini(b->state);
 	free(b->state);
 	pfs_ring_free(b->ring);
+	pfs_origins_release(b->rings, &b->origins);
 	pfs_rings_free(b->rings);
 	close(b->seen);
 }
