@@ -37,6 +37,8 @@ static int snap_init(void *state, const struct pfs_args *args, const struct pfs_
 static void snap_ref(struct pfs_ref *ref, uint32_t limit)
 {
 	ref->len = limit;
+	if (ref->flags & PFS_REF_IN_STREAM)
+		return;
 	if (ref->l4 != PFS_LAYER_NONE && ref->l4 >= limit)
 		ref->l4 = PFS_LAYER_NONE;
 	if (ref->l3 != PFS_LAYER_NONE && ref->l3 >= limit)

@@ -131,6 +131,18 @@ int pfs_build_class(struct pfs_node *parent, const char *name, uint16_t class_,
 
 /* --- filters and sources ------------------------------------------------------------------------ */
 
+/* Said by the filter that made the records; those that pass on what came say nothing. */
+static const struct pkt_describe *describe_of(const struct pfs_node *node)
+{
+	for (; node; node = node->above) {
+		if (!node->filter)
+			continue;
+		if (node->filter->describe || node->filter->out != PFS_FLOW_SAME)
+			return node->filter->describe;
+	}
+	return NULL;
+}
+
 int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pfs_place *ret_place)
 {
 	*ret_place = (struct pfs_place){
@@ -140,6 +152,7 @@ int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pf
 		.gid = cred->gid,
 		.open_file = pfs_open_as,
 		.caller = cred,
+		.describe = describe_of(parent),
 	};
 	return 0;
 }
@@ -240,13 +253,14 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 				  ? (parent->flow & PFS_FLOW_ANY_PACKET ? parent->link_type
 									: PFS_LINK_ETHERNET)
 				  : PFS_LINK_BYTES;
+	node->pulls = filter->pull && (!filter->batch || (filter->pulls & parent->flow));
 	node->args = *args;
 	*args = (struct pfs_args){ 0 };
 	pfs_place_of(parent, cred, &place);
 	r = init_filter(node, &place, diag);
 	if (r == 0)
 		r = still_free(parent, name, view);
-	if (r == 0 && filter->pull)
+	if (r == 0 && node->pulls)
 		r = pfs_task_new(node);
 	if (r < 0) {
 		discard(node);

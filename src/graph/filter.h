@@ -10,14 +10,22 @@
  *   `match`, `count`, classifiers, and sinks that never wait.
  * - *pulling* (pull): makes more records than it takes, or new bytes, or may have to wait. It has a cursor of its
  *   own on its parent's queue and its own run lock, and may stop at any point and be called again: `unpcap`,
- *   views, `transmit`, `file`, later `lines`, `stream`, `exec`.
+ *   views, `transmit`, `file`, `stream`, later `lines`, `exec`.
  *
- * Bytes: pfs_bytes() and pfs_meta(). A ref is narrowed by copying it and changing off/len (and only shrinking);
- * in a batch the layer fields (l3, l4, ethertype, proto) of the *input* may be filled in place, since they only
- * cache what the bytes say.
+ * A filter may have both and say in `pulls` on which flows it pulls: `httpplus` picks packets inline, and puts the
+ * messages of byte streams together pulling.
+ *
+ * Bytes: pfs_bytes() and pfs_meta(). A ref is narrowed by copying it and changing off/len (and only shrinking,
+ * pfs_ref_narrow()); in a batch the layer fields (l3, l4, ethertype, proto) of the *input* may be filled in place,
+ * since they only cache what the bytes say. Refs into one ring must be emitted in the order of their positions, each
+ * while it is input: what is kept for later is copied.
  *
  * New bytes: pfs_emit_new() reserves in the filter's own ring (made when first used), the caller fills,
  * pfs_emit_commit() emits a ref to it.
+ *
+ * Streams: bytes of several streams may come mixed (ring/record.h); a filter that looks across the borders of records
+ * keeps a state for each. pfs_meta() tells the stream, control() when one ends, a record with PFS_REF_GAP that bytes
+ * are missing.
  *
  * Control refs (end of generation, end of one writer's stream) are not in batches: the engine forwards them by
  * itself, in order, after calling `control`, in which a filter may emit what it still holds.
@@ -94,6 +102,13 @@ void *pfs_emit_new(struct pfs_emitter *out, size_t len, struct pfs_record **ret_
 void pfs_emit_shrink(struct pfs_emitter *out, struct pfs_record *rec, size_t len);
 /* Publishes it and emits a ref to it (counts against room). */
 void pfs_emit_commit(struct pfs_emitter *out, struct pfs_record *rec);
+/* The same, and off, len, class, flags, layers or stream of the ref are those of *like. */
+void pfs_emit_commit_as(struct pfs_emitter *out, struct pfs_record *rec, const struct pfs_ref *like);
+
+/* Numbers for two new streams, the directions of a connection: the even one; the other is one more. */
+uint32_t pfs_emit_streams(struct pfs_emitter *out);
+/* Of a pulling filter: the stream has ended (counts against room). */
+void pfs_emit_stream_end(struct pfs_emitter *out, uint32_t stream);
 
 /* An id for refs' origin field. Equal origins give the same id. -ENOSPC: this source has too many. */
 int pfs_emit_origin(struct pfs_emitter *out, const struct pfs_origin *origin, uint16_t *ret_id);
@@ -106,6 +121,8 @@ uint64_t pfs_emit_source_lost(const struct pfs_emitter *out);
 
 /* Counts records that this filter lost, with the reason shown in .stats ("malformed", "truncated", "oversize"). */
 void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n);
+
+struct pkt_describe; /* packet/lines.h */
 
 /* What init may know of its place. All borrowed, valid during the call unless said otherwise. */
 struct pfs_place {
@@ -120,6 +137,7 @@ struct pfs_place {
 	int (*open_file)(const struct pfs_place *place, const char *path, int flags, mode_t mode,
 			 struct pfs_diag *diag);
 	const void *caller; /* for open_file */
+	const struct pkt_describe *describe; /* views: how the records here that are no packets are told of, or NULL */
 };
 
 struct pfs_filter {
@@ -157,6 +175,7 @@ struct pfs_filter {
 	 */
 	size_t (*pull)(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
 		       uint64_t *ret_wait);
+	unsigned pulls; /* of filters with both shapes: PFS_FLOW_* on which pull is used */
 	/*
 	 * A control ref is about to pass: emit what is held. True: done. False: no room, call again (pulling shape
 	 * only). NULL: nothing to do.
@@ -166,6 +185,8 @@ struct pfs_filter {
 
 	/* `name value` lines beyond the engine's own (in out dropped lost bytes). */
 	void (*stats)(void *state, struct pfs_buf *out);
+	/* What all.json and all.txt say of records that are no packets; NULL: as above, if the flow is the same. */
+	const struct pkt_describe *describe;
 	/* Views: the bytes that a reader gets before the stream (pcapng's section and interfaces). */
 	int (*preamble)(void *state, const struct pfs_emitter *out, struct pfs_buf *ret_bytes);
 	/* Descriptor that says when a waiting sink may go on, or -1. */

@@ -122,6 +122,7 @@ struct pfs_node {
 	uint16_t class_;
 	unsigned flow;
 	uint16_t link_type;
+	bool pulls; /* FILTER, VIEW: a task of its own, fed by the queue above */
 
 	unsigned readers;		 /* control: open readers here */
 	unsigned reliable_readers;	 /* control: of them */

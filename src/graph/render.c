@@ -69,6 +69,36 @@ static uint32_t piece_len(const uint8_t *p, uint32_t n)
 	return (p[len] & 0xc0) == 0x80 ? PIECE : len;
 }
 
+/* Bytes of the record from `done` on that are rendered together. */
+static struct pfs_ref piece_of(const struct pfs_render *render, const struct pfs_ref *ref,
+			       const uint8_t *p)
+{
+	struct pfs_ref piece = *ref;
+	uint32_t len = ref->len - render->done;
+
+	if (!render->describe || !render->describe->whole)
+		len = piece_len(p, len);
+	pfs_ref_narrow(&piece, render->done, len);
+	return piece;
+}
+
+static bool render_piece(struct pfs_render *render, pfs_render_bytes_fn fn, const struct pfs_ref *ref,
+			 const struct pfs_meta *meta, struct pfs_emitter *out)
+{
+	struct pkt_piece piece = {
+		.p = pfs_bytes(out, ref),
+		.len = ref->len,
+		.ref = ref,
+		.meta = meta,
+		.origin = pfs_origin_get(out->rings, ref->origin),
+		.describe = render->describe,
+	};
+
+	render->text.len = 0;
+	fn(&piece, &render->text);
+	return render->text.len == 0 || render_emit(render, meta, ref->flags, out);
+}
+
 /* True: all of the record. */
 static bool render_record(struct pfs_render *render, pfs_render_bytes_fn fn,
 			  const struct pfs_ref *ref, struct pfs_emitter *out)
@@ -81,16 +111,14 @@ static bool render_record(struct pfs_render *render, pfs_render_bytes_fn fn,
 		render->done = 0;
 	render->pos = ref->pos;
 	pfs_meta(out, ref, &meta);
+	if (ref->flags & PFS_REF_GAP)
+		return out->room > 0 && render_piece(render, fn, ref, &meta, out);
 	while (render->done < ref->len) {
-		uint32_t len = piece_len(p + render->done, ref->len - render->done);
+		struct pfs_ref piece = piece_of(render, ref, p + render->done);
 
-		if (out->room == 0)
+		if (out->room == 0 || !render_piece(render, fn, &piece, &meta, out))
 			return false;
-		render->text.len = 0;
-		fn(p + render->done, len, &meta, &render->text);
-		if (render->text.len > 0 && !render_emit(render, &meta, ref->flags, out))
-			return false;
-		render->done += len;
+		render->done += piece.len;
 	}
 	render->done = 0;
 	return true;

@@ -14,14 +14,14 @@
 #define PFS_RENDER_RING ((size_t)8 << 20)
 
 struct pfs_render {
-	struct pfs_buf text; /* owned: scratch */
-	uint64_t pos;	     /* of the record that was rendered in part */
-	uint32_t done;	     /* bytes of it, 0: none */
+	const struct pkt_describe *describe; /* of records that are no packets; borrowed, or NULL */
+	struct pfs_buf text;		     /* owned: scratch */
+	uint64_t pos;			     /* of the record that was rendered in part */
+	uint32_t done;			     /* bytes of it, 0: none */
 };
 
 typedef void (*pfs_render_packet_fn)(const struct pkt_view *view, struct pfs_buf *out);
-typedef void (*pfs_render_bytes_fn)(const uint8_t *p, size_t n, const struct pfs_meta *meta,
-				    struct pfs_buf *out);
+typedef void (*pfs_render_bytes_fn)(const struct pkt_piece *piece, struct pfs_buf *out);
 
 void pfs_render_release(struct pfs_render *render);
 

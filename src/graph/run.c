@@ -29,7 +29,7 @@ static void step_flush(struct pfs_step *step);
 
 static bool step_pulls(const struct pfs_step *step)
 {
-	return step->node->filter && step->node->filter->pull;
+	return step->node->pulls;
 }
 
 /* Takes one record of room from a pulling filter. False: there is none, the record is lost (a bug of the filter). */
@@ -76,6 +76,28 @@ void pfs_emit_class(struct pfs_emitter *out, const struct pfs_ref *ref)
 
 	if (step->extra && step->nextra < PFS_BATCH)
 		step->extra[step->nextra++] = *ref;
+}
+
+uint32_t pfs_emit_streams(struct pfs_emitter *out)
+{
+	/* Of any three numbers in a row, two are an even one and the next. */
+	uint32_t first = atomic_fetch_add(&out->step->node->graph->next_stream, 3) + 1;
+
+	first += first & 1;
+	return first ? first : pfs_emit_streams(out); /* 0 is no stream */
+}
+
+void pfs_emit_stream_end(struct pfs_emitter *out, uint32_t stream)
+{
+	struct pfs_step *step = out->step;
+	struct pfs_ref end = pfs_control_ref(PFS_REF_STREAM_END, stream);
+
+	assert(step_pulls(step));
+	if (!take_room(out))
+		return;
+	step->emitted = true;
+	step_flush(step);
+	pfs_step_control(step, &end);
 }
 
 void pfs_emit_eof(struct pfs_emitter *out)
@@ -138,20 +160,37 @@ void pfs_emit_shrink(struct pfs_emitter *out, struct pfs_record *rec, size_t len
 	pfs_ring_shrink(out->step->plan->task->ring, rec, len);
 }
 
-void pfs_emit_commit(struct pfs_emitter *out, struct pfs_record *rec)
+/* Publishes the pending record; a ref to all of it. */
+static struct pfs_ref commit(struct pfs_step *step, struct pfs_record *rec)
 {
-	struct pfs_step *step = out->step;
 	struct pfs_task *task = step->plan->task;
 	struct pfs_ring *ring = task->ring;
 	uint64_t pos = atomic_load_explicit(&ring->head, memory_order_relaxed) - rec->size;
-	struct pfs_ref ref;
 
 	assert(step->pending == rec);
 	step->pending = NULL;
 	pfs_ring_commit(ring, rec);
-	ref = pfs_ref_of_record(ring, rec, pos);
 	if (atomic_load_explicit(&task->unflushed, memory_order_relaxed) == PFS_HOLD_NONE)
 		atomic_store(&task->unflushed, pos);
+	return pfs_ref_of_record(ring, rec, pos);
+}
+
+void pfs_emit_commit(struct pfs_emitter *out, struct pfs_record *rec)
+{
+	struct pfs_ref ref = commit(out->step, rec);
+
+	pfs_emit(out, &ref);
+}
+
+void pfs_emit_commit_as(struct pfs_emitter *out, struct pfs_record *rec, const struct pfs_ref *like)
+{
+	struct pfs_ref whole = commit(out->step, rec), ref = *like;
+
+	assert(like->off <= whole.len && like->len <= whole.len - like->off);
+	ref.pos = whole.pos;
+	ref.ring = whole.ring;
+	ref.origin = whole.origin;
+	ref.hdr = whole.hdr;
 	pfs_emit(out, &ref);
 }
 

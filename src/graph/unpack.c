@@ -188,16 +188,6 @@ static void emit_in_place(struct unpack_stream *s, const struct capture_packet *
 		pfs_emit(out, &ref);
 }
 
-/* What a record has to say, so that the origin's offset added to it gives the packet's time. */
-static uint64_t time_without(uint64_t time, int64_t offset)
-{
-	uint64_t amount = offset < 0 ? -(uint64_t)offset : (uint64_t)offset;
-
-	if (offset < 0)
-		return time > UINT64_MAX - amount ? UINT64_MAX : time + amount;
-	return time > amount ? time - amount : 0;
-}
-
 /* The packet that is ready in the tail gets a record of its own. False: no room now. */
 static bool emit_stitched(struct unpack *u, struct unpack_stream *s, struct pfs_emitter *out)
 {
@@ -215,7 +205,7 @@ static bool emit_stitched(struct unpack *u, struct unpack_stream *s, struct pfs_
 		if (!p)
 			return false;
 		memcpy(p, s->tail + packet->header + pfs_hdr_size(packet->hdr), len);
-		rec->time = time_without(packet->time, origin->time_offset);
+		rec->time = pfs_record_time(origin, packet->time);
 		rec->wire_len = packet->wire_len;
 		rec->stream = s->stream;
 		rec->origin = id;
@@ -306,6 +296,8 @@ static bool unpack_record(struct unpack *u, const struct pfs_ref *ref, struct pf
 		pfs_emit_lost(out, "too many streams", 1);
 		return true;
 	}
+	if ((ref->flags & PFS_REF_GAP) && !s->broken)
+		stream_break(u, s, "gap", out);
 	while (room && (u->at < ref->len || s->ready)) {
 		if (s->broken) {
 			pfs_counter_add(&u->discarded, ref->len - u->at);

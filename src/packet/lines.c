@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include "packet/brief_i.h"
 #include "packet/dissect.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -101,22 +102,30 @@ static void hex_dump(const uint8_t *p, size_t n, struct pfs_buf *out)
 	}
 }
 
-void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out)
+/* Time, interface and direction, and a blank. */
+static void text_start(struct pfs_buf *out, uint64_t ns, const struct pfs_origin *origin,
+		       const struct pfs_ref *ref)
 {
-	const char *way = direction(view->layers);
-	size_t shown = pfs_min(view->len, PKT_LINES_BYTES);
+	const char *way = direction(ref);
 	char time[PKT_TIME_SIZE];
 
-	pfs_buf_add(out, time, pkt_time(view->meta->time, ' ', time));
-	if (view->origin->name[0]) {
+	pfs_buf_add(out, time, pkt_time(ns, ' ', time));
+	if (origin->name[0]) {
 		pfs_buf_add(out, " ", 1);
-		pfs_buf_clean(out, view->origin->name, strlen(view->origin->name));
+		pfs_buf_clean(out, origin->name, strlen(origin->name));
 	}
 	if (way) {
 		pfs_buf_add(out, " ", 1);
 		pfs_buf_str(out, way);
 	}
 	pfs_buf_add(out, " ", 1);
+}
+
+void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out)
+{
+	size_t shown = pfs_min(view->len, PKT_LINES_BYTES);
+
+	text_start(out, view->meta->time, view->origin, view->layers);
 	pkt_summary(view->p, view->len, view->origin->link_type, view->layers, out);
 	if (view->meta->wire_len > view->len)
 		pfs_buf_printf(out, " [%zu of %u bytes]", view->len, view->meta->wire_len);
@@ -126,7 +135,40 @@ void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out)
 		pfs_buf_printf(out, "%*s... %zu bytes more\n", INDENT, "", view->len - shown);
 }
 
-void pkt_lines_text_bytes(const uint8_t *p, size_t n, struct pfs_buf *out)
+/* Whose bytes these are, as the packet's headers in front of them say. */
+static void piece_brief(const struct pkt_piece *piece, struct pkt_brief *ret_brief)
+{
+	static const struct pfs_ref unknown;
+
+	pkt_brief(piece->p - piece->ref->off, piece->ref->off, piece->origin->link_type, &unknown,
+		  ret_brief);
+}
+
+static void text_in_stream(const struct pkt_piece *piece, struct pfs_buf *out)
+{
+	const struct pfs_ref *ref = piece->ref;
+	size_t shown = pfs_min(piece->len, PKT_LINES_BYTES);
+	struct pkt_brief brief;
+
+	text_start(out, piece->meta->time, piece->origin, ref);
+	piece_brief(piece, &brief);
+	if (brief.has_ports)
+		pfs_buf_printf(out, "%s.%u > %s.%u: ", brief.src, brief.sport, brief.dst, brief.dport);
+	pfs_buf_printf(out, "stream %u %c offset %u", ref->stream & ~1u,
+		       ref->stream & 1 ? 'b' : 'a', ref->offset);
+	if (ref->flags & PFS_REF_GAP)
+		pfs_buf_printf(out, " gap %u", piece->meta->wire_len);
+	else
+		pfs_buf_printf(out, " len %zu", piece->len);
+	if (piece->describe && piece->describe->text)
+		piece->describe->text(piece->p, piece->len, out);
+	pfs_buf_add(out, "\n", 1);
+	hex_dump(piece->p, shown, out);
+	if (shown < piece->len)
+		pfs_buf_printf(out, "%*s... %zu bytes more\n", INDENT, "", piece->len - shown);
+}
+
+static void text_plain(const uint8_t *p, size_t n, struct pfs_buf *out)
 {
 	size_t start = 0;
 
@@ -144,6 +186,14 @@ void pkt_lines_text_bytes(const uint8_t *p, size_t n, struct pfs_buf *out)
 			pfs_buf_clean(out, (const char *)p + i, 1);
 	}
 	pfs_buf_add(out, p + start, n - start);
+}
+
+void pkt_lines_text_bytes(const struct pkt_piece *piece, struct pfs_buf *out)
+{
+	if (piece->ref->flags & PFS_REF_IN_STREAM)
+		text_in_stream(piece, out);
+	else
+		text_plain(piece->p, piece->len, out);
 }
 
 /* --- JSON ------------------------------------------------------------------------------------- */
@@ -180,16 +230,23 @@ static void json_number(struct pfs_buf *out, const char *key, uint64_t value)
 	pfs_buf_add(out, p, (size_t)(text + sizeof(text) - p));
 }
 
-void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out)
+static void json_start(struct pfs_buf *out, uint64_t ns, const struct pfs_origin *origin,
+		       const struct pfs_ref *ref)
 {
-	const char *way = direction(view->layers);
-	size_t before;
+	const char *way = direction(ref);
 
-	json_time(out, view->meta->time);
-	if (view->origin->name[0])
-		json_string(out, "interface", view->origin->name, strlen(view->origin->name));
+	json_time(out, ns);
+	if (origin->name[0])
+		json_string(out, "interface", origin->name, strlen(origin->name));
 	if (way)
 		json_string(out, "direction", way, strlen(way));
+}
+
+void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out)
+{
+	size_t before;
+
+	json_start(out, view->meta->time, view->origin, view->layers);
 	json_number(out, "len", view->meta->wire_len);
 	json_number(out, "caplen", view->len);
 	before = out->len;
@@ -200,10 +257,39 @@ void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out)
 	pfs_buf_add(out, "}\n", 2);
 }
 
-void pkt_lines_json_bytes(const uint8_t *p, size_t n, const struct pfs_meta *meta, struct pfs_buf *out)
+static void json_in_stream(const struct pkt_piece *piece, struct pfs_buf *out)
 {
-	json_time(out, meta->time);
-	json_number(out, "len", n);
-	json_string(out, "data", p, n);
+	const struct pfs_ref *ref = piece->ref;
+	struct pkt_brief brief;
+
+	json_start(out, piece->meta->time, piece->origin, ref);
+	piece_brief(piece, &brief);
+	if (brief.has_ports) {
+		json_string(out, "src", brief.src, strlen(brief.src));
+		json_number(out, "sport", brief.sport);
+		json_string(out, "dst", brief.dst, strlen(brief.dst));
+		json_number(out, "dport", brief.dport);
+	}
+	json_number(out, "stream", ref->stream & ~1u);
+	json_string(out, "side", ref->stream & 1 ? "b" : "a", 1);
+	json_number(out, "offset", ref->offset);
+}
+
+void pkt_lines_json_bytes(const struct pkt_piece *piece, struct pfs_buf *out)
+{
+	const struct pkt_describe *describe = piece->describe;
+	bool gap = piece->ref->flags & PFS_REF_GAP;
+
+	if (piece->ref->flags & PFS_REF_IN_STREAM)
+		json_in_stream(piece, out);
+	else
+		json_time(out, piece->meta->time);
+	json_number(out, "len", piece->len);
+	if (gap)
+		json_number(out, "gap", piece->meta->wire_len);
+	if (!gap && describe && describe->json)
+		describe->json(piece->p, piece->len, out);
+	if (!gap && !(describe && describe->whole))
+		json_string(out, "data", piece->p, piece->len);
 	pfs_buf_add(out, "}\n", 2);
 }

@@ -35,9 +35,37 @@ void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out);
  */
 void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out);
 
-/* Bytes that are no packet: printable ASCII and newlines as they are, the rest as \xNN, tabs as spaces. */
-void pkt_lines_text_bytes(const uint8_t *p, size_t n, struct pfs_buf *out);
-/* {"time":…,"len":…,"data":"…"} and a newline. */
-void pkt_lines_json_bytes(const uint8_t *p, size_t n, const struct pfs_meta *meta, struct pfs_buf *out);
+/*
+ * What a record means that is no packet, in the words of the filter that made it. Pure; p may be any bytes. NULL: nothing
+ * to say.
+ */
+struct pkt_describe {
+	/* `,"name":value` for each: valid JSON. */
+	void (*json)(const uint8_t *p, size_t n, struct pfs_buf *out);
+	/* For a line: printable ASCII. */
+	void (*text)(const uint8_t *p, size_t n, struct pfs_buf *out);
+	bool whole; /* that is all: all.json does not show the bytes, and a record is one line */
+};
+
+/* A record that is no packet, or a piece of it. Borrowed. */
+struct pkt_piece {
+	const uint8_t *p;
+	size_t len;
+	const struct pfs_ref *ref; /* to these bytes; with PFS_REF_IN_STREAM the packet's headers are in front of them */
+	const struct pfs_meta *meta;
+	const struct pfs_origin *origin;
+	const struct pkt_describe *describe; /* or NULL */
+};
+
+/*
+ * Of a reassembled stream: a summary line, then hex and ASCII as pkt_lines_text(). Others: printable ASCII and newlines
+ * as they are, the rest as \xNN, tabs as spaces.
+ */
+void pkt_lines_text_bytes(const struct pkt_piece *piece, struct pfs_buf *out);
+/*
+ * One JSON object and a newline: time; of a reassembled stream interface, direction, src, sport, dst, dport, stream, side
+ * ("a", "b"), offset; len; gap (bytes that are missing here); what the filter says; data unless it says all.
+ */
+void pkt_lines_json_bytes(const struct pkt_piece *piece, struct pfs_buf *out);
 
 #endif

@@ -28,6 +28,16 @@ static uint64_t time_add(uint64_t time, int64_t offset)
 	return time <= (uint64_t)offset ? 0 : time - (uint64_t)offset - 1;
 }
 
+uint64_t pfs_record_time(const struct pfs_origin *origin, uint64_t time)
+{
+	int64_t offset = origin->time_offset;
+	uint64_t amount = offset < 0 ? -(uint64_t)offset : (uint64_t)offset;
+
+	if (offset < 0)
+		return time > UINT64_MAX - amount ? UINT64_MAX : time + amount;
+	return time > amount ? time - amount : 0;
+}
+
 /* Ticks of 1/unit s in ns. The two units that almost every file has need no division. */
 static uint64_t time_scale(uint64_t ticks, uint64_t unit)
 {

@@ -17,6 +17,13 @@
  *
  * Control refs (PFS_REF_EOF, PFS_REF_STREAM_END) travel in order between the others and hold
  * no bytes; filters never see them in a batch.
+ *
+ * Records of several byte streams may be mixed in one directory: each says its stream, in its header
+ * (what a writer wrote) or in the ref itself (PFS_REF_IN_STREAM: a piece of a reassembled connection, that lies
+ * in a packet). The latter come in pairs: streams n and n ^ 1 are the two directions of one connection, the even
+ * one is that of its first sender. The packet's headers stand in front of the bytes, from the record's first byte on,
+ * in the link type of the origin. Where bytes are missing stands a record without bytes, PFS_REF_GAP, whose wire_len
+ * says how many.
  */
 #ifndef PFS_RING_RECORD_H
 #define PFS_RING_RECORD_H
@@ -37,9 +44,12 @@ enum {
 	PFS_REC_IN = 1 << 0,	     /* the packet came in; neither IN nor OUT: not known */
 	PFS_REC_OUT = 1 << 1,	     /* the packet went out */
 	PFS_REC_CSUM = 1 << 2,	     /* checksum not filled in yet (offload), or a GSO frame */
+	PFS_REF_IN_STREAM = 1 << 3,  /* bytes of ref->stream, at ref->offset of it; no layers */
+	PFS_REF_GAP = 1 << 4,	     /* no bytes; wire_len of them are missing here */
 	PFS_REF_EOF = 1 << 5,	     /* control: end of a generation */
 	PFS_REF_STREAM_END = 1 << 6, /* control: one write-open was closed; `stream` of its record */
 	PFS_REF_CONTROL = PFS_REF_EOF | PFS_REF_STREAM_END,
+	PFS_REC_FLAGS = PFS_REC_IN | PFS_REC_OUT | PFS_REC_CSUM, /* what a record says of its packet */
 };
 
 /* In ring memory, 8-byte aligned. Layout is shared with kernel programs: do not reorder. */
@@ -72,15 +82,32 @@ struct pfs_ref {
 	uint16_t ring;	 /* id in the ring table */
 	uint16_t origin; /* id in the origin table */
 	uint16_t class_; /* what the last classifying filter said; 0 = none */
-	uint16_t l3;	 /* offset from the first byte of the network header, or PFS_LAYER_NONE */
-	uint16_t l4;	 /* ... of the transport header */
-	uint16_t ethertype; /* what l3 is: 0x0800, 0x86dd, 0x0806 ...; 0 = not dissected yet */
-	uint8_t proto;	    /* what l4 is: IP protocol number */
 	uint8_t flags;
 	uint8_t hdr; /* enum pfs_hdr */
-	uint8_t unused;
+	union {
+		struct {
+			uint16_t l3; /* offset from the first byte of the network header, or PFS_LAYER_NONE */
+			uint16_t l4; /* ... of the transport header */
+			uint16_t ethertype; /* what l3 is: 0x0800, 0x86dd, 0x0806 ...; 0 = not dissected yet */
+			uint8_t proto; /* what l4 is: IP protocol number */
+			uint8_t unused;
+		};
+		struct { /* PFS_REF_IN_STREAM */
+			uint32_t stream;
+			uint32_t offset; /* of the first byte in the stream, modulo 2^32 */
+		};
+	};
 };
 static_assert(sizeof(struct pfs_ref) == 32, "refs are small");
+
+/* Leaves `len` bytes from `from` on; from + len <= ref->len. Layers of packets are the caller's. */
+static inline void pfs_ref_narrow(struct pfs_ref *ref, uint32_t from, uint32_t len)
+{
+	ref->off += from;
+	ref->len = len;
+	if (ref->flags & PFS_REF_IN_STREAM)
+		ref->offset += from;
+}
 
 /*
  * Where records come from: a device, a hook, an interface of a capture file, a writer. Immutable once
@@ -110,6 +137,9 @@ struct pfs_meta {
 
 /* Bytes from the start of the header to the first byte it describes. */
 size_t pfs_hdr_size(enum pfs_hdr hdr);
+
+/* What a record's time has to be, so that with the origin's time_offset it means `time`. */
+uint64_t pfs_record_time(const struct pfs_origin *origin, uint64_t time);
 
 /*
  * What the header (pfs_hdr_size() bytes) says, with the origin's byte order, time unit and offset. Pure; nothing is

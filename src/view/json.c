@@ -12,7 +12,10 @@
  *	...         what the headers say: addresses, protocol, ports
  *	method host path, or status     when an HTTP/1.x message begins in it
  *
- * For byte streams and text: time, len and data; bytes that are no UTF-8 read as Latin-1.
+ * For byte streams and text: time, len and data; bytes that are no UTF-8 read as Latin-1. Of reassembled
+ * connections also interface and direction, src sport dst dport, stream (the connection's number), side ("a"
+ * or "b"), offset (of the first byte in that side's stream, modulo 2^32), and gap where that many bytes
+ * are missing. Filters that make messages say what is in them instead of data.
  *
  * Example:    jq -r .host /p/netfilter_out/ip/http/get/all.json
  */
@@ -31,6 +34,7 @@ static int json_init(void *state, const struct pfs_args *args, const struct pfs_
 	(void)args;
 	(void)diag;
 	j->packets = place->flow & PFS_FLOW_ANY_PACKET;
+	j->render.describe = place->describe;
 	return 0;
 }
 

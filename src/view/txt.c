@@ -3,8 +3,9 @@
  *
  * Synopsis:   …/all.txt
  *
- * Packets as the inspect filter prints them: a summary line, then hex and ASCII. Byte streams and
- * text as they are, but for what a terminal would obey: control characters (newlines stay, tabs become
+ * Packets as the inspect filter prints them: a summary line, then hex and ASCII. Pieces of reassembled
+ * connections likewise, with the connection's number, side and offset. Other byte streams and text as they
+ * are, but for what a terminal would obey: control characters (newlines stay, tabs become
  * spaces) and bytes beyond ASCII are written \xNN.
  *
  * Example:    cat /p/dev/eth0/tcp/all.txt
@@ -24,13 +25,8 @@ static int txt_init(void *state, const struct pfs_args *args, const struct pfs_p
 	(void)args;
 	(void)diag;
 	t->packets = place->flow & PFS_FLOW_ANY_PACKET;
+	t->render.describe = place->describe;
 	return 0;
-}
-
-static void txt_bytes(const uint8_t *p, size_t n, const struct pfs_meta *meta, struct pfs_buf *out)
-{
-	(void)meta;
-	pkt_lines_text_bytes(p, n, out);
 }
 
 static size_t txt_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
@@ -41,7 +37,7 @@ static size_t txt_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emi
 	(void)ret_wait;
 	if (t->packets)
 		return pfs_render_packets(&t->render, pkt_lines_text, in, n, out);
-	return pfs_render_bytes(&t->render, txt_bytes, in, n, out);
+	return pfs_render_bytes(&t->render, pkt_lines_text_bytes, in, n, out);
 }
 
 static void txt_fini(void *state)
