@@ -201,7 +201,16 @@ static void pipe_release(struct pfs_file *file)
 	}
 	if (pipe->reader && pipe->writer)
 		pipe->entry->duplex--;
-	pfs_pipe_unref(pipe);
+	/*
+	 * A writer ends here and now, which never waits: who opens next in the same shell would else be counted first,
+	 * and the generations of the two be one.
+	 */
+	if (atomic_fetch_sub(&pipe->refs, 1) > 1)
+		return;
+	if (pipe->reader)
+		pfs_pool_submit(&pipe->file.mount->open, &pipe->close);
+	else
+		pipe_close(&pipe->close);
 }
 
 /*
