@@ -53,6 +53,26 @@ void pfs_argv_release(struct pfs_argv *argv)
 	*argv = (struct pfs_argv){ 0 };
 }
 
+int pfs_argv_make(const char *const *words, size_t n, struct pfs_argv *ret_argv)
+{
+	size_t size = (n + 1) * sizeof(char *);
+	char **v, *to;
+
+	for (size_t i = 0; i < n; i++)
+		size += strlen(words[i]) + 1;
+	v = malloc(size);
+	if (!v)
+		return -ENOMEM;
+	to = (char *)(v + n + 1);
+	for (size_t i = 0; i < n; i++) {
+		v[i] = to;
+		to = stpcpy(to, words[i]) + 1;
+	}
+	v[n] = NULL;
+	*ret_argv = (struct pfs_argv){ .n = n, .v = v };
+	return 0;
+}
+
 int pfs_argv_split(const char *text, struct pfs_argv *ret_argv, struct pfs_diag *diag)
 {
 	PFS_ARGV struct pfs_argv argv = { 0 };

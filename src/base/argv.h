@@ -7,12 +7,12 @@
  *	blanks		spaces, tabs and newlines separate words
  *	'...'		everything in it is itself
  *	"..."		the same, but \" and \\ are a quote and a backslash
- *	\		makes a blank, a quote or a backslash part of the word; before anything else it is itself, so that
- *			`sed s/\./,/` needs no second one
+ *	\		makes a blank, a quote or a backslash part of the word; before anything else it is
+ *			itself, so that `sed s/\./,/` needs no second one
  *	\ alone		between blanks, or at the end of a line, it is nothing: a continued line
  *
- * Quotes may begin and end within a word: --format='%h %s'. "" is an empty word. Text without quotes and backslashes is
- * split as portalfs did.
+ * Quotes may begin and end within a word: --format='%h %s'. "" is an empty word. Text without quotes and
+ * backslashes is split as portalfs did.
  */
 #ifndef PFS_BASE_ARGV_H
 #define PFS_BASE_ARGV_H
@@ -27,6 +27,9 @@ struct pfs_argv {
 void pfs_argv_release(struct pfs_argv *argv);
 
 #define PFS_ARGV PFS_CLEANUP(pfs_argv_release)
+
+/* Copies words. -ENOMEM. */
+int pfs_argv_make(const char *const *words, size_t n, struct pfs_argv *ret_argv);
 
 /*
  * Splits text. 0, also when there is no word in it (n is 0). -EINVAL: a quote is not closed; -ENOMEM.

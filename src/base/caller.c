@@ -164,7 +164,7 @@ static int check_place(const struct pfs_home *home, int dir, struct pfs_diag *di
 		if (r < 0)
 			return pfs_diag_set(
 				diag, EPERM,
-				"the kernel does not show who the caller is (%s): it is done as the caller or not at all",
+				"the kernel does not show who the caller is (%s): as the caller or not at all",
 				strerror(-r));
 		if (strcmp(his.ns[i], home->ns[i]) != 0)
 			return pfs_diag_set(
@@ -186,7 +186,7 @@ static int check_rights(const struct pfs_home *home, const struct pfs_buf *statu
 	if (uid == 0 && (home->cap_prm & ~eff))
 		return pfs_diag_set(
 			diag, EPERM,
-			"the caller is root without capabilities that root has (%llx are missing): he would get them here",
+			"the caller is root without capabilities that root has (%llx are missing)",
 			(unsigned long long)(home->cap_prm & ~eff));
 	if (home->cap_bnd & ~bnd)
 		return pfs_diag_set(
@@ -310,7 +310,7 @@ static int check_own(const struct pfs_home *home, const struct pfs_caller *calle
 	if (!pfs_caller_same(&self, caller))
 		return pfs_diag_set(
 			diag, EPERM,
-			"this pipesfs was mounted by a user without privileges: it acts for him alone, with his groups");
+			"this pipesfs was mounted by an ordinary user: it acts for him alone, with his groups");
 	return 0;
 }
 

@@ -1,18 +1,18 @@
 /*
  * caller - who asks, and being him
  *
- * What is done for a user must be done as that user: uid, gid, groups, umask, limits, no_new_privs, network namespace.
- * A caller is taken down once, from /proc, while he waits for our answer (so his id stays his); it can be kept and used
- * later, when he has gone.
+ * What is done for a user must be done as that user: uid, gid, groups, umask, limits, no_new_privs, network
+ * namespace. A caller is taken down once, from /proc, while he waits for our answer (so his id stays his); it can
+ * be kept and used later, when he has gone.
  *
  *	pfs_home_get(&home)				early, while all privileges are there
  *	pfs_caller_get(&home, tid, uid, gid, &caller)	in the daemon, which may read /proc/TID
  *	pfs_caller_become(&caller, true)		in a child of a process that may change its ids; for good
  *
- * Refused (-EPERM, with a sentence) is whom we cannot be: who lives in another mount, user, pid, ipc, uts, cgroup or time
- * namespace or has another root directory; who has fewer capabilities than his uid implies (root without all of ours, or
- * anybody whose bounding set is smaller than ours); who is confined by a seccomp filter that we are not under; whom the
- * kernel does not show us.
+ * Refused (-EPERM, with a sentence) is whom we cannot be: who lives in another mount, user, pid, ipc, uts, cgroup
+ * or time namespace or has another root directory; who has fewer capabilities than his uid implies (root without
+ * all of ours, or anybody whose bounding set is smaller than ours); who is confined by a seccomp filter that we are
+ * not under; whom the kernel does not show us.
  */
 #ifndef PFS_BASE_CALLER_H
 #define PFS_BASE_CALLER_H
@@ -49,8 +49,8 @@ struct pfs_home {
 int pfs_home_get(struct pfs_home *ret_home);
 
 /*
- * tid: the thread that waits for us; uid and gid as the kernel told them (its fsuid and fsgid). -EPERM, -ENOMEM. Reads
- * /proc only: waits for nobody.
+ * tid: the thread that waits for us; uid and gid as the kernel told them (its fsuid and fsgid). -EPERM, -ENOMEM.
+ * Reads /proc only: waits for nobody.
  */
 int pfs_caller_get(const struct pfs_home *home, pid_t tid, uid_t uid, gid_t gid,
 		   struct pfs_caller *ret_caller, struct pfs_diag *diag);
@@ -59,7 +59,7 @@ int pfs_caller_self(struct pfs_caller *ret_caller);
 int pfs_caller_copy(const struct pfs_caller *caller, struct pfs_caller *ret_caller);
 void pfs_caller_release(struct pfs_caller *caller);
 
-/* The same rights: uid, gid, groups, no_new_privs, network namespace. What is asked for one may be done for the other. */
+/* The same rights: uid, gid, groups, no_new_privs, network namespace. What may be done for one may be for the other. */
 bool pfs_caller_same(const struct pfs_caller *a, const struct pfs_caller *b);
 
 /*

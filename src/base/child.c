@@ -13,39 +13,23 @@
 
 int pfs_child_environment(uid_t uid, struct pfs_argv *ret_env)
 {
-	const char *lang = getenv("LANG");
+	const char *lang = getenv("LANG"), *words[6];
 	struct passwd *user = getpwuid(uid);
-	PFS_BUF struct pfs_buf text = { 0 };
-	PFS_ARGV struct pfs_argv env = { 0 };
-	char number[24];
-	size_t at = 0;
+	char number[24], text[5][4200];
+	size_t n = 0;
 
 	snprintf(number, sizeof(number), "%lu", (unsigned long)uid);
-	pfs_buf_printf(&text, "PATH=%s", uid == 0 ? PATH_ROOT : PATH_USER);
-	pfs_buf_printf(&text, "%cHOME=%s", 0, user && user->pw_dir ? user->pw_dir : "/");
-	pfs_buf_printf(&text, "%cUSER=%s", 0, user && user->pw_name ? user->pw_name : number);
-	pfs_buf_printf(&text, "%cLOGNAME=%s", 0, user && user->pw_name ? user->pw_name : number);
-	pfs_buf_printf(&text, "%cSHELL=%s", 0,
-		       user && user->pw_shell && *user->pw_shell ? user->pw_shell : "/bin/sh");
-	if (lang)
-		pfs_buf_printf(&text, "%cLANG=%s", 0, lang);
-	pfs_buf_add(&text, "", 1);
-	if (text.failed)
-		return -ENOMEM;
-	for (size_t i = 0; i < text.len; i++)
-		env.n += !text.data[i];
-	env.v = malloc((env.n + 1) * sizeof(char *) + text.len);
-	if (!env.v)
-		return -ENOMEM;
-	memcpy(env.v + env.n + 1, text.data, text.len);
-	for (size_t i = 0; i < env.n; i++) {
-		env.v[i] = (char *)(env.v + env.n + 1) + at;
-		at += strlen(env.v[i]) + 1;
-	}
-	env.v[env.n] = NULL;
-	*ret_env = env;
-	env.v = NULL;
-	return 0;
+	snprintf(text[0], sizeof(text[0]), "HOME=%s", user && user->pw_dir ? user->pw_dir : "/");
+	snprintf(text[1], sizeof(text[1]), "USER=%s", user && user->pw_name ? user->pw_name : number);
+	snprintf(text[2], sizeof(text[2]), "LOGNAME=%s",
+		 user && user->pw_name ? user->pw_name : number);
+	snprintf(text[3], sizeof(text[3]), "SHELL=%s",
+		 user && user->pw_shell && *user->pw_shell ? user->pw_shell : "/bin/sh");
+	snprintf(text[4], sizeof(text[4]), "LANG=%s", lang ? lang : "");
+	words[n++] = uid == 0 ? "PATH=" PATH_ROOT : "PATH=" PATH_USER;
+	for (size_t i = 0; i < (lang ? 5 : 4); i++)
+		words[n++] = text[i];
+	return pfs_argv_make(words, n, ret_env);
 }
 
 /* --- in the child -------------------------------------------------------------------------- */

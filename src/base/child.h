@@ -1,9 +1,10 @@
 /*
  * child - starts a program in a child of this process
  *
- * The program gets stdin, stdout and stderr and no other descriptor, a session and process group of its own, default
- * signals, none blocked, and the environment that it is given. Whether it runs is told on a descriptor: it reads as the
- * end of the file once execv(2) has succeeded, and as an int, -errno, when it has not; so who must not wait can poll.
+ * The program gets stdin, stdout and stderr and no other descriptor, a session and process group of its own,
+ * default signals, none blocked, and the environment that it is given. Whether it runs is told on a descriptor: it
+ * reads as the end of the file once execv(2) has succeeded, and as an int, -errno, when it has not; so who must not
+ * wait can poll.
  *
  * The calling process has one thread: the child does not only what is allowed after a fork of many.
  */

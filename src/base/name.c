@@ -270,6 +270,45 @@ int pfs_number_parse(const char *text, bool binary, uint64_t min, uint64_t max, 
 	return 0;
 }
 
+int pfs_time_parse(const char *text, uint64_t *ret_ns)
+{
+	static const struct {
+		const char *unit;
+		uint64_t ns;
+	} units[] = { { "", 1000000000ULL },
+		      { "s", 1000000000ULL },
+		      { "ms", 1000000ULL },
+		      { "us", 1000 },
+		      { "ns", 1 } };
+	uint64_t whole = 0, part = 0, scale = 1;
+	const char *s = text;
+
+	if (*s < '0' || *s > '9')
+		return -EINVAL;
+	for (; *s >= '0' && *s <= '9'; s++) {
+		if (whole > 1000 * 1000000000ULL)
+			return -ERANGE;
+		whole = whole * 10 + (uint64_t)(*s - '0');
+	}
+	if (*s == '.')
+		for (s++; *s >= '0' && *s <= '9'; s++)
+			if (scale < 1000000000ULL) {
+				part = part * 10 + (uint64_t)(*s - '0');
+				scale *= 10;
+			}
+	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
+		uint64_t ns = units[i].ns;
+
+		if (strcmp(s, units[i].unit) != 0)
+			continue;
+		if (whole > UINT64_MAX / 2 / ns)
+			return -ERANGE;
+		*ret_ns = whole * ns + part * ns / scale;
+		return 0;
+	}
+	return -EINVAL;
+}
+
 void pfs_name_escape(struct pfs_buf *out, const char *name, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {

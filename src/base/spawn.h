@@ -1,16 +1,16 @@
 /*
  * spawn - the process that starts others as other users
  *
- * A process with many threads must not fork, and one that serves a filesystem should not hold all of root's privileges.
- * So the *spawner* is forked early, while there is one thread and privileges are whole. It has one thread, one socket to
- * its client, no other descriptor, reads nothing but what its client tells, and starts two kinds of children, each as
- * its caller (base/caller.h):
+ * A process with many threads must not fork, and one that serves a filesystem should not hold all of root's
+ * privileges. So the *spawner* is forked early, while there is one thread and privileges are whole. It has one
+ * thread, one socket to its client, no other descriptor, reads nothing but what its client tells, and starts two
+ * kinds of children, each as its caller (base/caller.h):
  *
  *	commands	execv(2): `exec:gzip -9`
  *	helpers		a function of this program, with a socket to the client: opens portals as that user
  *
- * When the client dies the spawner ends its children and itself; when the spawner dies, commands get SIGKILL, helpers see
- * their socket close, and every further start is -ESHUTDOWN.
+ * When the client dies the spawner ends its children and itself; when the spawner dies, commands get SIGKILL,
+ * helpers see their socket close, and every further start is -ESHUTDOWN.
  *
  * Clients: any thread, any time. Callbacks come on the thread of the client's own.
  */
@@ -28,7 +28,7 @@ struct pfs_command;
  * The calling process has one thread. -errno of socketpair, fork.
  */
 int pfs_spawner_new(int (*helper)(int fd), struct pfs_spawner **ret_spawner);
-/* Starts the thread that callbacks come on. In the process that forked the spawner (or a child of it that goes on alone). */
+/* Starts the thread that callbacks come on, in the process that forked the spawner. */
 int pfs_spawner_start(struct pfs_spawner *spawner);
 /* Ends all commands (SIGTERM, two seconds later SIGKILL), helpers, and the spawner itself. NULL is fine. */
 void pfs_spawner_free(struct pfs_spawner *spawner);
@@ -47,8 +47,8 @@ struct pfs_command_options {
 };
 
 /*
- * Starts a command in a session and process group of its own, with the environment of base/child.h.
- * Returns when the program runs, or why it does not: -ENOENT, -EACCES, -ENOEXEC, -E2BIG, ... of execv; -EAGAIN: no more
+ * Starts a command in a session and process group of its own, with the environment of base/child.h. Returns when
+ * the program runs, or why it does not: -ENOENT, -EACCES, -ENOEXEC, -E2BIG, ... of execv; -EAGAIN: no more
  * processes; -ESHUTDOWN.
  */
 int pfs_command_start(struct pfs_spawner *spawner, const struct pfs_command_options *options,
@@ -56,7 +56,7 @@ int pfs_command_start(struct pfs_spawner *spawner, const struct pfs_command_opti
 /* To its process group. -ESRCH: it has ended. */
 int pfs_command_signal(struct pfs_command *command, int number);
 pid_t pfs_command_pid(const struct pfs_command *command);
-/* No callback from here on (one that runs on the client's thread is waited for). Still running: SIGTERM, then SIGKILL. */
+/* No callback from here on (one that runs right now is waited for). Still running: SIGTERM, then SIGKILL. */
 void pfs_command_free(struct pfs_command *command);
 
 /* Starts a helper as caller. *ret_fd is our end of its socket (SOCK_SEQPACKET); closing it ends the helper. */

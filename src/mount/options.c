@@ -89,42 +89,6 @@ void pfs_mount_options_release(struct pfs_mount_options *options)
 	pfs_buf_release(&options->kernel);
 }
 
-/* "1.5ms" as ns: digits, a fraction, a unit. */
-static int time_parse(const char *text, uint64_t *ret_ns)
-{
-	static const struct {
-		const char *unit;
-		uint64_t ns;
-	} units[] = { { "", SEC }, { "s", SEC }, { "ms", MSEC }, { "us", 1000 }, { "ns", 1 } };
-	uint64_t whole = 0, part = 0, scale = 1;
-	const char *s = text;
-
-	if (*s < '0' || *s > '9')
-		return -EINVAL;
-	for (; *s >= '0' && *s <= '9'; s++) {
-		if (whole > 1000 * SEC)
-			return -ERANGE;
-		whole = whole * 10 + (uint64_t)(*s - '0');
-	}
-	if (*s == '.')
-		for (s++; *s >= '0' && *s <= '9'; s++)
-			if (scale < SEC) {
-				part = part * 10 + (uint64_t)(*s - '0');
-				scale *= 10;
-			}
-	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-		uint64_t ns = units[i].ns;
-
-		if (strcmp(s, units[i].unit) != 0)
-			continue;
-		if (whole > UINT64_MAX / 2 / ns)
-			return -ERANGE;
-		*ret_ns = whole * ns + part * ns / scale;
-		return 0;
-	}
-	return -EINVAL;
-}
-
 static int value_parse(const struct option *option, const char *text, uint64_t *ret_value)
 {
 	int r;
@@ -132,7 +96,7 @@ static int value_parse(const struct option *option, const char *text, uint64_t *
 	if (option->kind != KIND_TIME)
 		return pfs_number_parse(text, option->kind == KIND_SIZE, option->min, option->max,
 					ret_value);
-	r = time_parse(text, ret_value);
+	r = pfs_time_parse(text, ret_value);
 	if (r == 0 && (*ret_value < option->min || *ret_value > option->max))
 		return -ERANGE;
 	return r;

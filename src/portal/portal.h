@@ -5,7 +5,7 @@
  *	tcp/HOST/PORT[/priv]			connects; priv: from a port below 1024, for root
  *	tcplisten/HOST|ANY/PORT[,linger=TIME]	accepts one connection; the listener stays for the next
  *	udp/HOST|ANY/PORT			datagrams to and from there; ANY: receives
- *	unix/PATH				connects to a socket (stream, seqpacket or datagram); unix/@NAME: abstract
+ *	unix/PATH				connects to a socket of any type; unix/@NAME: an abstract one
  *	pipe/PATH ARGUMENTS			runs a command: read its output, or write its input
  *
  * Three steps, none of which knows FUSE:
@@ -15,12 +15,12 @@
  *	pfs_portal_open()	plan -> descriptor, in this process and as whoever it is. Never waits; the answer is a
  *				callback.
  *
- * Paths are what follows the mount point, without a leading slash: "tcp/localhost/smtp". In a component, %2f is a slash,
- * %2e a dot, and %25 before one of these a percent sign; every other % is itself.
+ * Paths are what follows the mount point, without a leading slash: "tcp/localhost/smtp". In a component, %2f is a
+ * slash, %2e a dot, and %25 before one of these a percent sign; every other % is itself.
  *
  * Threads: shape and parse any. A struct pfs_portals and all that is opened with it belongs to one thread. It forks
- * (commands; what may wait: names to be resolved, files to be opened), so the process should have one thread, or do what
- * helper processes are for (portal/helper.h): they run this with the rights of others.
+ * (commands; what may wait: names to be resolved, files to be opened), so the process should have one thread, or do
+ * what helper processes are for (portal/helper.h): they run this with the rights of others.
  *
  *	struct pfs_portals *portals;
  *	pfs_portals_new(&portals);
@@ -84,13 +84,13 @@ struct pfs_portal_plan {
 #define PFS_PORTAL_PLAN PFS_CLEANUP(pfs_portal_plan_release)
 
 /*
- * collapsed: the kernel has made one slash of two, so a URL's get back what they lost (http:/host/x, file:/x). access:
- * O_RDONLY, O_WRONLY, O_RDWR.
+ * collapsed: the kernel has made one slash of two, so a URL's get back what they lost (http:/host/x, file:/x).
+ * access: O_RDONLY, O_WRONLY, O_RDWR.
  *
  * -ENOENT: no rule matches; nothing after the prefix; an empty command. -EISDIR: something is missing (tcp/HOST).
  * -EINVAL: a command for reading and writing; no such port or service; a suffix other than priv; a bad parameter; a
- * quote that is not closed. -EACCES: the wrong direction for an rfilter or wfilter. -ENAMETOOLONG; -ENOMEM. The sentence
- * is in diag.
+ * quote that is not closed. -EACCES: the wrong direction for an rfilter or wfilter. -ENAMETOOLONG; -ENOMEM. The
+ * sentence is in diag.
  */
 int pfs_portal_parse(const struct pfs_portal_rules *rules, const char *path, bool collapsed,
 		     int access, struct pfs_portal_plan *ret_plan, struct pfs_diag *diag);
@@ -109,7 +109,7 @@ enum pfs_portal_type {
 struct pfs_portal_opening;
 
 struct pfs_portal_result {
-	int fd; /* the callee's from here on; O_CLOEXEC. Sockets and pipes are non-blocking if O_NONBLOCK was asked for */
+	int fd; /* the callee's from here on; O_CLOEXEC, and O_NONBLOCK if that was asked for */
 	enum pfs_portal_type type;
 	pid_t pid; /* command */
 	/* "10.0.0.1:40000 10.0.0.2:25", "pid 4711": for people */
@@ -123,13 +123,14 @@ struct pfs_portal_result {
  *	said	command: a line that it wrote to stderr, without newline, at most 1000 bytes, any byte in it
  *	ended	command: it has ended, with status as from waitpid(2); after the last said
  *
- * Errors of done: what open(2), connect(2), bind(2), execv(2) say. -ENOENT: no such host; the sentence tells it from no
- * such file. -ELOOP: fs/ and unix/ into a pipesfs. -EISDIR: a directory. -EPERM: priv without root. -EAGAIN: no more
- * processes.
+ * Errors of done: what open(2), connect(2), bind(2), execv(2) say. -ENOENT: no such host; the sentence tells it
+ * from no such file. -ELOOP: fs/ and unix/ into a pipesfs. -EISDIR: a directory. -EPERM: priv without root.
+ * -EAGAIN: no more processes.
  */
 struct pfs_portal_opening {
 	const struct pfs_portal_plan *plan; /* borrowed until done */
-	int flags; /* of open(2): O_ACCMODE, O_NONBLOCK, O_APPEND, O_TRUNC, O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECT, O_SYNC */
+	/* Of open(2): O_ACCMODE, O_NONBLOCK, O_APPEND, O_TRUNC, O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECT, O_SYNC. */
+	int flags;
 	mode_t umask; /* for O_CREAT, and of commands */
 	const struct rlimit *limits; /* of commands, RLIM_NLIMITS of them, borrowed until done; NULL: this process's */
 	void (*done)(struct pfs_portal_opening *opening, int result,
@@ -156,9 +157,10 @@ bool pfs_portals_idle(const struct pfs_portals *portals);
 /* Begins. done() comes later from pfs_portals_run(), never from here. */
 void pfs_portal_open(struct pfs_portals *portals, struct pfs_portal_opening *opening);
 /*
- * Nobody wants it any more: before done, it is given up (the interrupt of an open); afterwards its descriptor has been
- * closed: a listener's time begins, a command that was read is ended (SIGTERM, two seconds later SIGKILL), one that was
- * written to runs on to its end. No callback comes after this. Exactly once per opening; may be called in a callback.
+ * Nobody wants it any more: before done, it is given up (the interrupt of an open); afterwards its descriptor has
+ * been closed: a listener's time begins, a command that was read is ended (SIGTERM, two seconds later SIGKILL), one
+ * that was written to runs on to its end. No callback comes after this. Exactly once per opening; may be called in
+ * a callback.
  */
 void pfs_portal_end(struct pfs_portals *portals, struct pfs_portal_opening *opening);
 
