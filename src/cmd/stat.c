@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-/* "uid=0 pid=42 command=cat view=txt policy=lossy delivered=9 lost=0 lag=0" */
+/* "uid=0 pid=42 command=cat view=txt policy=lossy delivered=9 lost=0 lag=0 seen=9" */
 enum {
 	READER_UID,
 	READER_PID,
@@ -25,6 +25,7 @@ enum {
 	READER_DELIVERED,
 	READER_LOST,
 	READER_LAG,
+	READER_SEEN,
 	READER_KEYS_
 };
 
@@ -32,8 +33,9 @@ struct reader_line {
 	char *value[READER_KEYS_]; /* borrowed from the line; "" when it is not there */
 };
 
-static const char *const reader_keys[READER_KEYS_] = { "uid",	 "pid",	      "command", "view",
-						       "policy", "delivered", "lost",	 "lag" };
+static const char *const reader_keys[READER_KEYS_] = { "uid",  "pid",	 "command",
+						       "view", "policy", "delivered",
+						       "lost", "lag",	 "seen" };
 
 struct dir_info {
 	char *path; /* owned */

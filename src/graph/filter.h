@@ -109,6 +109,11 @@ void pfs_emit_commit_as(struct pfs_emitter *out, struct pfs_record *rec, const s
 uint32_t pfs_emit_streams(struct pfs_emitter *out);
 /* Of a pulling filter: the stream has ended (counts against room). */
 void pfs_emit_stream_end(struct pfs_emitter *out, uint32_t stream);
+/*
+ * The same for views, whose readers are told in records of the directory what they got and lost: it says n of them, at
+ * most PFS_WEIGHT_MAX. 0: nobody's (statistics), or a piece of one whose last piece comes later.
+ */
+void pfs_emit_commit_of(struct pfs_emitter *out, struct pfs_record *rec, size_t n);
 
 /* An id for refs' origin field. Equal origins give the same id. -ENOSPC: this source has too many. */
 int pfs_emit_origin(struct pfs_emitter *out, const struct pfs_origin *origin, uint16_t *ret_id);
@@ -187,8 +192,13 @@ struct pfs_filter {
 	void (*stats)(void *state, struct pfs_buf *out);
 	/* What all.json and all.txt say of records that are no packets; NULL: as above, if the flow is the same. */
 	const struct pkt_describe *describe;
-	/* Views: the bytes that a reader gets before the stream (pcapng's section and interfaces). */
-	int (*preamble)(void *state, const struct pfs_emitter *out, struct pfs_buf *ret_bytes);
+	/*
+	 * Views: the bytes that a reader gets before the stream (pcapng's section and interfaces), as of its end; or,
+	 * for one that was lapped, before it goes on at this record of ours, having missed `lost` records of the
+	 * directory since it was here last.
+	 */
+	int (*preamble)(void *state, const struct pfs_emitter *out, const struct pfs_record *at,
+			uint64_t lost, struct pfs_buf *ret_bytes);
 	/* Descriptor that says when a waiting sink may go on, or -1. */
 	int (*ready_fd)(void *state);
 

@@ -205,6 +205,7 @@ struct pfs_task {
 	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */
 	bool has_input;		  /* run */
 	struct pfs_cursor input;  /* run; of the queue of the node above */
+	uint64_t input_first;	  /* control: of the records there, the first that it gets */
 	struct pfs_ring *ring;	  /* run; owned: for new bytes */
 	uint16_t origin;	  /* of its records */
 	_Atomic uint64_t unflushed; /* in that ring: first record whose ref is not in the queues yet */

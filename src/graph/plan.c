@@ -338,6 +338,7 @@ static void attach_input(struct pfs_task *task)
 	if (!task->has_input) { /* nobody runs it before it has a plan */
 		pthread_mutex_lock(&above->owner->run);
 		pfs_cursor_init(&task->input, above->queue, above->depth * 2, reliable);
+		task->input_first = atomic_load(&task->input.records);
 		pthread_mutex_unlock(&above->owner->run);
 	}
 	pthread_mutex_lock(&task->run);

@@ -18,17 +18,21 @@ struct pfs_reader {
 	struct pfs_reader *next; /* control: node->first_reader */
 	struct pfs_cursor cursor;
 	struct pfs_cred cred;
-	pfs_counter delivered;
+	pfs_counter delivered; /* records of its directory, whatever it is shown of them */
+	uint64_t first; /* control: of the records in its directory's queue, the first that is for it */
+	uint64_t lost_first; /* control: of those that its view lost, likewise */
 	struct pfs_buf preamble;
+	size_t preamble_sent;
+	uint64_t lost_told; /* of what its cursor lost, what the stream has been begun again for */
 	/* pfs_reader_ready() may look at these from any thread. */
-	_Atomic size_t preamble_sent;
+	_Atomic bool has_preamble;    /* not all of it was sent */
 	_Atomic bool generation_over; /* EOF was given and nothing has come since */
 
 	/* between get and done */
 	bool pinned;
 	bool moved;	/* control refs were taken, which was no reply */
 	size_t full;	/* refs given whole */
-	size_t records; /* of them data records */
+	size_t records; /* data records that they stand for */
 	size_t sent;	/* bytes of preamble or rest */
 	enum { FROM_QUEUE, FROM_REST, FROM_PREAMBLE } from;
 	struct pfs_ref part; /* the one given in part, narrowed to what is left; len 0: none */
@@ -72,19 +76,42 @@ static void replan_without(struct pfs_node *node)
 		pfs_node_unlink(node);
 }
 
-/* What the view says before the stream, in step with where the cursor stands. */
-static int take_preamble(struct pfs_reader *reader)
+/*
+ * What the view says before the stream, in step with where the cursor stands: at NULL at its end, else at this
+ * record, after a loss. The view's run lock is held.
+ */
+static int take_preamble(struct pfs_reader *reader, const struct pfs_record *at, uint64_t lost)
 {
 	struct pfs_node *node = reader->node;
 	struct pfs_emitter em = { .rings = node->graph->rings };
+	int r;
 
-	if (!node->filter || !node->filter->preamble)
+	if (!node->filter || !node->filter->preamble || !node->state)
 		return 0;
-	return node->filter->preamble(node->state, &em, &reader->preamble);
+	pfs_buf_release(&reader->preamble);
+	reader->preamble_sent = 0;
+	r = node->filter->preamble(node->state, &em, at, lost, &reader->preamble);
+	reader->has_preamble = r == 0 && reader->preamble.len > 0;
+	return r;
+}
+
+/*
+ * From where on records are for this reader. What a view has not taken yet is for its readers as well: they count
+ * in the records that go into it.
+ */
+static void books_open(struct pfs_reader *reader)
+{
+	struct pfs_node *node = reader->node;
+
+	reader->first = atomic_load(node->kind == PFS_NODE_VIEW ? &node->task->input.records
+								: &reader->cursor.records);
+	if (node->kind == PFS_NODE_VIEW)
+		reader->lost_first = pfs_node_lost_sum(node);
 }
 
 static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliable, struct pfs_diag *diag)
 {
+	bool begins = node->kind == PFS_NODE_VIEW && !node->task->has_input;
 	int r = pfs_node_queue(node);
 
 	if (r < 0)
@@ -92,9 +119,11 @@ static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliabl
 				    "no memory left for another queue (mount option memory=)");
 	/* With the run lock nothing is pushed between the preamble and the attachment. */
 	pthread_mutex_lock(&node->owner->run);
-	r = take_preamble(reader);
+	r = take_preamble(reader, NULL, 0);
 	if (r == 0)
 		r = pfs_cursor_init(&reader->cursor, node->queue, node->depth * 2 + 1, reliable);
+	if (r == 0)
+		books_open(reader);
 	pthread_mutex_unlock(&node->owner->run);
 	if (r < 0)
 		return r;
@@ -103,7 +132,11 @@ static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliabl
 	node->readers++;
 	node->reliable_readers += reliable;
 	r = pfs_domain_replan(node->domain);
-	return r < 0 ? r : pfs_feed_start(node->domain, diag);
+	if (r < 0)
+		return r;
+	if (begins) /* the view got its input now */
+		reader->first = node->task->input_first;
+	return pfs_feed_start(node->domain, diag);
 }
 
 static void detach(struct pfs_reader *reader)
@@ -251,6 +284,7 @@ static void reply_shorten(struct reply *reply)
 static ssize_t get_preamble(struct pfs_reader *reader, struct reply *reply)
 {
 	reader->from = FROM_PREAMBLE;
+	reader->pinned = false;
 	reader->sent = reply_add(reply, (uint8_t *)reader->preamble.data + reader->preamble_sent,
 				 reader->preamble.len - reader->preamble_sent);
 	return (ssize_t)reply->total;
@@ -273,6 +307,31 @@ static ssize_t get_rest(struct pfs_reader *reader, struct reply *reply)
 	return (ssize_t)reply->total;
 }
 
+/*
+ * A stream that has a beginning begins again where its reader goes on after a loss: what was said in the part that it
+ * missed (pcapng's interfaces) has to be there. 1: it does, and nothing is pinned any more; 0: nothing to do.
+ */
+static int begin_again(struct pfs_reader *reader, const struct pfs_ref *next)
+{
+	struct pfs_node *node = reader->node;
+	uint64_t lost = pfs_counter_get(&reader->cursor.lost) - reader->lost_told;
+	const struct pfs_ring *ring;
+	int r;
+
+	if (!lost || !node->filter || !node->filter->preamble || (next->flags & PFS_REF_CONTROL))
+		return 0;
+	ring = pfs_ring_get(node->graph->rings, next->ring);
+	pthread_mutex_lock(&node->task->run);
+	r = take_preamble(reader, (const void *)pfs_ring_at(ring, next->pos), lost);
+	pthread_mutex_unlock(&node->task->run);
+	pfs_cursor_unpin(&reader->cursor, 0);
+	reader->moved = true;
+	if (r < 0)
+		return r;
+	reader->lost_told += lost;
+	return reader->has_preamble;
+}
+
 /* Nothing to read there: the end of a stream, an empty record. */
 static bool is_silent(const struct pfs_ref *ref)
 {
@@ -284,7 +343,7 @@ static void count_empty(struct pfs_reader *reader, const struct pfs_ref *refs, s
 	uint64_t empty = 0;
 
 	for (size_t i = 0; i < n; i++)
-		empty += !(refs[i].flags & PFS_REF_CONTROL);
+		empty += pfs_ref_weight(&refs[i]);
 	pfs_counter_add(&reader->delivered, empty);
 }
 
@@ -341,11 +400,15 @@ static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool r
 	struct pfs_ref refs[PIN_MAX];
 	size_t n = pfs_cursor_pin(&reader->cursor, refs, record ? 16 : pin_count(reader, reply));
 	const struct pfs_rings *rings = reader->node->graph->rings;
+	int again;
 
 	if (n == 0) {
 		reader->moved = true; /* past lost ones perhaps, and somebody saw us hold them */
 		return at_end(reader) ? 0 : -EAGAIN;
 	}
+	again = begin_again(reader, &refs[0]);
+	if (again)
+		return again < 0 ? again : get_preamble(reader, reply);
 	if (take_controls(reader, refs, n))
 		return 0;
 	reader->from = FROM_QUEUE;
@@ -356,21 +419,21 @@ static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool r
 			break;
 		if (is_silent(&refs[i])) {
 			reader->full++;
-			reader->records += !(refs[i].flags & PFS_REF_CONTROL);
+			reader->records += pfs_ref_weight(&refs[i]);
 			continue;
 		}
 		took = reply_add(reply, pfs_ref_bytes(rings, &refs[i]), refs[i].len);
 		if (took == 0)
 			break;
 		reader->full++;
-		reader->records++;
+		reader->records += pfs_ref_weight(&refs[i]);
 		if (record)
 			break;
 		if (took < refs[i].len) {
 			reader->part = refs[i];
 			reader->part.off += (uint32_t)took;
 			reader->part.len -= (uint32_t)took;
-			reader->records--;
+			reader->records -= pfs_ref_weight(&refs[i]);
 			break;
 		}
 		reader->last_given = refs[i];
@@ -407,7 +470,7 @@ static void keep_one(struct pfs_reader *reader, struct reply *reply)
 		reader->part = reader->last_given;
 		reader->part.off += reader->part.len - 1;
 		reader->part.len = 1;
-		reader->records--;
+		reader->records -= pfs_ref_weight(&reader->part);
 	}
 }
 
@@ -424,7 +487,7 @@ ssize_t pfs_reader_get(struct pfs_reader *reader, size_t size, bool record, bool
 	reader->full = reader->records = reader->sent = 0;
 	reader->part = reader->last_given = (struct pfs_ref){ 0 };
 	do {
-		if (reader->preamble_sent < reader->preamble.len)
+		if (reader->has_preamble)
 			n = get_preamble(reader, &reply);
 		else if (reader->cursor.begun)
 			n = get_rest(reader, &reply);
@@ -452,7 +515,7 @@ static void done_rest(struct pfs_reader *reader, bool delivered)
 		if (cursor->rest.len == 0) {
 			cursor->begun = false;
 			free(TAKE_PTR(cursor->rescued));
-			pfs_counter_add(&reader->delivered, 1);
+			pfs_counter_add(&reader->delivered, pfs_ref_weight(&cursor->rest));
 		}
 	}
 	pthread_mutex_unlock(&cursor->lock);
@@ -484,6 +547,7 @@ void pfs_reader_done(struct pfs_reader *reader, bool delivered)
 	if (reader->from == FROM_PREAMBLE) {
 		if (delivered)
 			reader->preamble_sent += reader->sent;
+		reader->has_preamble = reader->preamble_sent < reader->preamble.len;
 		reader->sent = 0;
 		return;
 	}
@@ -501,7 +565,7 @@ void pfs_reader_done(struct pfs_reader *reader, bool delivered)
 
 bool pfs_reader_ready(struct pfs_reader *reader)
 {
-	return reader->preamble_sent < reader->preamble.len || reader->cursor.begun ||
+	return reader->has_preamble || reader->cursor.begun ||
 	       pfs_cursor_ready(&reader->cursor) > 0 || at_end(reader);
 }
 
@@ -525,27 +589,50 @@ bool pfs_reader_unpark(struct pfs_reader *reader, struct pfs_waiter *waiter)
 
 /* --- .readers ------------------------------------------------------------------------------------------------- */
 
+static void command_of(pid_t pid, char *name, size_t size)
+{
+	char path[64];
+	FILE *f;
+
+	snprintf(name, size, "?");
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
+	f = pid ? fopen(path, "re") : NULL;
+	if (f && fgets(name, (int)size, f))
+		name[strcspn(name, "\n")] = '\0';
+	if (f)
+		fclose(f);
+}
+
+/* In records of the directory: seen = delivered + lost + lag. */
+static void reader_text(const struct pfs_reader *r, struct pfs_buf *out)
+{
+	const struct pfs_node *node = r->node;
+	const struct pfs_queue *queue = node->kind == PFS_NODE_VIEW ? node->above->queue : node->queue;
+	uint64_t delivered = pfs_counter_get(&r->delivered);
+	uint64_t lost = pfs_counter_get(&r->cursor.lost);
+	uint64_t seen;
+
+	if (node->kind == PFS_NODE_VIEW)
+		lost += pfs_node_lost_sum(node) - r->lost_first;
+	/* Last, so that it is not less than what became of it. */
+	seen = atomic_load(&queue->records) - r->first;
+	pfs_buf_printf(out, " policy=%s delivered=%llu lost=%llu lag=%llu seen=%llu\n",
+		       r->cursor.reliable ? "reliable" : "lossy", (unsigned long long)delivered,
+		       (unsigned long long)lost, (unsigned long long)(seen - delivered - lost),
+		       (unsigned long long)seen);
+}
+
 void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out)
 {
 	for (struct pfs_reader *r = node->first_reader; r; r = r->next) {
-		char path[64], comm[32] = "?";
-		FILE *f;
+		char command[32];
 
-		snprintf(path, sizeof(path), "/proc/%d/comm", (int)r->cred.pid);
-		f = r->cred.pid ? fopen(path, "re") : NULL;
-		if (f && fgets(comm, sizeof(comm), f))
-			comm[strcspn(comm, "\n")] = '\0';
-		if (f)
-			fclose(f);
+		command_of(r->cred.pid, command, sizeof(command));
 		pfs_buf_printf(out, "uid=%u pid=%d command=", (unsigned)r->cred.uid, (int)r->cred.pid);
-		pfs_buf_clean(out, comm, strlen(comm));
+		pfs_buf_clean(out, command, strlen(command));
 		if (node->kind == PFS_NODE_VIEW)
 			pfs_buf_printf(out, " view=%s", node->name);
-		pfs_buf_printf(out, " policy=%s delivered=%llu lost=%llu lag=%llu\n",
-			       r->cursor.reliable ? "reliable" : "lossy",
-			       (unsigned long long)pfs_counter_get(&r->delivered),
-			       (unsigned long long)pfs_counter_get(&r->cursor.lost),
-			       (unsigned long long)pfs_cursor_lag(&r->cursor));
+		reader_text(r, out);
 	}
 	for (struct pfs_node *c = node->children; c; c = c->sibling)
 		if (c->kind == PFS_NODE_VIEW)

@@ -10,9 +10,12 @@ void pfs_render_release(struct pfs_render *render)
 	pfs_buf_release(&render->text);
 }
 
-/* False: no room now. What cannot be rendered for lack of memory is lost, with its reason. */
+/*
+ * n: records that the text says, 0 or 1. False: no room now. What cannot be rendered for lack of memory is lost, with
+ * its reason.
+ */
 static bool render_emit(struct pfs_render *render, const struct pfs_meta *meta, unsigned flags,
-			struct pfs_emitter *out)
+			size_t n, struct pfs_emitter *out)
 {
 	struct pfs_record *rec;
 	void *p;
@@ -28,7 +31,7 @@ static bool render_emit(struct pfs_render *render, const struct pfs_meta *meta, 
 	memcpy(p, render->text.data, render->text.len);
 	rec->time = meta->time;
 	rec->flags = flags & (PFS_REC_IN | PFS_REC_OUT);
-	pfs_emit_commit(out, rec);
+	pfs_emit_commit_of(out, rec, n);
 	return true;
 }
 
@@ -51,7 +54,7 @@ size_t pfs_render_packets(struct pfs_render *render, pfs_render_packet_fn fn, st
 		pfs_meta(out, &in[i], &meta);
 		render->text.len = 0;
 		fn(&view, &render->text);
-		if (!render_emit(render, &meta, in[i].flags, out))
+		if (!render_emit(render, &meta, in[i].flags, 1, out))
 			break;
 	}
 	return i;
@@ -82,8 +85,9 @@ static struct pfs_ref piece_of(const struct pfs_render *render, const struct pfs
 	return piece;
 }
 
+/* *last: the record has no more pieces; set when it is lost for lack of memory, once. False: no room now. */
 static bool render_piece(struct pfs_render *render, pfs_render_bytes_fn fn, const struct pfs_ref *ref,
-			 const struct pfs_meta *meta, struct pfs_emitter *out)
+			 const struct pfs_meta *meta, bool *last, struct pfs_emitter *out)
 {
 	struct pkt_piece piece = {
 		.p = pfs_bytes(out, ref),
@@ -95,8 +99,10 @@ static bool render_piece(struct pfs_render *render, pfs_render_bytes_fn fn, cons
 	};
 
 	render->text.len = 0;
-	fn(&piece, &render->text);
-	return render->text.len == 0 || render_emit(render, meta, ref->flags, out);
+	if (ref->len > 0 || (ref->flags & PFS_REF_GAP))
+		fn(&piece, &render->text);
+	*last |= render->text.failed;
+	return (render->text.len == 0 && !*last) || render_emit(render, meta, ref->flags, *last, out);
 }
 
 /* True: all of the record. */
@@ -107,19 +113,19 @@ static bool render_record(struct pfs_render *render, pfs_render_bytes_fn fn,
 	struct pfs_meta meta;
 
 	/* The rest of the one that was begun, unless that was lost meanwhile. */
-	if (render->pos != ref->pos || render->done > ref->len)
+	if (render->pos != ref->pos || render->ring != ref->ring || render->done > ref->len)
 		render->done = 0;
 	render->pos = ref->pos;
+	render->ring = ref->ring;
 	pfs_meta(out, ref, &meta);
-	if (ref->flags & PFS_REF_GAP)
-		return out->room > 0 && render_piece(render, fn, ref, &meta, out);
-	while (render->done < ref->len) {
+	do {
 		struct pfs_ref piece = piece_of(render, ref, p + render->done);
+		bool last = render->done + piece.len == ref->len;
 
-		if (out->room == 0 || !render_piece(render, fn, &piece, &meta, out))
+		if (out->room == 0 || !render_piece(render, fn, &piece, &meta, &last, out))
 			return false;
-		render->done += piece.len;
-	}
+		render->done = last ? ref->len : render->done + piece.len;
+	} while (render->done < ref->len);
 	render->done = 0;
 	return true;
 }

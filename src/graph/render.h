@@ -17,6 +17,7 @@ struct pfs_render {
 	const struct pkt_describe *describe; /* of records that are no packets; borrowed, or NULL */
 	struct pfs_buf text;		     /* owned: scratch */
 	uint64_t pos;			     /* of the record that was rendered in part */
+	uint16_t ring;			     /* where that is */
 	uint32_t done;			     /* bytes of it, 0: none */
 };
 

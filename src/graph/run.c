@@ -182,6 +182,18 @@ void pfs_emit_commit(struct pfs_emitter *out, struct pfs_record *rec)
 	pfs_emit(out, &ref);
 }
 
+void pfs_emit_commit_of(struct pfs_emitter *out, struct pfs_record *rec, size_t n)
+{
+	struct pfs_ref ref = commit(out->step, rec);
+
+	assert(n <= PFS_WEIGHT_MAX);
+	if (n == 0)
+		ref.flags |= PFS_REF_PART;
+	else
+		ref.more = (uint8_t)(n - 1);
+	pfs_emit(out, &ref);
+}
+
 void pfs_emit_commit_as(struct pfs_emitter *out, struct pfs_record *rec, const struct pfs_ref *like)
 {
 	struct pfs_ref whole = commit(out->step, rec), ref = *like;

@@ -334,10 +334,11 @@ size_t unpack_pull(struct unpack *unpack, struct pfs_ref *in, size_t n, struct p
 
 	for (i = 0; i < n; i++) {
 		/* The rest of the record that was begun, unless that was lost meanwhile. */
-		if (!unpack->begun || unpack->pos != in[i].pos)
+		if (!unpack->begun || unpack->pos != in[i].pos || unpack->ring != in[i].ring)
 			unpack->at = 0;
 		unpack->begun = true;
 		unpack->pos = in[i].pos;
+		unpack->ring = in[i].ring;
 		if (!unpack_record(unpack, &in[i], out))
 			break;
 		unpack->begun = false;

@@ -29,6 +29,7 @@ struct unpack {
 	unsigned nstreams;
 	size_t tails;	       /* bytes allocated for tails */
 	uint64_t pos;	       /* of the input record that is done in part */
+	uint16_t ring;	       /* where that is */
 	size_t at;	       /* how far, in bytes */
 	bool begun;	       /* there is such a record */
 	pfs_counter open;      /* parsers; these counters' writer is the worker */

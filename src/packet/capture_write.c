@@ -11,6 +11,7 @@ enum { BLOCK_IDB = 1, BLOCK_ISB = 5, BLOCK_EPB = 6 };
 
 enum {
 	OPT_END = 0,
+	OPT_COMMENT = 1,
 	OPT_SHB_USERAPPL = 4,
 	OPT_IF_NAME = 2,
 	OPT_IF_TSRESOL = 9,
@@ -78,7 +79,7 @@ static void block_end(struct pfs_buf *out, size_t start)
 		le32_store((uint8_t *)out->data + start + 4, total);
 }
 
-void ng_section(struct pfs_buf *out)
+void ng_section(const char *comment, struct pfs_buf *out)
 {
 	static const char program[] = "pipesfs";
 	size_t start = block_begin(out, BLOCK_SHB);
@@ -88,6 +89,8 @@ void ng_section(struct pfs_buf *out)
 	put16(out, 0);
 	put32(out, UINT32_MAX); /* section length: unknown */
 	put32(out, UINT32_MAX);
+	if (comment)
+		put_option(out, OPT_COMMENT, comment, strlen(comment));
 	put_option(out, OPT_SHB_USERAPPL, program, sizeof(program) - 1);
 	put_option(out, OPT_END, NULL, 0);
 	block_end(out, start);
@@ -118,7 +121,8 @@ void ng_statistics(uint32_t interface, uint64_t time, uint64_t delivered, uint64
 	put_time(out, time);
 	if (dropped != UINT64_MAX)
 		put_option64(out, OPT_ISB_IFDROP, dropped);
-	put_option64(out, OPT_ISB_USRDELIV, delivered);
+	if (delivered != UINT64_MAX)
+		put_option64(out, OPT_ISB_USRDELIV, delivered);
 	put_option(out, OPT_END, NULL, 0);
 	block_end(out, start);
 }

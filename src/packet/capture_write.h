@@ -22,8 +22,8 @@
 /* Snaplen that every interface states, see ng_interface(). */
 #define NG_SNAPLEN (4u << 20)
 
-/* Section header: must come first; interfaces are numbered from 0 in each section. */
-void ng_section(struct pfs_buf *out);
+/* Section header: must come first; interfaces are numbered from 0 in each section. comment: or NULL. */
+void ng_section(const char *comment, struct pfs_buf *out);
 
 /*
  * Interface description: link type, name, nanoseconds. All state the same snaplen, larger than any packet: libpcap
@@ -32,9 +32,7 @@ void ng_section(struct pfs_buf *out);
  */
 void ng_interface(const struct pfs_origin *origin, struct pfs_buf *out);
 
-/*
- * Interface statistics. delivered: packets in this file; dropped: by the source, UINT64_MAX: not known.
- */
+/* Interface statistics. delivered: packets in this file; dropped: by the source. UINT64_MAX: not known. */
 void ng_statistics(uint32_t interface, uint64_t time, uint64_t delivered, uint64_t dropped,
 		   struct pfs_buf *out);
 

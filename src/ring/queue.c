@@ -135,16 +135,16 @@ size_t pfs_queue_room(struct pfs_queue *queue, size_t want)
 void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t n)
 {
 	uint64_t head = atomic_load_explicit(&queue->head, memory_order_relaxed);
-	uint32_t controls = atomic_load_explicit(&queue->controls, memory_order_relaxed);
+	uint64_t records = atomic_load_explicit(&queue->records, memory_order_relaxed);
 
 	assert(head + n <= queue->room_to);
 	for (size_t i = 0; i < n; i++) {
 		slot_store(queue, head + i, &refs[i]);
-		atomic_store_explicit(&queue->before[(head + i) & (queue->size - 1)], controls,
-				      memory_order_relaxed);
-		controls += (refs[i].flags & PFS_REF_CONTROL) != 0;
+		atomic_store_explicit(&queue->before[(head + i) & (queue->size - 1)],
+				      (uint32_t)records, memory_order_relaxed);
+		records += pfs_ref_weight(&refs[i]);
 	}
-	atomic_store_explicit(&queue->controls, controls, memory_order_relaxed);
+	atomic_store_explicit(&queue->records, records, memory_order_relaxed);
 	/* Pairs with the acquire loads of head: slots are there before they are counted. */
 	atomic_store_explicit(&queue->head, head + n, memory_order_release);
 }
@@ -162,7 +162,7 @@ int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned
 	pthread_mutex_lock(&all->lock);
 	head = atomic_load_explicit(&queue->head, memory_order_acquire);
 	atomic_init(&cursor->next, head);
-	atomic_init(&cursor->controls, atomic_load(&queue->controls));
+	atomic_init(&cursor->records, atomic_load(&queue->records));
 	atomic_init(&cursor->hold, reliable ? head : PFS_HOLD_NONE);
 	for (at = &all->first; *at && (*at)->depth <= depth; at = &(*at)->next_cursor)
 		;
@@ -199,13 +199,16 @@ uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor)
 	       atomic_load_explicit(&((struct pfs_cursor *)cursor)->next, memory_order_relaxed);
 }
 
-uint64_t pfs_cursor_lag(const struct pfs_cursor *cursor)
+uint64_t pfs_cursor_lag(struct pfs_cursor *cursor)
 {
-	uint32_t controls = atomic_load(&cursor->queue->controls) -
-			    atomic_load(&((struct pfs_cursor *)cursor)->controls);
+	uint64_t taken = atomic_load(&cursor->records);
+	uint64_t waiting = atomic_load(&cursor->queue->records) - taken;
+	uint32_t begun;
 
-	return pfs_cursor_ready(cursor) - controls +
-	       atomic_load(&((struct pfs_cursor *)cursor)->begun);
+	pthread_mutex_lock(&cursor->lock);
+	begun = cursor->begun ? pfs_ref_weight(&cursor->rest) : 0;
+	pthread_mutex_unlock(&cursor->lock);
+	return waiting + begun;
 }
 
 /* The tail of the ring looked at last: with the hold published, one look tells about all refs. */
@@ -226,9 +229,24 @@ static inline bool ref_alive(const struct pfs_rings *rings, const struct pfs_ref
 	return ref->pos >= tail->pos;
 }
 
-static uint32_t controls_before(const struct pfs_queue *queue, uint64_t index)
+/* Moves on to this index, with so many more records than were pushed before the slot `index`; returns how many. */
+static uint64_t cursor_go(struct pfs_cursor *cursor, uint64_t next, uint64_t index, uint32_t more)
 {
-	return atomic_load_explicit(&queue->before[index & (queue->size - 1)], memory_order_relaxed);
+	const struct pfs_queue *queue = cursor->queue;
+	uint64_t records = atomic_load_explicit(&cursor->records, memory_order_relaxed);
+	uint32_t before = atomic_load_explicit(&queue->before[index & (queue->size - 1)],
+					       memory_order_relaxed);
+	uint32_t passed = before + more - (uint32_t)records;
+
+	atomic_store_explicit(&cursor->records, records + passed, memory_order_relaxed);
+	atomic_store_explicit(&cursor->next, next, memory_order_relaxed);
+	return passed;
+}
+
+/* Past this ref, which stands at `index`. */
+static uint64_t cursor_pass(struct pfs_cursor *cursor, uint64_t index, const struct pfs_ref *ref)
+{
+	return cursor_go(cursor, index + 1, index, pfs_ref_weight(ref));
 }
 
 /* Holds from `next` on and steps over what was overwritten in the queue. */
@@ -237,7 +255,6 @@ static uint64_t hold_valid(struct pfs_cursor *cursor)
 	struct pfs_queue *queue = cursor->queue;
 	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed), first = next;
 	uint64_t claim;
-	uint32_t controls;
 
 	for (;;) {
 		atomic_store(&cursor->hold,
@@ -248,12 +265,8 @@ static uint64_t hold_valid(struct pfs_cursor *cursor)
 			break;
 		next = claim - queue->size; /* below head: nobody claims as much as the queue holds */
 	}
-	if (next != first) {
-		controls = controls_before(queue, next);
-		pfs_counter_add(&cursor->lost, next - first - (uint32_t)(controls - cursor->controls));
-		atomic_store_explicit(&cursor->controls, controls, memory_order_relaxed);
-		atomic_store_explicit(&cursor->next, next, memory_order_relaxed);
-	}
+	if (next != first)
+		pfs_counter_add(&cursor->lost, cursor_go(cursor, next, next, 0));
 	return next;
 }
 
@@ -299,8 +312,7 @@ size_t pfs_cursor_pin(struct pfs_cursor *cursor, struct pfs_ref *refs, size_t ma
 		}
 		if (n > 0) /* per-CPU rings are reclaimed apart: the dead one is dealt with next time */
 			break;
-		pfs_counter_add(&cursor->lost, 1);
-		atomic_store_explicit(&cursor->next, ++next, memory_order_relaxed);
+		pfs_counter_add(&cursor->lost, cursor_pass(cursor, next++, &refs[n]));
 	}
 	if (n == 0)
 		hold_drop(cursor);
@@ -311,14 +323,10 @@ void pfs_cursor_unpin(struct pfs_cursor *cursor, size_t n)
 {
 	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed) + n;
 	struct pfs_ref last;
-	uint32_t controls;
 
 	if (n > 0) {
 		slot_load(cursor->queue, next - 1, &last);
-		controls = controls_before(cursor->queue, next - 1) +
-			   ((last.flags & PFS_REF_CONTROL) != 0);
-		atomic_store_explicit(&cursor->controls, controls, memory_order_relaxed);
-		atomic_store_explicit(&cursor->next, next, memory_order_relaxed);
+		cursor_pass(cursor, next - 1, &last);
 	}
 	hold_drop(cursor);
 }

@@ -11,8 +11,8 @@
  *	hold	cursor: first slot (and the records of it and of later ones) that must stay; UINT64_MAX: none
  *
  * A cursor that was overtaken counts exactly the records it will not see: those overwritten in the queue, and those
- * whose bytes were reclaimed from their ring. Control refs are no records: so that a cursor can tell how many of
- * them it did not see, each slot knows how many were pushed before it.
+ * whose bytes were reclaimed from their ring. A ref may stand for none (control refs) or for many (of a view): so
+ * that a cursor can tell how many it did not see, each slot knows how many were pushed before it.
  *
  * Threads: push by the holder of the writing task's run lock; each cursor by one thread at a time (its
  * reader's lock); attach/detach/limit under the domain's cursor lock (pfs_cursors).
@@ -26,11 +26,11 @@
 #define PFS_HOLD_NONE UINT64_MAX
 
 struct pfs_queue {
-	_Atomic uint64_t *slots;   /* size * 4 words: refs, read and written word by word */
-	_Atomic uint32_t *before;  /* by slot: control refs pushed before this one */
-	uint64_t size;		   /* a power of two */
-	uint64_t room_to;	   /* writer only: no slot below is held, nor can be; <= claim */
-	_Atomic uint32_t controls; /* writer: control refs pushed, before head */
+	_Atomic uint64_t *slots; /* size * 4 words: refs, read and written word by word */
+	_Atomic uint32_t *before; /* by slot: records pushed before this one (pfs_ref_weight), modulo 2^32 */
+	uint64_t size;		  /* a power of two */
+	uint64_t room_to;	  /* writer only: no slot below is held, nor can be; <= claim */
+	_Atomic uint64_t records; /* writer: records pushed, before head */
 	_Atomic uint64_t claim;
 	_Atomic uint64_t head;
 	struct pfs_cursors *cursors; /* borrowed: the domain's */
@@ -53,8 +53,8 @@ struct pfs_cursor {
 	_Atomic bool reliable;
 	_Atomic uint64_t next;
 	_Atomic uint64_t hold;
-	_Atomic uint32_t controls; /* control refs pushed before `next`; writer: the cursor's thread */
-	pfs_counter lost;	   /* records; writer: the cursor's thread */
+	_Atomic uint64_t records; /* pushed before `next`; writer: the cursor's thread */
+	pfs_counter lost;	  /* records; writer: the cursor's thread */
 	/* By ring: held slots below `index` have no ref into it. A long lag is not looked through again and again. */
 	struct {
 		uint64_t index;
@@ -97,7 +97,7 @@ void pfs_cursor_set_reliable(struct pfs_cursor *cursor, bool reliable);
 /* Refs waiting (0 when it is at the head); may count refs that will turn out lost. */
 uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor);
 /* Records not delivered or lost yet: those waiting, and the one begun. Exact while nothing moves. */
-uint64_t pfs_cursor_lag(const struct pfs_cursor *cursor);
+uint64_t pfs_cursor_lag(struct pfs_cursor *cursor);
 
 /*
  * Pins and copies out up to max refs from `next` on, skipping (and counting) lost ones first. Until

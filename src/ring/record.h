@@ -48,6 +48,7 @@ enum {
 	PFS_REF_GAP = 1 << 4,	     /* no bytes; wire_len of them are missing here */
 	PFS_REF_EOF = 1 << 5,	     /* control: end of a generation */
 	PFS_REF_STREAM_END = 1 << 6, /* control: one write-open was closed; `stream` of its record */
+	PFS_REF_PART = 1 << 7, /* a piece of what is said of a record, whose last piece comes later */
 	PFS_REF_CONTROL = PFS_REF_EOF | PFS_REF_STREAM_END,
 	PFS_REC_FLAGS = PFS_REC_IN | PFS_REC_OUT | PFS_REC_CSUM, /* what a record says of its packet */
 };
@@ -90,7 +91,7 @@ struct pfs_ref {
 			uint16_t l4; /* ... of the transport header */
 			uint16_t ethertype; /* what l3 is: 0x0800, 0x86dd, 0x0806 ...; 0 = not dissected yet */
 			uint8_t proto; /* what l4 is: IP protocol number */
-			uint8_t unused;
+			uint8_t more;  /* of a view: it says this many records more than one */
 		};
 		struct { /* PFS_REF_IN_STREAM */
 			uint32_t stream;
@@ -108,6 +109,15 @@ static inline void pfs_ref_narrow(struct pfs_ref *ref, uint32_t from, uint32_t l
 	if (ref->flags & PFS_REF_IN_STREAM)
 		ref->offset += from;
 }
+
+/* How many records it is in the books: of a view, how many of its directory it says; all else is one. */
+static inline uint32_t pfs_ref_weight(const struct pfs_ref *ref)
+{
+	if (ref->flags & (PFS_REF_CONTROL | PFS_REF_PART))
+		return 0;
+	return ref->flags & PFS_REF_IN_STREAM ? 1 : 1u + ref->more;
+}
+#define PFS_WEIGHT_MAX 256
 
 /*
  * Where records come from: a device, a hook, an interface of a capture file, a writer. Immutable once

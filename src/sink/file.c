@@ -215,7 +215,7 @@ static int write_section(struct file *f)
 {
 	PFS_BUF struct pfs_buf head = { 0 };
 
-	ng_section(&head);
+	ng_section(NULL, &head);
 	return head.failed ? -ENOMEM : write_whole(f, head.data, head.len);
 }
 

@@ -9,16 +9,22 @@
  * with the next packet (epb_dropcount). Interfaces that turn up later are described before their first
  * packet. When a generation ends, statistics follow: for each interface how many packets are in the
  * stream.
+ * A reader that was too slow for a lossy source goes on with a section of its own, which says in a
+ * comment how many packets it has missed (and in the statistics of the interface, if there is
+ * only one).
  * tcpdump, tshark and capinfos read it (tcpdump one link type at a time: its library cannot
  * do more).
  *
  * Example:    tshark -r /p/dev/eth0/tcp/all.pcapng
  *
  * How: refs of a batch become enhanced packet blocks, as many to a record as fit in 64 KiB. Records
- * hold whole blocks only, so a reader that lost some still has a valid stream. Numbers of
- * interfaces are given when a description is committed and never change, so the preamble that a new
- * reader gets (all of them so far) and the stream it goes on with agree.
+ * hold whole blocks only. Numbers of interfaces are given when a description is committed and never
+ * change, so the preamble that a new reader gets (all of them so far) and the stream it goes on with
+ * agree. Each record knows how many were described before it (in `mark`): those are what a
+ * lapped reader is told, and so the numbers in the rest of the stream fit its section as well.
  */
+#include <stdio.h>
+
 #include "graph/filter.h"
 #include "packet/capture_write.h"
 
@@ -26,6 +32,7 @@
 #define RECORD_MAX (RING / 4)
 #define RECORD_GOOD ((size_t)64 << 10)
 #define ORIGINS 65536
+static_assert(PFS_BATCH <= PFS_WEIGHT_MAX, "a record may say a batch");
 
 struct interface {
 	uint16_t origin;
@@ -115,7 +122,7 @@ static size_t heads_write(struct ng *ng, uint8_t *p, uint16_t origin, const stru
 {
 	ng->head.len = 0;
 	if (ng->section_due)
-		ng_section(&ng->head);
+		ng_section(NULL, &ng->head);
 	ng_interface(pfs_origin_get(out->rings, origin), &ng->head);
 	if (ng->head.failed || !interface_add(ng, origin)) {
 		pfs_buf_release(&ng->head);
@@ -180,23 +187,26 @@ static size_t ng_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emit
 		struct pfs_record *rec;
 		uint64_t dropped;
 		size_t most, len = 0;
-		size_t some = record_plan(ng, in + done, n - done, &most);
+		size_t some = record_plan(ng, in + done, n - done, &most), said = some;
 		uint8_t *p = pfs_emit_new(out, most, &rec);
 
 		if (!p)
 			break;
+		rec->mark = ng->ninterfaces;
 		dropped = losses(ng, out);
 		for (size_t i = 0; i < some; i++) {
 			size_t written = packet_write(ng, p + len, &in[done + i], dropped, out);
 
-			if (written == 0)
+			if (written == 0) {
 				pfs_emit_lost(out, "no memory", 1);
+				said--;
+			}
 			len += written;
 			dropped = 0;
 		}
 		pfs_emit_shrink(out, rec, len);
 		rec->time = ng->last_time;
-		pfs_emit_commit(out, rec);
+		pfs_emit_commit_of(out, rec, said);
 		done += some;
 	}
 	return done;
@@ -217,7 +227,7 @@ static void end_write(struct ng *ng, const struct pfs_emitter *out)
 	ng->head.len = 0;
 	if (ng->ninterfaces == 0) {
 		if (ng->section_due)
-			ng_section(&ng->head);
+			ng_section(NULL, &ng->head);
 		ng_interface(&nothing, &ng->head);
 	}
 	for (uint32_t i = 0; i < ng->ninterfaces; i++)
@@ -247,18 +257,27 @@ static bool ng_control(void *state, const struct pfs_ref *ref, const struct pfs_
 		return false;
 	memcpy(p, ng->head.data, ng->head.len);
 	rec->time = ng->last_time;
-	pfs_emit_commit(out, rec);
+	rec->mark = ng->ninterfaces;
+	pfs_emit_commit_of(out, rec, 0);
 	ng->section_due = ng->ninterfaces == 0;
 	return true;
 }
 
-static int ng_preamble(void *state, const struct pfs_emitter *out, struct pfs_buf *ret_bytes)
+static int ng_preamble(void *state, const struct pfs_emitter *out, const struct pfs_record *at,
+		       uint64_t lost, struct pfs_buf *ret_bytes)
 {
 	const struct ng *ng = state;
+	uint32_t n = at ? at->mark : ng->ninterfaces;
+	char comment[96];
 
-	ng_section(ret_bytes);
-	for (uint32_t i = 0; i < ng->ninterfaces; i++)
+	snprintf(comment, sizeof(comment),
+		 "%llu packets before this were lost: the reader was too slow",
+		 (unsigned long long)lost);
+	ng_section(lost ? comment : NULL, ret_bytes);
+	for (uint32_t i = 0; i < n; i++)
 		ng_interface(pfs_origin_get(out->rings, ng->interfaces[i].origin), ret_bytes);
+	if (lost && n == 1)
+		ng_statistics(0, at->time, UINT64_MAX, lost, ret_bytes);
 	return ret_bytes->failed ? -ENOMEM : 0;
 }
 

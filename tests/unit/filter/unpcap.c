@@ -183,12 +183,12 @@ static void make_pcapng(struct pfs_buf *cap)
 	struct ng_packet packet;
 	uint8_t p[64];
 
-	ng_section(cap);
+	ng_section(NULL, cap);
 	ng_interface(&a, cap);
 	ng_interface(&b, cap);
 	for (uint32_t i = 0; i < 3; i++) {
 		if (i == 2) {
-			ng_section(cap);
+			ng_section(NULL, cap);
 			ng_interface(&b, cap);
 		}
 		packet = (struct ng_packet){

@@ -79,7 +79,7 @@ static void ng_one(struct pfs_buf *cap, const char *name, uint16_t link_type, ui
 	uint8_t *p;
 
 	snprintf(origin.name, sizeof(origin.name), "%s", name);
-	ng_section(cap);
+	ng_section(NULL, cap);
 	ng_interface(&origin, cap);
 	p = pfs_buf_reserve(cap, size);
 	memset(p, 'x', size);
