@@ -47,8 +47,8 @@ const char *pkt_brief_proto(uint8_t proto)
 		{ PROTO_IP6, "ip6-in-ip" }, { PROTO_GRE, "gre" },     { PROTO_ESP, "esp" },
 		{ PROTO_AH, "ah" },	    { PROTO_EIGRP, "eigrp" }, { PROTO_OSPF, "ospf" },
 		{ PROTO_PIM, "pim" },	    { PROTO_VRRP, "vrrp" },   { PROTO_SCTP, "sctp" },
-		{ PROTO_NONE, "none" },	    { 33, "dccp" },	      { 46, "rsvp" },
-		{ 108, "ipcomp" },	    { 115, "l2tp" },	      { 136, "udplite" },
+		{ PROTO_NONE, "none" },	    { PROTO_DCCP, "dccp" },   { 46, "rsvp" },
+		{ 108, "ipcomp" },	    { 115, "l2tp" },	      { PROTO_UDPLITE, "udplite" },
 		{ 135, "mobility" },	    { 137, "mpls-in-ip" },
 	};
 

@@ -46,10 +46,10 @@ static size_t ip6_extension(uint8_t type, const uint8_t *p, bool *ret_later)
 	}
 }
 
-static void dissect_ip6(const uint8_t *p, size_t n, size_t l3, struct pfs_ref *layers)
+/* *ret_later: set for a fragment after the first. */
+static void dissect_ip6(const uint8_t *p, size_t n, size_t l3, struct pfs_ref *layers, bool *ret_later)
 {
 	size_t at = l3 + 40;
-	bool later = false;
 
 	if (n - l3 < 7)
 		return;
@@ -59,7 +59,7 @@ static void dissect_ip6(const uint8_t *p, size_t n, size_t l3, struct pfs_ref *l
 	for (unsigned i = 0; i <= IP6_HEADERS_MAX; i++) {
 		static const uint8_t none[8];
 		bool there = n - at >= 8;
-		size_t len = ip6_extension(layers->proto, there ? p + at : none, &later);
+		size_t len = ip6_extension(layers->proto, there ? p + at : none, ret_later);
 
 		if (len == 0) {
 			if (p[l3] >> 4 == 6 && at <= UINT16_MAX - 1)
@@ -69,7 +69,7 @@ static void dissect_ip6(const uint8_t *p, size_t n, size_t l3, struct pfs_ref *l
 		if (!there)
 			return;
 		layers->proto = p[at];
-		if (later || len > n - at)
+		if (*ret_later || len > n - at)
 			return;
 		at += len;
 	}
@@ -78,6 +78,7 @@ static void dissect_ip6(const uint8_t *p, size_t n, size_t l3, struct pfs_ref *l
 void pkt_dissect(const uint8_t *p, size_t n, uint16_t link_type, struct pfs_ref *layers)
 {
 	struct pkt_link link;
+	bool later = false;
 
 	layers->l3 = layers->l4 = PFS_LAYER_NONE;
 	layers->ethertype = ETHER_UNKNOWN;
@@ -91,7 +92,28 @@ void pkt_dissect(const uint8_t *p, size_t n, uint16_t link_type, struct pfs_ref 
 	if (link.ethertype == ETHER_IP)
 		dissect_ip(p, n, link.l3, layers);
 	else if (link.ethertype == ETHER_IP6)
-		dissect_ip6(p, n, link.l3, layers);
+		dissect_ip6(p, n, link.l3, layers, &later);
+}
+
+bool pkt_has_ports(uint8_t proto)
+{
+	return proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_SCTP ||
+	       proto == PROTO_DCCP || proto == PROTO_UDPLITE;
+}
+
+bool pkt_later_fragment(const uint8_t *p, size_t n, const struct pfs_ref *layers)
+{
+	size_t l3 = layers->l3;
+	struct pfs_ref again = *layers;
+	bool later = false;
+
+	if (layers->l4 != PFS_LAYER_NONE || l3 == PFS_LAYER_NONE || l3 > n)
+		return false;
+	if (layers->ethertype == ETHER_IP)
+		return n - l3 >= 20 && (be16_load(p + l3 + 6) & 0x1fff);
+	if (layers->ethertype == ETHER_IP6)
+		dissect_ip6(p, n, l3, &again, &later);
+	return later;
 }
 
 bool pkt_ports(const uint8_t *p, size_t n, const struct pfs_ref *layers, uint16_t *ret_src,
@@ -101,7 +123,7 @@ bool pkt_ports(const uint8_t *p, size_t n, const struct pfs_ref *layers, uint16_
 
 	if (l4 == PFS_LAYER_NONE || l4 > n || n - l4 < 4)
 		return false;
-	if (layers->proto != PROTO_TCP && layers->proto != PROTO_UDP && layers->proto != PROTO_SCTP)
+	if (!pkt_has_ports(layers->proto))
 		return false;
 	*ret_src = be16_load(p + l4);
 	*ret_dst = be16_load(p + l4 + 2);

@@ -36,7 +36,13 @@
  */
 void pkt_dissect(const uint8_t *p, size_t n, uint16_t link_type, struct pfs_ref *layers);
 
-/* Transport ports of TCP, UDP and SCTP; false when the packet has none or they are cut off. */
+/* Protocols whose header begins with two ports: TCP, UDP, SCTP, DCCP, UDP-Lite. */
+bool pkt_has_ports(uint8_t proto);
+
+/* Is it a fragment after the first, whose transport header was in that one? */
+bool pkt_later_fragment(const uint8_t *p, size_t n, const struct pfs_ref *layers);
+
+/* Transport ports of these; false when the packet has none or they are cut off. */
 bool pkt_ports(const uint8_t *p, size_t n, const struct pfs_ref *layers, uint16_t *ret_src,
 	       uint16_t *ret_dst);
 
