@@ -94,41 +94,6 @@ void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *dia
 			     what, (int)pfs_min(len, 60), name);
 }
 
-/* --- classes ---------------------------------------------------------------------------------- */
-
-int pfs_class_find(struct pfs_node *node, const char *name, bool create, uint16_t *ret_class)
-{
-	const struct pfs_filter *filter = node->filter;
-
-	if (!filter)
-		return -ENOENT;
-	for (size_t i = 0; filter->classes && filter->classes[i]; i++) {
-		if (strcmp(filter->classes[i], name) == 0) {
-			*ret_class = (uint16_t)(i + 1);
-			return 0;
-		}
-	}
-	if (filter->class_find && node->state)
-		return filter->class_find(node->state, name, create, ret_class);
-	return -ENOENT;
-}
-
-int pfs_build_class(struct pfs_node *parent, const char *name, uint16_t class_,
-		    struct pfs_node **ret_node)
-{
-	struct pfs_node *node;
-	int r = pfs_node_new(parent->graph, parent, PFS_NODE_CLASS, name, &node);
-
-	if (r < 0)
-		return r;
-	node->class_ = class_;
-	node->flow = parent->flow;
-	node->link_type = parent->link_type;
-	pfs_node_link(parent, node);
-	*ret_node = node;
-	return 0;
-}
-
 /* --- filters and sources ------------------------------------------------------------------------ */
 
 /* Said by the filter that made the records; those that pass on what came say nothing. */
@@ -172,7 +137,7 @@ static int check_place(struct pfs_node *parent, const struct pfs_filter *filter,
 {
 	const struct pfs_node *source = parent->domain->source;
 
-	if (args->arg && !filter->has_arg)
+	if (args->arg && args->arg_len > 0 && !filter->has_arg)
 		return pfs_diag_set(diag, EINVAL, "'%s' takes no argument", filter->name);
 	if (!args->arg && filter->needs_arg)
 		return pfs_diag_set(diag, EINVAL, "'%s' needs an argument: %s:...", filter->name,
@@ -266,7 +231,9 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 		discard(node);
 		return r;
 	}
+	pfs_class_use(parent);
 	pfs_node_link(parent, node);
+	pfs_class_begin(node);
 	if (filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)) {
 		r = pfs_domain_replan(node->domain);
 		if (r == 0)
@@ -357,6 +324,7 @@ void pfs_node_finish(struct pfs_node *node)
 		pfs_task_retire(node->task);
 		pfs_ticker_remove(node->graph->ticker, node->task);
 	}
+	pfs_class_end(node);
 	/* A plan may know the node still, where there was no memory for one without it: it then passes it by. */
 	if (node->owner)
 		pthread_mutex_lock(&node->owner->run);

@@ -42,6 +42,8 @@
 
 #define PFS_BATCH 256
 
+struct pfs_classes;
+
 /* What flows: for the check at mkdir ("this filter does not fit here"). */
 enum pfs_flow {
 	PFS_FLOW_PACKETS = 1 << 0, /* packets that start at their link layer */
@@ -87,7 +89,10 @@ static inline uint16_t pfs_link_type(const struct pfs_emitter *out, const struct
 /* To the output: the directory's pipe, its child filters, and the class directory ref->class_ if there is one. */
 void pfs_emit(struct pfs_emitter *out, const struct pfs_ref *ref);
 void pfs_emit_all(struct pfs_emitter *out, const struct pfs_ref *refs, size_t n);
-/* Only into the class directory ref->class_ (a packet of two classes goes once to each, once into the parent). */
+/*
+ * Only into the class directory ref->class_ (a packet of two classes goes once to each, once into the parent). Comes
+ * after what was emitted before it, also in that directory; at most once for each class and record emitted.
+ */
 void pfs_emit_class(struct pfs_emitter *out, const struct pfs_ref *ref);
 /* Ends this generation here: readers get EOF; what follows in this generation is not passed on. */
 void pfs_emit_eof(struct pfs_emitter *out);
@@ -202,10 +207,8 @@ struct pfs_filter {
 	/* Descriptor that says when a waiting sink may go on, or -1. */
 	int (*ready_fd)(void *state);
 
-	/* open class sets: id of a name (make it when `create`), name of an id, how many. ids start at 1. */
-	int (*class_find)(void *state, const char *name, bool create, uint16_t *ret_class);
-	int (*class_name)(void *state, uint16_t class_, char *name, size_t size);
-	size_t (*class_count)(void *state);
+	/* open class sets: the state's set (graph/classes.h); NULL: there is none */
+	struct pfs_classes *(*open_classes)(void *state);
 };
 
 #endif

@@ -31,6 +31,7 @@
 #define PFS_QUEUE_LOSSY ((size_t)128 << 10)
 
 struct pfs_plan;
+struct pfs_sort;
 struct pfs_task;
 struct pfs_inject;
 struct pfs_ticker;
@@ -42,9 +43,10 @@ struct pfs_graph {
 	struct pfs_node *root;
 	struct pfs_ticker *ticker; /* made when the first task waits for time or a descriptor */
 	_Atomic uint64_t memory;   /* bytes of rings and queues */
-	_Atomic unsigned nodes;
-	uint64_t next_id;    /* control */
-	uint64_t generation; /* control: plans published */
+	_Atomic unsigned nodes;	   /* but for classes that are there without mkdir */
+	struct pfs_node *sorting;  /* control: nodes with open class sets */
+	uint64_t next_id;	   /* control */
+	uint64_t generation;	   /* control: plans published */
 	_Atomic uint32_t next_stream;
 	_Atomic bool shutdown;
 };
@@ -139,6 +141,14 @@ struct pfs_node {
 	_Atomic bool ended;    /* pfs_emit_eof() was called in this generation */
 	uint32_t eof_given;    /* run: generation whose end went out last */
 	_Atomic uint64_t seen; /* closed class sets: bit (class_ - 1) */
+
+	/* Directories of open class sets (classdir.c); all of it control. */
+	struct pfs_node **class_nodes; /* owned; borrowed nodes by class - 1, NULL: none */
+	size_t nclass_nodes;
+	struct pfs_node *next_sorting; /* graph->sorting */
+	bool used;		       /* CLASS of such a set: it is among its parent's children */
+	bool kept;		       /* ... it was made by mkdir */
+	bool counted;		       /* in graph->nodes */
 };
 
 /* Writes into a directory: a ring and how far the task has read it. */
@@ -154,6 +164,19 @@ struct pfs_inject {
 	uint32_t eof;		  /* lock; 0: none */
 	_Atomic bool owed;	  /* lock to change: nends || eof */
 	uint16_t origin;
+	pfs_counter records, bytes; /* run so far; writer: the run lock's holder */
+};
+
+/* Scratch in which a step sorts what it emitted by the classes that somebody takes. */
+struct pfs_sort {
+	struct pfs_ref refs[2 * PFS_BATCH]; /* in order */
+	uint16_t next[2 * PFS_BATCH];	    /* by ref: the next one of its class */
+	uint16_t n;
+	unsigned ntouched;
+	struct pfs_ref pick[PFS_BATCH]; /* those of one class */
+	/* by index in classes: */
+	uint16_t *first, *last, *count; /* owned; count: 0 between batches */
+	uint16_t *touched;		/* owned: classes with refs */
 };
 
 /* One node of a plan; structure is immutable, the batches are scratch of the run lock's holder. */
@@ -165,6 +188,8 @@ struct pfs_step {
 	unsigned nchildren;
 	struct pfs_step **classes; /* steps of class nodes */
 	unsigned nclasses;
+	uint16_t *route; /* by class: index in classes + 1; 0: nobody takes it */
+	size_t nroute;
 	struct pfs_task **tasks; /* pulling filters on this queue: kicked after a push; references to their nodes */
 	unsigned ntasks;
 	struct pfs_emitter em;
@@ -172,7 +197,8 @@ struct pfs_step {
 	size_t nout;
 	struct pfs_ref *extra; /* pfs_emit_class(); PFS_BATCH refs, made when there are classes */
 	size_t nextra;
-	struct pfs_ref *pick;	    /* scratch for one class */
+	uint16_t *extra_at;	    /* by extra ref: how many of `out` come before it */
+	struct pfs_sort *sort;	    /* scratch for the classes */
 	struct pfs_record *pending; /* reserved in the task's ring */
 	const char *refused; /* why pfs_emit_new() can never succeed as asked in this pull; NULL: it can */
 	bool eof;
@@ -229,6 +255,8 @@ int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node
 		 const char *name, struct pfs_node **ret_node); /* control; unlinked, one reference */
 void pfs_node_link(struct pfs_node *parent, struct pfs_node *node); /* takes the reference */
 void pfs_node_unlink(struct pfs_node *node); /* gives up the tree's reference */
+/* Ends a node that has no filters below, with its classes and views: rmdir. -ENOMEM, and nothing has changed. */
+int pfs_node_drop(struct pfs_node *node);
 void pfs_node_lost(struct pfs_node *node, const char *reason, uint64_t n);
 uint64_t pfs_node_lost_sum(const struct pfs_node *node);
 /* Kicks every task: data that waited for a consumer flows. No lock held. */
@@ -250,13 +278,34 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 int pfs_build_source(struct pfs_node *parent, const struct pfs_source *source, const char *name,
 		     struct pfs_args *args, const struct pfs_cred *cred, mode_t mode,
 		     struct pfs_node **ret_node, struct pfs_diag *diag);
-int pfs_build_class(struct pfs_node *parent, const char *name, uint16_t class_,
-		    struct pfs_node **ret_node);
 void pfs_node_finish(struct pfs_node *node); /* control, unplanned: fini of its state */
 const struct pfs_filter *pfs_filter_find(const char *type, size_t len, bool view);
 const struct pfs_source *pfs_source_find(const char *type, size_t len);
-int pfs_class_find(struct pfs_node *node, const char *name, bool create, uint16_t *ret_class);
 int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pfs_place *ret_place);
+
+/* --- classdir.c: directories of classes ------------------------------------------------------ */
+
+/*
+ * Classes of closed sets are made when they are looked up, and are children like others. An open set may have
+ * thousands: a directory that was only looked at is not among the children, and costs a plan nothing. It goes there
+ * with its first reader, writer or filter, or because mkdir made it.
+ */
+struct pfs_classes *pfs_class_set(const struct pfs_node *dir); /* NULL: no open set */
+/* The number of that name, made by hand when `make`. -ENOENT, -EINVAL, -ENOSPC: as pfs_classes_find(). */
+int pfs_class_find(struct pfs_node *dir, const char *name, bool make, uint16_t *ret_class,
+		   struct pfs_diag *diag);
+/* Of an open set: the directory that there is, borrowed; or NULL. */
+struct pfs_node *pfs_class_known(const struct pfs_node *dir, uint16_t class_);
+/* The directory of a class that was found, borrowed; made when there is none. */
+int pfs_class_dir(struct pfs_node *dir, const char *name, uint16_t class_, struct pfs_node **ret_node);
+void pfs_class_forget(struct pfs_node *dir, uint16_t class_); /* it has no directory */
+void pfs_class_keep(struct pfs_node *node);		      /* made by mkdir: stays */
+void pfs_class_use(struct pfs_node *node);  /* from now on it is a child; other nodes are let be */
+void pfs_class_gone(struct pfs_node *node); /* a node is being unlinked */
+/* The set is there, or is about to go with all its directories. Other nodes are let be. */
+void pfs_class_begin(struct pfs_node *dir);
+void pfs_class_end(struct pfs_node *dir);
+void pfs_class_watch(struct pfs_graph *graph); /* expire= may have changed */
 
 /* --- plan.c -------------------------------------------------------------------------------- */
 
@@ -317,6 +366,9 @@ int pfs_ticker_new(struct pfs_ticker **ret_ticker);
 void pfs_ticker_free(struct pfs_ticker *ticker);
 /* Kick the task at `when` (mono ns), or when fd polls writable or readable (fd >= 0). */
 void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t when, int fd); /* run lock */
+/* Call chore(arg) at `when` (mono ns) or before; it returns when next, UINT64_MAX: when asked again. One at a time. */
+void pfs_ticker_chore(struct pfs_ticker *ticker, uint64_t (*chore)(void *arg), void *arg,
+		      uint64_t when);
 /* Forgets the task and waits until the ticker is not running it. */
 void pfs_ticker_remove(struct pfs_ticker *ticker, struct pfs_task *task);
 

@@ -3,6 +3,7 @@
  */
 #include <stdio.h>
 
+#include "graph/classes.h"
 #include "graph/graph_i.h"
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -51,9 +52,11 @@ static void node_free(struct pfs_node *node)
 	}
 	inject_free(node->inject);
 	pfs_args_release(&node->args);
+	if (node->counted)
+		atomic_fetch_sub(&graph->nodes, 1);
+	free(node->class_nodes);
 	free(node->name);
 	free(node);
-	atomic_fetch_sub(&graph->nodes, 1);
 	pfs_domain_unref(domain);
 	pfs_node_unref(above);
 }
@@ -68,9 +71,10 @@ int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node
 		 const char *name, struct pfs_node **ret_node)
 {
 	PFS_FREE char *copy = strdup(name);
+	bool counted = kind != PFS_NODE_CLASS; /* those are bounded by their sets */
 	struct pfs_node *node;
 
-	if (atomic_load(&graph->nodes) >= graph->options.nodes_max)
+	if (counted && atomic_load(&graph->nodes) >= graph->options.nodes_max)
 		return -ENOSPC;
 	node = pfs_zalloc(1, sizeof(*node));
 	if (!node || !copy) {
@@ -94,7 +98,8 @@ int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node
 		node->domain = parent->domain ? pfs_domain_ref(parent->domain) : NULL;
 		node->owner = parent->owner;
 	}
-	atomic_fetch_add(&graph->nodes, 1);
+	node->counted = counted;
+	atomic_fetch_add(&graph->nodes, counted);
 	*ret_node = node;
 	return 0;
 }
@@ -120,6 +125,7 @@ void pfs_node_unlink(struct pfs_node *node)
 			break;
 		}
 	}
+	pfs_class_gone(node);
 	node->sibling = NULL;
 	node->parent = NULL;
 	clock_gettime(CLOCK_REALTIME, &parent->changed);
@@ -266,13 +272,14 @@ static int lookup(struct pfs_node *dir, const char *name, struct pfs_node **ret_
 		return -ENOENT;
 	if (dir->kind == PFS_NODE_FOLDER)
 		return lookup_device(dir, name, ret_node);
-	node = pfs_node_child(dir, name);
-	if (!node) {
-		if (pfs_class_find(dir, name, false, &class_) < 0)
-			return -ENOENT;
-		r = pfs_build_class(dir, name, class_, &node);
+	if (pfs_class_find(dir, name, false, &class_, NULL) == 0) {
+		r = pfs_class_dir(dir, name, class_, &node);
 		if (r < 0)
 			return r;
+	} else {
+		node = pfs_node_child(dir, name);
+		if (!node)
+			return -ENOENT;
 	}
 	*ret_node = pfs_node_ref(node);
 	return 0;
@@ -352,25 +359,42 @@ static bool class_is_listed(const struct pfs_node *node)
 }
 
 /* Classes that were seen but never looked up. */
-static void list_classes(struct listing *list)
+static void list_closed(struct listing *list, const char *const *classes)
 {
 	struct pfs_node *dir = list->dir;
-	const struct pfs_filter *filter = dir->filter;
 	struct pfs_node_info info;
-	char name[PFS_NAME_MAX + 1];
 
 	fill_info(dir, &info);
 	info.kind = PFS_NODE_CLASS;
 	info.id = 0;
-	for (size_t i = 0; filter->classes && filter->classes[i] && i < 64; i++)
-		if ((atomic_load(&dir->seen) >> i & 1) && !pfs_node_child(dir, filter->classes[i]))
-			listing_add(list, filter->classes[i], &info);
-	if (!filter->class_count || !dir->state)
-		return;
-	for (size_t i = 1; i <= filter->class_count(dir->state); i++)
-		if (filter->class_name(dir->state, (uint16_t)i, name, sizeof(name)) == 0 &&
-		    !pfs_node_child(dir, name))
+	for (size_t i = 0; classes[i] && i < 64; i++)
+		if ((atomic_load(&dir->seen) >> i & 1) && !pfs_node_child(dir, classes[i]))
+			listing_add(list, classes[i], &info);
+}
+
+/* All that are not among the children. */
+static void list_open(struct listing *list, struct pfs_classes *set)
+{
+	struct pfs_node *dir = list->dir;
+	char name[PKT_FIELD_NAME_SIZE];
+	struct pfs_node_info info;
+	uint16_t classes[64];
+	size_t n = ARRAY_SIZE(classes);
+
+	classes[n - 1] = 0;
+	while (n == ARRAY_SIZE(classes)) {
+		n = pfs_classes_list(set, classes[n - 1], false, classes, n);
+		for (size_t i = 0; i < n; i++) {
+			struct pfs_node *node = pfs_class_known(dir, classes[i]);
+
+			if ((node && node->used) || pfs_classes_name(set, classes[i], name) < 0)
+				continue;
+			fill_info(node ? node : dir, &info);
+			info.kind = PFS_NODE_CLASS;
+			info.id = node ? node->id : 0;
 			listing_add(list, name, &info);
+		}
+	}
 }
 
 static void list_all(struct listing *list)
@@ -386,8 +410,10 @@ static void list_all(struct listing *list)
 		fill_info(c, &info);
 		listing_add(list, c->name, &info);
 	}
-	if (dir->filter)
-		list_classes(list);
+	if (dir->filter && dir->filter->classes)
+		list_closed(list, dir->filter->classes);
+	if (pfs_class_set(dir))
+		list_open(list, pfs_class_set(dir));
 	if (dir->kind == PFS_NODE_FOLDER && dir->from->devices)
 		dir->from->devices(listing_add_missing, list);
 }
@@ -450,23 +476,41 @@ static int make_source(struct pfs_node *dir, const char *name, const struct pfs_
 	return pfs_build_source(dir, source, name, &args, cred, mode & 0700, ret_node, diag);
 }
 
+/* A name of a class is that class. -ENOENT: it is none. */
+static int make_class(struct pfs_node *dir, const char *name, struct pfs_node **ret_node,
+		      struct pfs_diag *diag)
+{
+	uint16_t class_;
+	int r = pfs_class_find(dir, name, false, &class_, diag);
+
+	if (r == 0)
+		return -EEXIST;
+	if (r != -ENOENT || !pfs_class_set(dir))
+		return r;
+	r = pfs_class_find(dir, name, true, &class_, diag);
+	if (r < 0)
+		return r;
+	r = pfs_class_dir(dir, name, class_, ret_node);
+	if (r == 0)
+		pfs_class_keep(*ret_node);
+	else
+		pfs_class_forget(dir, class_);
+	return r;
+}
+
 static int make_filter(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
 		       mode_t mode, struct pfs_node **ret_node, struct pfs_diag *diag)
 {
 	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
 	const struct pfs_filter *filter;
-	uint16_t class_;
-	int r;
+	int r = make_class(dir, name, ret_node, diag);
 
-	if (pfs_class_find(dir, name, false, &class_) == 0)
-		return -EEXIST;
+	if (r != -ENOENT)
+		return r;
 	filter = pfs_filter_find(name, pfs_name_type_len(name), false);
 	if (!filter) {
-		r = pfs_class_find(dir, name, true, &class_);
-		if (r == 0)
-			return pfs_build_class(dir, name, class_, ret_node);
 		pfs_graph_near(dir, name, diag);
-		return r == -ENOSPC ? r : -ENOENT;
+		return -ENOENT;
 	}
 	r = pfs_args_parse(name, filter->params, &args, diag);
 	if (r < 0)
@@ -565,12 +609,28 @@ static void dismantle(struct pfs_node *node)
 	pfs_node_unlink(node);
 }
 
+int pfs_node_drop(struct pfs_node *node)
+{
+	struct pfs_node *dir = node->parent;
+	uint16_t class_ = node->class_;
+	bool is_class = node->kind == PFS_NODE_CLASS;
+	int r;
+
+	bury(node, true);
+	r = pfs_domain_replan(node->domain);
+	if (r < 0) {
+		bury(node, false);
+		return r;
+	}
+	dismantle(node);
+	if (is_class) /* no plan routes by its number any more */
+		pfs_class_forget(dir, class_);
+	return 0;
+}
+
 static int remove_node(struct pfs_node *dir, struct pfs_node *node, const struct pfs_cred *cred,
 		       struct pfs_diag *diag)
 {
-	struct pfs_domain *domain = node->domain;
-	int r;
-
 	if (node->kind == PFS_NODE_FOLDER ||
 	    (node->from && (node->from->flags & PFS_SOURCE_STATIC) && node->args.n == 0) ||
 	    (dir->kind == PFS_NODE_FOLDER && node->args.n == 0))
@@ -580,40 +640,22 @@ static int remove_node(struct pfs_node *dir, struct pfs_node *node, const struct
 	if (dir->kind == PFS_NODE_ROOT && cred->uid != 0 && cred->uid != node->uid &&
 	    cred->uid != node->graph->options.uid)
 		return pfs_diag_set(diag, EPERM, "'%s' belongs to somebody else", node->name);
-	if (node->kind == PFS_NODE_CLASS && node->class_ <= 64)
-		atomic_fetch_and(&dir->seen, ~(1ull << (node->class_ - 1)));
-	bury(node, true);
-	r = pfs_domain_replan(domain);
-	if (r < 0) {
-		bury(node, false);
-		return r;
-	}
-	dismantle(node);
-	return 0;
+	return pfs_node_drop(node);
 }
 
 int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
 		    struct pfs_diag *diag)
 {
 	bool outermost = pfs_work_begin_short(); /* what waking makes possible runs without the lock */
-	struct pfs_node *node;
-	uint16_t class_;
+	struct pfs_node *node = NULL;
 	int r;
 
 	if (diag)
 		diag->text[0] = '\0';
 	pthread_mutex_lock(&dir->graph->control);
-	node = atomic_load(&dir->dead) ? NULL : pfs_node_child(dir, name);
-	if (node) {
-		pfs_node_ref(node);
+	r = lookup(dir, name, &node);
+	if (r == 0)
 		r = remove_node(dir, node, cred, diag);
-	} else if (pfs_class_find(dir, name, false, &class_) == 0) {
-		if (class_ <= 64)
-			atomic_fetch_and(&dir->seen, ~(1ull << (class_ - 1)));
-		r = 0; /* a class that nobody looked up */
-	} else {
-		r = -ENOENT;
-	}
 	pthread_mutex_unlock(&dir->graph->control);
 	if (node && r == 0 && node->domain)
 		pfs_domain_kick(node->domain);

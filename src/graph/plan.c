@@ -175,6 +175,17 @@ int pfs_node_queue(struct pfs_node *node)
 
 /* --- building ------------------------------------------------------------------------------------------- */
 
+static void sort_free(struct pfs_sort *sort)
+{
+	if (!sort)
+		return;
+	free(sort->first);
+	free(sort->last);
+	free(sort->count);
+	free(sort->touched);
+	free(sort);
+}
+
 static void step_free(struct pfs_step *step)
 {
 	if (!step)
@@ -185,7 +196,9 @@ static void step_free(struct pfs_step *step)
 	free(step->classes);
 	free(step->tasks);
 	free(step->extra);
-	free(step->pick);
+	free(step->extra_at);
+	free(step->route);
+	sort_free(step->sort);
 	pfs_node_unref(step->node);
 	free(step);
 }
@@ -249,6 +262,32 @@ static int step_add_child(struct pfs_plan *plan, struct pfs_step *step, struct p
 	return r;
 }
 
+/* What it takes to bring refs to the classes that are wanted. */
+static int step_route(struct pfs_step *step)
+{
+	size_t n = step->nclasses;
+	struct pfs_sort *sort = pfs_zalloc(1, sizeof(*sort));
+
+	if (!sort)
+		return -ENOMEM;
+	step->sort = sort;
+	sort->first = pfs_zalloc(n, sizeof(*sort->first));
+	sort->last = pfs_zalloc(n, sizeof(*sort->last));
+	sort->count = pfs_zalloc(n, sizeof(*sort->count));
+	sort->touched = pfs_zalloc(n, sizeof(*sort->touched));
+	for (size_t i = 0; i < n; i++)
+		step->nroute = pfs_max(step->nroute, step->classes[i]->node->class_ + 1u);
+	step->route = pfs_zalloc(step->nroute, sizeof(*step->route));
+	step->extra = pfs_zalloc(PFS_BATCH, sizeof(*step->extra));
+	step->extra_at = pfs_zalloc(PFS_BATCH, sizeof(*step->extra_at));
+	if (!sort->first || !sort->last || !sort->count || !sort->touched || !step->route ||
+	    !step->extra || !step->extra_at)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		step->route[step->classes[i]->node->class_] = (uint16_t)(i + 1);
+	return 0;
+}
+
 static int step_build(struct pfs_plan *plan, struct pfs_node *node, struct pfs_step **ret_step)
 {
 	struct pfs_step *step = pfs_zalloc(1, sizeof(*step));
@@ -277,11 +316,8 @@ static int step_build(struct pfs_plan *plan, struct pfs_node *node, struct pfs_s
 		if (r == 0)
 			plan->ninjects++;
 	}
-	if (r == 0 && step->nclasses) {
-		step->extra = pfs_zalloc(PFS_BATCH, sizeof(*step->extra));
-		step->pick = pfs_zalloc(2 * PFS_BATCH, sizeof(*step->pick));
-		r = step->extra && step->pick ? 0 : -ENOMEM;
-	}
+	if (r == 0 && step->nclasses)
+		r = step_route(step);
 	*ret_step = step;
 	return r;
 }

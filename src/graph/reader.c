@@ -127,6 +127,7 @@ static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliabl
 	pthread_mutex_unlock(&node->owner->run);
 	if (r < 0)
 		return r;
+	pfs_class_use(node);
 	reader->next = node->first_reader;
 	node->first_reader = reader;
 	node->readers++;

@@ -23,6 +23,17 @@ static _Thread_local struct {
 	struct pfs_task *first, **last;
 } work;
 
+static void mark_seen(struct pfs_node *node, const struct pfs_ref *refs, size_t n)
+{
+	uint64_t seen = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (refs[i].class_ > 0 && refs[i].class_ <= 64)
+			seen |= 1ull << (refs[i].class_ - 1);
+	if (seen & ~atomic_load_explicit(&node->seen, memory_order_relaxed))
+		atomic_fetch_or(&node->seen, seen);
+}
+
 /* --- emitting -------------------------------------------------------------------------------- */
 
 static void step_flush(struct pfs_step *step);
@@ -74,8 +85,15 @@ void pfs_emit_class(struct pfs_emitter *out, const struct pfs_ref *ref)
 {
 	struct pfs_step *step = out->step;
 
-	if (step->extra && step->nextra < PFS_BATCH)
-		step->extra[step->nextra++] = *ref;
+	if (!step->extra) { /* nobody takes any of them */
+		if (step->node->filter->classes)
+			mark_seen(step->node, ref, 1);
+		return;
+	}
+	if (step->nextra == PFS_BATCH)
+		step_flush(step);
+	step->extra_at[step->nextra] = (uint16_t)step->nout;
+	step->extra[step->nextra++] = *ref;
 }
 
 uint32_t pfs_emit_streams(struct pfs_emitter *out)
@@ -216,31 +234,58 @@ static void step_touch(struct pfs_step *step)
 	atomic_store_explicit(&step->touched, true, memory_order_release);
 }
 
-static void mark_seen(struct pfs_node *node, const struct pfs_ref *refs, size_t n)
+/* Appends the ref to the bucket of its class, if somebody takes that. */
+static void sort_add(struct pfs_step *step, const struct pfs_ref *ref)
 {
-	uint64_t seen = 0;
+	struct pfs_sort *sort = step->sort;
+	unsigned c = ref->class_ < step->nroute ? step->route[ref->class_] : 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (refs[i].class_ > 0 && refs[i].class_ <= 64)
-			seen |= 1ull << (refs[i].class_ - 1);
-	if (seen & ~atomic_load_explicit(&node->seen, memory_order_relaxed))
-		atomic_fetch_or(&node->seen, seen);
+	if (!c--)
+		return;
+	if (!sort->count[c]++) {
+		sort->first[c] = sort->n;
+		sort->touched[sort->ntouched++] = (uint16_t)c;
+	} else {
+		sort->next[sort->last[c]] = sort->n;
+	}
+	sort->last[c] = sort->n;
+	sort->refs[sort->n++] = *ref;
+}
+
+/* What a class gets is in the order in which it was emitted. */
+static void sort_all(struct pfs_step *step, const struct pfs_ref *refs, size_t n)
+{
+	size_t e = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		for (; e < step->nextra && step->extra_at[e] <= i; e++)
+			sort_add(step, &step->extra[e]);
+		sort_add(step, &refs[i]);
+	}
+	for (; e < step->nextra; e++)
+		sort_add(step, &step->extra[e]);
 }
 
 static void deliver_classes(struct pfs_step *step, const struct pfs_ref *refs, size_t n)
 {
-	for (unsigned c = 0; c < step->nclasses; c++) {
-		struct pfs_step *sub = step->classes[c];
-		size_t picked = 0;
+	struct pfs_sort *sort = step->sort;
+	struct pfs_ref *pick = sort->pick;
 
-		for (size_t i = 0; i < n; i++)
-			if (refs[i].class_ == sub->node->class_)
-				step->pick[picked++] = refs[i];
-		for (size_t i = 0; i < step->nextra; i++)
-			if (step->extra[i].class_ == sub->node->class_)
-				step->pick[picked++] = step->extra[i];
-		for (size_t at = 0; at < picked; at += PFS_BATCH)
-			step_run(sub, step->pick + at, pfs_min(picked - at, PFS_BATCH));
+	sort->n = 0;
+	sort->ntouched = 0;
+	sort_all(step, refs, n);
+	for (unsigned t = 0; t < sort->ntouched; t++) {
+		unsigned c = sort->touched[t], at = sort->first[c];
+		size_t picked = 0, left = sort->count[c];
+
+		sort->count[c] = 0;
+		for (; left > 0; left--, at = sort->next[at]) {
+			pick[picked++] = sort->refs[at];
+			if (picked == PFS_BATCH || left == 1) {
+				step_run(step->classes[c], pick, picked);
+				picked = 0;
+			}
+		}
 	}
 }
 
@@ -443,7 +488,7 @@ static enum step_result run_inject(struct pfs_step *step)
 	struct pfs_ref *batch = step->plan->task->batch;
 	uint64_t pos = atomic_load_explicit(&inject->scan, memory_order_relaxed);
 	struct pfs_record *rec = pfs_ring_scan(ring, &pos);
-	size_t room, n = 0;
+	size_t room, n = 0, bytes = 0;
 
 	if ((!rec && !atomic_load(&inject->owed)) || gate_is_closed(step->plan->task))
 		return IDLE;
@@ -463,8 +508,11 @@ static enum step_result run_inject(struct pfs_step *step)
 		for (; rec && n < room && !(rec->flags & PFS_REF_CONTROL);
 		     rec = pfs_ring_scan(ring, &pos)) {
 			batch[n++] = pfs_ref_of_record(ring, rec, pos);
+			bytes += rec->len;
 			pos += rec->size;
 		}
+		pfs_counter_add(&inject->records, n);
+		pfs_counter_add(&inject->bytes, bytes);
 		pfs_counter_add(&step->node->in, n);
 		pfs_step_deliver(step, batch, n);
 	}

@@ -1,6 +1,7 @@
 /*
  * text - the hidden files: .stats .params .readers .program .graph and the manual
  */
+#include "graph/classes.h"
 #include "graph/graph_i.h"
 
 static uint64_t node_dropped(const struct pfs_node *node)
@@ -27,12 +28,38 @@ static unsigned count_readers(const struct pfs_node *node)
 	return n;
 }
 
+/*
+ * What came, went and how much. A class of an open set counts from its first packet on, whether it is read or not; what
+ * was written into it comes on top.
+ */
+static void counts(struct pfs_node *node, uint64_t *ret_in, uint64_t *ret_out, uint64_t *ret_bytes)
+{
+	struct pfs_classes *set =
+		node->kind == PFS_NODE_CLASS && node->parent ? pfs_class_set(node->parent) : NULL;
+
+	if (!set) {
+		*ret_in = pfs_counter_get(&node->in);
+		*ret_out = pfs_counter_get(&node->out);
+		*ret_bytes = pfs_counter_get(&node->bytes);
+		return;
+	}
+	pfs_classes_count(set, node->class_, ret_in, ret_bytes);
+	if (node->inject) {
+		*ret_in += pfs_counter_get(&node->inject->records);
+		*ret_bytes += pfs_counter_get(&node->inject->bytes);
+	}
+	*ret_out = *ret_in;
+}
+
 static void stats(struct pfs_node *node, struct pfs_buf *out)
 {
-	line(out, "in", pfs_counter_get(&node->in));
-	line(out, "out", pfs_counter_get(&node->out));
+	uint64_t in, passed, bytes;
+
+	counts(node, &in, &passed, &bytes);
+	line(out, "in", in);
+	line(out, "out", passed);
 	line(out, "dropped", node_dropped(node));
-	line(out, "bytes", pfs_counter_get(&node->bytes));
+	line(out, "bytes", bytes);
 	line(out, "lost", pfs_node_lost_sum(node));
 	for (size_t i = 0; i < PFS_REASONS_MAX; i++) {
 		const char *reason = atomic_load(&node->lost[i].reason);
@@ -87,16 +114,16 @@ static void manual(struct pfs_node *node, struct pfs_buf *out)
 static void graph_line(struct pfs_node *node, struct pfs_buf *out)
 {
 	static const char *const kinds[] = { "root", "folder", "source", "filter", "class", "view" };
+	uint64_t in, passed, bytes;
 
 	pfs_buf_printf(out, "%*s", 2 * (int)node->depth, "");
 	pfs_buf_clean(out, node->parent ? node->name : "/", node->parent ? strlen(node->name) : 1);
 	pfs_buf_printf(out, "  %s", kinds[node->kind]);
+	counts(node, &in, &passed, &bytes);
 	if (node->domain)
 		pfs_buf_printf(out, " %s in=%llu out=%llu bytes=%llu lost=%llu readers=%u",
-			       node->wanted ? "running" : "idle",
-			       (unsigned long long)pfs_counter_get(&node->in),
-			       (unsigned long long)pfs_counter_get(&node->out),
-			       (unsigned long long)pfs_counter_get(&node->bytes),
+			       node->wanted ? "running" : "idle", (unsigned long long)in,
+			       (unsigned long long)passed, (unsigned long long)bytes,
 			       (unsigned long long)pfs_node_lost_sum(node), node->readers);
 	if (node->wanted && node->kind == PFS_NODE_SOURCE && node->from->program)
 		pfs_buf_str(out, " kernel");
@@ -190,6 +217,7 @@ static int params_set(struct pfs_node *node, const char *text, size_t len,
 		started = pfs_feed_start(node->domain, r == 0 ? diag : NULL);
 	if (r < 0)
 		return r;
+	pfs_class_watch(node->graph);
 	old = node->args;
 	node->args = args;
 	args = old;

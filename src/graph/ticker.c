@@ -12,11 +12,14 @@
 struct pfs_ticker {
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t idle;	  /* `running` changed */
-	struct pfs_task *first;	  /* lock; borrowed: removed before they go */
-	size_t n;		  /* lock; on that list */
-	struct pfs_task *running; /* lock */
-	bool stop;		  /* lock */
+	pthread_cond_t idle;	      /* `running` changed */
+	struct pfs_task *first;	      /* lock; borrowed: removed before they go */
+	size_t n;		      /* lock; on that list */
+	struct pfs_task *running;     /* lock */
+	bool stop;		      /* lock */
+	uint64_t (*chore)(void *arg); /* lock */
+	void *chore_arg;	      /* lock */
+	uint64_t chore_when;	      /* lock; UINT64_MAX: no time */
 	int wake_fd;
 };
 
@@ -81,14 +84,14 @@ static void kick_due(struct pfs_ticker *ticker, const struct pollfd *fds, size_t
 /* What to poll for and until when. Lock held. */
 static int next_wait(struct pfs_ticker *ticker, struct pollfd **fds, size_t *nfds)
 {
-	uint64_t now = pfs_clock_mono(), first = UINT64_MAX;
+	uint64_t now = pfs_clock_mono(), first = ticker->chore_when;
 	struct pollfd *p = reallocarray(*fds, ticker->n + 1, sizeof(*p));
 
 	*nfds = 1;
 	if (p)
 		*fds = p;
 	else if (ticker->n)
-		first = now + RETRY; /* descriptors are not looked at until there is memory for it */
+		first = pfs_min64(first, now + RETRY); /* descriptors are not looked at until there is memory for it */
 	for (struct pfs_task *t = ticker->first; t; t = t->tick_next) {
 		first = pfs_min64(first, t->tick_when);
 		if (p && t->tick_fd >= 0)
@@ -98,6 +101,20 @@ static int next_wait(struct pfs_ticker *ticker, struct pollfd **fds, size_t *nfd
 	if (first == UINT64_MAX)
 		return -1;
 	return first <= now ? 0 : (int)pfs_min64((first - now + 999999) / 1000000, 60000);
+}
+
+/* It may take the control lock, so it is no task that others wait for. */
+static void do_chore(struct pfs_ticker *ticker)
+{
+	uint64_t next;
+
+	if (ticker->chore_when > pfs_clock_mono())
+		return;
+	ticker->chore_when = UINT64_MAX;
+	pthread_mutex_unlock(&ticker->lock);
+	next = ticker->chore(ticker->chore_arg);
+	pthread_mutex_lock(&ticker->lock);
+	ticker->chore_when = pfs_min64(ticker->chore_when, next);
 }
 
 static void *ticker_main(void *arg)
@@ -116,6 +133,7 @@ static void *ticker_main(void *arg)
 			(void)!read(ticker->wake_fd, &count, sizeof(count));
 		pthread_mutex_lock(&ticker->lock);
 		kick_due(ticker, fds, nfds);
+		do_chore(ticker);
 	}
 	pthread_mutex_unlock(&ticker->lock);
 	free(fds);
@@ -129,6 +147,7 @@ int pfs_ticker_new(struct pfs_ticker **ret_ticker)
 
 	if (!ticker)
 		return -ENOMEM;
+	ticker->chore_when = UINT64_MAX;
 	ticker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&ticker->lock, NULL);
 	pthread_cond_init(&ticker->idle, NULL);
@@ -171,6 +190,16 @@ void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t w
 		ticker->first = task;
 		ticker->n++;
 	}
+	pthread_mutex_unlock(&ticker->lock);
+	ticker_poke(ticker);
+}
+
+void pfs_ticker_chore(struct pfs_ticker *ticker, uint64_t (*chore)(void *arg), void *arg, uint64_t when)
+{
+	pthread_mutex_lock(&ticker->lock);
+	ticker->chore = chore;
+	ticker->chore_arg = arg;
+	ticker->chore_when = pfs_min64(ticker->chore_when, when);
 	pthread_mutex_unlock(&ticker->lock);
 	ticker_poke(ticker);
 }

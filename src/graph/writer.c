@@ -72,6 +72,7 @@ static int open_locked(struct pfs_writer *writer, struct pfs_node *node, struct 
 	if (node->kind == PFS_NODE_SOURCE && node->flow == PFS_FLOW_BYTES &&
 	    !(node->from->flags & PFS_SOURCE_WRITABLE))
 		return pfs_diag_set(diag, EINVAL, "'%s' is not for writing", node->name);
+	pfs_class_use(node);
 	if (!node->inject) {
 		r = inject_new(node, &node->inject);
 		if (r == 0)

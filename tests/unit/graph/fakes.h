@@ -5,11 +5,12 @@
  *	huge			pulls; its record never fits its ring
  *	copy			pulls; new bytes for each record
  *	relay			pulls; passes refs on
- *	label			inline; an open set of classes
+ *	label			inline; an open set of classes: the record's length
  */
 #ifndef TESTS_GRAPH_FAKES_H
 #define TESTS_GRAPH_FAKES_H
 
+#include "graph/classify.h"
 #include "graph/source.h"
 #include "graph/tables.h"
 
@@ -144,29 +145,24 @@ static const struct pfs_filter relay = {
 	.pull = relay_pull,
 };
 
-static void label_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out)
+static int label_init(void *state, const struct pfs_args *args, const struct pfs_place *place,
+		      struct pfs_diag *diag)
 {
-	for (size_t i = 0; i < n; i++)
-		in[i].class_ = (uint16_t)(in[i].len % 200 + 1);
-	pfs_emit_all(out, in, n);
-}
-
-static int label_find(void *state, const char *name, bool create, uint16_t *ret_class)
-{
-	int number = atoi(name);
-
-	if (number < 1 || number > 200)
-		return -ENOENT;
-	*ret_class = (uint16_t)number;
-	return 0;
+	return pfs_classify_init(state, &pkt_field_len, args, diag);
 }
 
 static const struct pfs_filter label = {
 	.name = "label",
 	.in = PFS_FLOW_ANY,
 	.out = PFS_FLOW_SAME,
-	.batch = label_batch,
-	.class_find = label_find,
+	.params = pfs_classify_params,
+	.state_size = sizeof(struct pfs_classify),
+	.init = label_init,
+	.reconfigure = pfs_classify_reconfigure,
+	.fini = pfs_classify_fini,
+	.batch = pfs_classify_batch,
+	.stats = pfs_classify_stats,
+	.open_classes = pfs_classify_classes,
 };
 
 extern const struct pfs_source pfs_source_accept;
