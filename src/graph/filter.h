@@ -50,6 +50,7 @@ enum pfs_flow {
 	PFS_FLOW_IP = 1 << 1,	   /* packets that start at the IP header */
 	PFS_FLOW_BYTES = 1 << 2,   /* a byte stream cut anywhere */
 	PFS_FLOW_TEXT = 1 << 3,	   /* records that are text */
+	PFS_FLOW_JSON = 1 << 4,	   /* ... and more: each is a line, a JSON object */
 	PFS_FLOW_ANY_PACKET = PFS_FLOW_PACKETS | PFS_FLOW_IP,
 	PFS_FLOW_ANY = 0xff,
 	PFS_FLOW_SAME = 0, /* as out: what came in */
@@ -181,7 +182,8 @@ struct pfs_filter {
 	 * Pulling shape: takes refs in order, emits up to out->room records, returns how many refs of `in` it is
 	 * completely done with (the next call starts with the one after those). Returning less than n means: no room
 	 * (out->room is 0, or pfs_emit_new() said NULL), or "not now" for sinks (set *ret_wait to the ns until it
-	 * should be called again, UINT64_MAX: when `ready_fd` polls ready).
+	 * should be called again, UINT64_MAX: when `ready_fd` polls ready). Returning n with *ret_wait set: call again
+	 * by then, with n = 0 if nothing has come.
 	 */
 	size_t (*pull)(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
 		       uint64_t *ret_wait);
@@ -198,9 +200,10 @@ struct pfs_filter {
 	/* What all.json and all.txt say of records that are no packets; NULL: as above, if the flow is the same. */
 	const struct pkt_describe *describe;
 	/*
-	 * Views: the bytes that a reader gets before the stream (pcapng's section and interfaces), as of its end; or,
-	 * for one that was lapped, before it goes on at this record of ours, having missed `lost` records of the
-	 * directory since it was here last.
+	 * The bytes that a reader gets before the stream (pcapng's section and interfaces, the numbers of a counter), as
+	 * of its end; a view that has none gives those of its directory. Of a view also for a reader that was lapped,
+	 * before it goes on at this record of ours, having missed `lost` records of the directory since it was here
+	 * last. May be called while batch, pull or control of the directory run, of a view not.
 	 */
 	int (*preamble)(void *state, const struct pfs_emitter *out, const struct pfs_record *at,
 			uint64_t lost, struct pfs_buf *ret_bytes);

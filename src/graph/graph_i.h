@@ -235,6 +235,7 @@ struct pfs_task {
 	struct pfs_ring *ring;	  /* run; owned: for new bytes */
 	uint16_t origin;	  /* of its records */
 	_Atomic uint64_t unflushed; /* in that ring: first record whose ref is not in the queues yet */
+	uint64_t due; /* run: mono ns; then it wants to be called, even with nothing there. 0: no time */
 	struct pfs_ref batch[PFS_BATCH]; /* run: what is being pulled or injected */
 	struct pfs_task *tick_next;	 /* ticker's lock, and what follows: */
 	bool ticking;			 /* on its list */

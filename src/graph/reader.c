@@ -86,6 +86,8 @@ static int take_preamble(struct pfs_reader *reader, const struct pfs_record *at,
 	struct pfs_emitter em = { .rings = node->graph->rings };
 	int r;
 
+	if (node->kind == PFS_NODE_VIEW && !node->filter->preamble)
+		node = node->parent;
 	if (!node->filter || !node->filter->preamble || !node->state)
 		return 0;
 	pfs_buf_release(&reader->preamble);
@@ -319,7 +321,8 @@ static int begin_again(struct pfs_reader *reader, const struct pfs_ref *next)
 	const struct pfs_ring *ring;
 	int r;
 
-	if (!lost || !node->filter || !node->filter->preamble || (next->flags & PFS_REF_CONTROL))
+	if (!lost || node->kind != PFS_NODE_VIEW || !node->filter->preamble ||
+	    (next->flags & PFS_REF_CONTROL))
 		return 0;
 	ring = pfs_ring_get(node->graph->rings, next->ring);
 	pthread_mutex_lock(&node->task->run);

@@ -569,6 +569,37 @@ static void wait_for(struct pfs_task *task, uint64_t wait)
 		       wait == UINT64_MAX ? UINT64_MAX : pfs_clock_mono() + wait, fd);
 }
 
+/* The filter wants to be called by then, if it is not sooner for another reason. */
+static void call_later(struct pfs_task *task, uint64_t wait)
+{
+	if (!wait)
+		return;
+	task->due = pfs_clock_mono() + wait;
+	pfs_ticker_add(task->node->graph->ticker, task, task->due, -1);
+}
+
+/* Nothing is there; but has the time come for which it asked? */
+static enum step_result run_due(struct pfs_task *task)
+{
+	struct pfs_step *step = task->plan->steps[0];
+	struct pfs_node *node = step->node;
+	uint64_t wait = 0;
+
+	if (!task->due || pfs_clock_mono() < task->due)
+		return IDLE;
+	step->em.room = pfs_plan_room(task->plan, PFS_BATCH);
+	if (step->em.room == 0)
+		return BLOCKED;
+	task->due = 0;
+	step->refused = NULL;
+	if (node->state && !atomic_load(&node->ended))
+		node->filter->pull(node->state, NULL, 0, &step->em, &wait);
+	assert(!step->pending);
+	step_flush(step);
+	call_later(task, wait);
+	return PROGRESS;
+}
+
 /* Lets the pulling filter take from its input. */
 static enum step_result run_pull(struct pfs_task *task)
 {
@@ -578,7 +609,7 @@ static enum step_result run_pull(struct pfs_task *task)
 	size_t n, used, room;
 
 	if (!pfs_cursor_ready(&task->input))
-		return IDLE;
+		return run_due(task);
 	room = pfs_plan_room(task->plan, PFS_BATCH);
 	if (room == 0)
 		return BLOCKED;
@@ -611,6 +642,7 @@ static enum step_result run_pull(struct pfs_task *task)
 		wait_for(task, wait);
 		return BLOCKED;
 	}
+	call_later(task, wait);
 	/* Nothing taken and nothing made: its ring is full. Else look again, at what room there is now. */
 	return used > 0 || step->emitted ? PROGRESS : BLOCKED;
 }

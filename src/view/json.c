@@ -15,7 +15,8 @@
  * For byte streams and text: time, len and data; bytes that are no UTF-8 read as Latin-1. Of reassembled
  * connections also interface and direction, src sport dst dport, stream (the connection's number), side ("a"
  * or "b"), offset (of the first byte in that side's stream, modulo 2^32), and gap where that many bytes
- * are missing. Filters that make messages say what is in them instead of data.
+ * are missing. Filters that make messages say what is in them instead of data. What is JSON already, the
+ * numbers of a counter, stays as it is.
  *
  * Example:    jq -r .host /p/netfilter_out/ip/http/get/all.json
  */
@@ -24,6 +25,7 @@
 struct json {
 	struct pfs_render render;
 	bool packets;
+	bool json;
 };
 
 static int json_init(void *state, const struct pfs_args *args, const struct pfs_place *place,
@@ -35,6 +37,7 @@ static int json_init(void *state, const struct pfs_args *args, const struct pfs_
 	(void)diag;
 	j->packets = place->flow & PFS_FLOW_ANY_PACKET;
 	j->render.describe = place->describe;
+	j->json = place->flow & PFS_FLOW_JSON;
 	return 0;
 }
 
@@ -44,6 +47,11 @@ static size_t json_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_em
 	struct json *j = state;
 
 	(void)ret_wait;
+	if (j->json) {
+		n = pfs_min(n, out->room);
+		pfs_emit_all(out, in, n);
+		return n;
+	}
 	if (j->packets)
 		return pfs_render_packets(&j->render, pkt_lines_json, in, n, out);
 	return pfs_render_bytes(&j->render, pkt_lines_json_bytes, in, n, out);
