@@ -1,6 +1,7 @@
 #include "base/mountinfo.h"
 
 #include <stdio.h>
+#include <sys/sysmacros.h>
 
 /* Undoes the kernel's \040 for blanks, tabs, newlines and backslashes, in place. */
 static void unescape(char *s)
@@ -65,4 +66,42 @@ int pfs_mountinfo_each(int (*each)(void *arg, const struct pfs_mountinfo *info),
 		r = -EIO;
 	fclose(f);
 	return r;
+}
+
+/* --- is it in a pipesfs? ------------------------------------------------------------------- */
+
+struct place_asked {
+	const dev_t *device;
+	const char *path;
+	long mount_id;
+};
+
+static int is_in(void *arg, const struct pfs_mountinfo *info)
+{
+	const struct place_asked *asked = arg;
+	size_t n = strlen(info->dir);
+
+	if (strcmp(info->type, PFS_MOUNT_TYPE) != 0)
+		return 0;
+	if (asked->path)
+		return strncmp(asked->path, info->dir, n) == 0 &&
+		       (asked->path[n] == '/' || asked->path[n] == '\0');
+	if (asked->device)
+		return makedev(info->major, info->minor) == *asked->device;
+	return info->id == asked->mount_id;
+}
+
+bool pfs_in_pipesfs_device(dev_t device)
+{
+	return pfs_mountinfo_each(is_in, &(struct place_asked){ .device = &device }) > 0;
+}
+
+bool pfs_in_pipesfs_mount(long id)
+{
+	return pfs_mountinfo_each(is_in, &(struct place_asked){ .mount_id = id }) > 0;
+}
+
+bool pfs_in_pipesfs_path(const char *path)
+{
+	return pfs_mountinfo_each(is_in, &(struct place_asked){ .path = path }) > 0;
 }

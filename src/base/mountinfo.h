@@ -29,4 +29,13 @@ struct pfs_mountinfo {
  */
 int pfs_mountinfo_each(int (*each)(void *arg, const struct pfs_mountinfo *info), void *arg);
 
+/*
+ * Is that in a pipesfs, any that is mounted in this namespace? A device number, the number of a mount (mnt_id in
+ * fdinfo), or the beginning of an absolute path. Who opens files for a pipesfs must ask: to wait for an answer from
+ * itself could last for ever.
+ */
+bool pfs_in_pipesfs_device(dev_t device);
+bool pfs_in_pipesfs_mount(long id);
+bool pfs_in_pipesfs_path(const char *path);
+
 #endif

@@ -11,7 +11,6 @@
 #include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 
 #include "base/mountinfo.h"
 #include "graph/graph_i.h"
@@ -119,33 +118,6 @@ static void identity_give_back(struct identity *old)
 		abort(); /* nothing may go on with the groups of somebody else */
 }
 
-/* What a file or directory would share with a pipesfs: id of the mount, device, or the beginning of its path. */
-struct place_asked {
-	long mount_id;
-	const struct stat *st;
-	const char *path; /* absolute; asked of the text alone */
-};
-
-static int is_in(void *arg, const struct pfs_mountinfo *info)
-{
-	const struct place_asked *asked = arg;
-	size_t n = strlen(info->dir);
-
-	if (strcmp(info->type, PFS_MOUNT_TYPE) != 0)
-		return 0;
-	if (asked->path)
-		return strncmp(asked->path, info->dir, n) == 0 &&
-		       (asked->path[n] == '/' || asked->path[n] == '\0');
-	if (asked->st)
-		return makedev(info->major, info->minor) == asked->st->st_dev;
-	return info->id == asked->mount_id;
-}
-
-static bool in_pipesfs(struct place_asked asked)
-{
-	return pfs_mountinfo_each(is_in, &asked) > 0;
-}
-
 /* Which mount is an O_PATH descriptor on? Asks the kernel, never the filesystem: it may be ours. */
 static long mount_of(int fd)
 {
@@ -175,14 +147,14 @@ static int open_from(const struct pfs_cred *cred, const char *path, int flags, m
 		dir = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)
 			return -errno;
-		if (in_pipesfs((struct place_asked){ .mount_id = mount_of(dir) }))
+		if (pfs_in_pipesfs_mount(mount_of(dir)))
 			return pfs_diag_set(diag, EINVAL,
 					    "'%.80s' is relative and the working directory is in "
 					    "pipesfs (mkdir -p goes there): use mkdir, or the whole "
 					    "path with %%2f for /",
 					    path);
 	}
-	if (path[0] == '/' && in_pipesfs((struct place_asked){ .path = path }))
+	if (path[0] == '/' && pfs_in_pipesfs_path(path))
 		return pfs_diag_set(diag, ELOOP, "%.150s is in pipesfs itself", path);
 	/* O_NONBLOCK: a FIFO must not hold us. */
 	fd = openat(dir >= 0 ? dir : AT_FDCWD, path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, mode);
@@ -216,7 +188,7 @@ int pfs_open_as(const struct pfs_place *place, const char *path, int flags, mode
 		return -errno;
 	if (!S_ISREG(st.st_mode) && !(S_ISCHR(st.st_mode) && (flags & O_ACCMODE) != O_RDONLY))
 		return pfs_diag_set(diag, EINVAL, "%.150s is not a regular file", path);
-	if (in_pipesfs((struct place_asked){ .st = &st }))
+	if (pfs_in_pipesfs_device(st.st_dev))
 		return pfs_diag_set(diag, ELOOP, "%.150s is in pipesfs itself", path);
 	return TAKE_FD(fd);
 }

@@ -119,6 +119,7 @@ struct pfs_portal_result {
 /*
  * One open: made by the caller, filled in up to arg, alive until pfs_portal_end().
  *
+ *	waits	tcplisten: it listens there, "[::]:40001", and nobody has come yet; may come from pfs_portal_open()
  *	done	once: 0 and the result, or -errno and the sentence
  *	said	command: a line that it wrote to stderr, without newline, at most 1000 bytes, any byte in it
  *	ended	command: it has ended, with status as from waitpid(2); after the last said
@@ -135,6 +136,7 @@ struct pfs_portal_opening {
 	const struct rlimit *limits; /* of commands, RLIM_NLIMITS of them, borrowed until done; NULL: this process's */
 	void (*done)(struct pfs_portal_opening *opening, int result,
 		     const struct pfs_portal_result *res, const struct pfs_diag *diag);
+	void (*waits)(struct pfs_portal_opening *opening, const char *where);
 	void (*said)(struct pfs_portal_opening *opening, const char *line, size_t len);
 	void (*ended)(struct pfs_portal_opening *opening, int status);
 	void *arg;
@@ -151,11 +153,13 @@ void pfs_portals_free(struct pfs_portals *portals);
 int pfs_portals_fd(const struct pfs_portals *portals);
 /* Does what can be done without waiting. */
 void pfs_portals_run(struct pfs_portals *portals);
-/* Nothing is open or lingers: the process may go. */
+/* Nothing is open, runs or lingers: the process may go. */
 bool pfs_portals_idle(const struct pfs_portals *portals);
+/* All processes that still run are told to end: SIGTERM, two seconds later SIGKILL. */
+void pfs_portals_terminate(struct pfs_portals *portals);
 
-/* Begins. done() comes later from pfs_portals_run(), never from here. */
-void pfs_portal_open(struct pfs_portals *portals, struct pfs_portal_opening *opening);
+/* Begins: 0, and done() comes later from pfs_portals_run(), never from here. -ENOMEM: it does not come. */
+int pfs_portal_open(struct pfs_portals *portals, struct pfs_portal_opening *opening);
 /*
  * Nobody wants it any more: before done, it is given up (the interrupt of an open); afterwards its descriptor has
  * been closed: a listener's time begins, a command that was read is ended (SIGTERM, two seconds later SIGKILL), one
