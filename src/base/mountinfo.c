@@ -105,3 +105,42 @@ bool pfs_in_pipesfs_path(const char *path)
 {
 	return pfs_mountinfo_each(is_in, &(struct place_asked){ .path = path }) > 0;
 }
+
+/* --- what is mounted where ----------------------------------------------------------------- */
+
+struct search {
+	const char *dir; /* NULL: by device */
+	unsigned major, minor;
+	struct pfs_mountinfo *ret_info;
+	bool found;
+};
+
+/* The last line that matches: later mounts lie on top of earlier ones. */
+static int look(void *arg, const struct pfs_mountinfo *info)
+{
+	struct search *search = arg;
+
+	if (search->dir ? strcmp(search->dir, info->dir) != 0
+			: info->major != search->major || info->minor != search->minor)
+		return 0;
+	*search->ret_info = *info;
+	search->found = true;
+	return 0;
+}
+
+static int find(struct search *search)
+{
+	int r = pfs_mountinfo_each(look, search);
+
+	return r < 0 || search->found ? r : -ENOENT;
+}
+
+int pfs_mountinfo_at(const char *dir, struct pfs_mountinfo *ret_info)
+{
+	return find(&(struct search){ .dir = dir, .ret_info = ret_info });
+}
+
+int pfs_mountinfo_dev(unsigned major, unsigned minor, struct pfs_mountinfo *ret_info)
+{
+	return find(&(struct search){ .major = major, .minor = minor, .ret_info = ret_info });
+}

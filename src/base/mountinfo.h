@@ -38,4 +38,9 @@ bool pfs_in_pipesfs_device(dev_t device);
 bool pfs_in_pipesfs_mount(long id);
 bool pfs_in_pipesfs_path(const char *path);
 
+/* What is mounted at dir (absolute, resolved), topmost. -ENOENT: nothing. */
+int pfs_mountinfo_at(const char *dir, struct pfs_mountinfo *ret_info);
+/* The last mount of a device, wherever it is now. -ENOENT. */
+int pfs_mountinfo_dev(unsigned major, unsigned minor, struct pfs_mountinfo *ret_info);
+
 #endif

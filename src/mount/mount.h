@@ -60,12 +60,7 @@ void pfs_mount_options_help(struct pfs_buf *out);
  */
 int pfs_keeper_run(struct pfs_mount_options *options, int ready_fd);
 
-/* --- what is mounted where ------------------------------------------------------------- */
-
-/* What is mounted at dir (absolute, resolved), topmost. -ENOENT: nothing. */
-int pfs_mountinfo_at(const char *dir, struct pfs_mountinfo *ret_info);
-/* The last mount of a device, wherever it is now. -ENOENT. */
-int pfs_mountinfo_dev(unsigned major, unsigned minor, struct pfs_mountinfo *ret_info);
+/* --- ending one ------------------------------------------------------------------------- */
 
 /*
  * Detaches all mounts of that device from this namespace, lazily. force: aborts the connection

@@ -1,9 +1,9 @@
 /*
- * mountinfo - finds, detaches and aborts mounts without asking the filesystem that is mounted
+ * mountinfo - detaches and aborts mounts without asking the filesystem that is mounted
  *
  * A path that leads into a dead or stopped mount must not be touched: stat(2) on it may never
- * return. All that is needed stands in /proc/self/mountinfo, and umount2(2) with UMOUNT_NOFOLLOW
- * does not ask either.
+ * return. All that is needed stands in /proc/self/mountinfo (base/mountinfo.h), and umount2(2) with
+ * UMOUNT_NOFOLLOW does not ask either.
  */
 #include "mount/mount.h"
 
@@ -14,43 +14,6 @@
 #include <sys/wait.h>
 
 #define MOUNTS_MAX 64 /* bind mounts of one filesystem that are detached together */
-
-struct search {
-	const char *dir; /* NULL: by device */
-	unsigned major, minor;
-	struct pfs_mountinfo *ret_info;
-	bool found;
-};
-
-/* The last line that matches: later mounts lie on top of earlier ones. */
-static int look(void *arg, const struct pfs_mountinfo *info)
-{
-	struct search *search = arg;
-
-	if (search->dir ? strcmp(search->dir, info->dir) != 0
-			: info->major != search->major || info->minor != search->minor)
-		return 0;
-	*search->ret_info = *info;
-	search->found = true;
-	return 0;
-}
-
-static int find(struct search *search)
-{
-	int r = pfs_mountinfo_each(look, search);
-
-	return r < 0 || search->found ? r : -ENOENT;
-}
-
-int pfs_mountinfo_at(const char *dir, struct pfs_mountinfo *ret_info)
-{
-	return find(&(struct search){ .dir = dir, .ret_info = ret_info });
-}
-
-int pfs_mountinfo_dev(unsigned major, unsigned minor, struct pfs_mountinfo *ret_info)
-{
-	return find(&(struct search){ .major = major, .minor = minor, .ret_info = ret_info });
-}
 
 /* An ordinary user's mount is detached by fusermount3, which has the right to. */
 static int fusermount(const char *dir)
