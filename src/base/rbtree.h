@@ -1,9 +1,9 @@
 /*
  * rbtree - a red-black tree of nodes that lie inside of what is sorted
  *
- * The caller walks down from the root by its own order to where a node belongs, links it there and lets the tree balance
- * itself. The shape is that of Linux's lib/rbtree.c after the same calls (the textbook's: Cormen et al., Introduction to
- * Algorithms, chapter 13), which matters where the way down matters.
+ * The caller walks down from the root by its own order to where a node belongs, links it there and lets the tree
+ * balance itself. The shape is that of Linux's lib/rbtree.c after the same calls (the textbook's: Cormen et al.,
+ * Introduction to Algorithms, chapter 13), which matters where the way down matters.
  *
  *	for (at = &tree.root; *at; at = less ? &parent->left : &parent->right)
  *		parent = *at;

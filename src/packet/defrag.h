@@ -3,25 +3,26 @@
  *
  *	look	Is this packet a fragment, and of what? Pure.
  *	add	Keeps the fragment; says when the datagram is complete.
- *	write	The packet as it was before it was cut: the headers of the first fragment (with the link layer's, without
- *		IPv6's fragment header), the data, right lengths, IPv4's checksum.
+ *	write	The packet as it was before it was cut: the headers of the first fragment (with the link
+ *		layer's, without IPv6's fragment header), the data, right lengths, IPv4's checksum.
  *
  * What Linux does (net/ipv4/ip_fragment.c, net/ipv6/reassembly.c, net/ipv4/inet_fragment.c; RFC 5722):
  *
- *	A fragment inside of what is there is a duplicate and ignored; one that overlaps it in part ends the datagram. Inside
- *	means: of one fragment, or of several that came in order, one behind the other.
- *	A last fragment that ends before data which is there, or elsewhere than an earlier last one: the datagram ends. So it
- *	does with a fragment without data.
- *	IPv4: data beyond a multiple of eight in a fragment that is not the last is cut off. IPv6: that fragment is wrong.
+ *	A fragment inside of what is there is a duplicate and ignored; one that overlaps it in part ends the
+ *	datagram. Inside means: of one fragment, or of several that came in order, one behind the other.
+ *	A last fragment that ends before data which is there, or elsewhere than an earlier last one, ends the
+ *	datagram. So does a fragment without data.
+ *	IPv4: data beyond a multiple of eight in a fragment that is not the last is cut off. IPv6: that
+ *	fragment is wrong.
  *	ECN: marks are merged (RFC 3168, 5.3); fragments with and without ECN do not fit together.
  *	DF is kept if the largest fragment had it. More than 65,535 bytes in all is no datagram.
  *	IPv6 packets with a fragment header of one fragment are whole (RFC 6946).
  *
- * Datagrams are told apart by addresses, identification, protocol (IPv4), interface (origin) and VLAN: where Linux puts
- * together what came in on several interfaces, a capture of several of them has each fragment several times.
+ * Datagrams are told apart by addresses, identification, protocol (IPv4), interface (origin) and VLAN: where
+ * Linux puts together what came in on several interfaces, a capture of them has each fragment several times.
  *
- * Bounded: `memory` bytes in all (the oldest datagram goes), `timeout` ns between the first fragment and a later packet's
- * time. Every fragment that was kept and does not end up in a packet is counted in lost[].
+ * Bounded: `memory` bytes in all (the oldest datagram goes), `timeout` ns between the first fragment and a later
+ * packet's time. Every fragment that was kept and does not end up in a packet is counted in lost[].
  *
  * Threads: one at a time for one struct defrag.
  */

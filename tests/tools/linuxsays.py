@@ -3,9 +3,9 @@
     linuxsays.py tcp CAPTURE ANSWERS [SEED [CASES]]    connections; ANSWERS: {"port": "what a program read", ...}
     linuxsays.py frag CAPTURE ANSWERS [SEED [CASES]]   datagrams; ANSWERS: ["payload in hex", ...] in their order
 
-Packets are written into a TUN device of this network namespace, as if they came from elsewhere, and into CAPTURE with what
-the kernel answers. Overlapping data differs, so that it shows whose bytes were taken. Needs root and a namespace of its
-own.
+Packets are written into a TUN device of this network namespace, as if they came from elsewhere, and into CAPTURE with
+what the kernel answers. Overlapping data differs, so that it shows whose bytes were taken. Needs root and a namespace of
+its own.
 """
 import fcntl
 import json
