@@ -6,12 +6,11 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "base/child.h"
+#include "base/socket.h"
 
 #define KILL_GRACE 2000000000ULL /* ns from SIGTERM to SIGKILL */
 #define HELPER_GRACE \
@@ -50,62 +49,6 @@ struct answer_head {
 	int32_t value;
 };
 
-static ssize_t message_send(int fd, struct iovec *iov, size_t niov, const int *fds, size_t nfds)
-{
-	union {
-		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = niov };
-	ssize_t n;
-
-	if (nfds) {
-		struct cmsghdr *head;
-
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		head = CMSG_FIRSTHDR(&msg);
-		head->cmsg_level = SOL_SOCKET;
-		head->cmsg_type = SCM_RIGHTS;
-		head->cmsg_len = CMSG_LEN(nfds * sizeof(int));
-		memcpy(CMSG_DATA(head), fds, nfds * sizeof(int));
-	}
-	do {
-		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
-}
-
-/* 0: the other end is closed. fds gets up to FDS_MAX descriptors, the rest is -1. */
-static ssize_t message_receive(int fd, void *buf, size_t size, int fds[FDS_MAX])
-{
-	union {
-		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = { buf, size };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	ssize_t n;
-
-	for (size_t i = 0; i < FDS_MAX; i++)
-		fds[i] = -1;
-	do {
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	for (struct cmsghdr *head = CMSG_FIRSTHDR(&msg); head; head = CMSG_NXTHDR(&msg, head))
-		if (head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
-			memcpy(fds, CMSG_DATA(head),
-			       pfs_min(head->cmsg_len - CMSG_LEN(0), FDS_MAX * sizeof(int)));
-	return n;
-}
-
 static void fds_close(int fds[FDS_MAX])
 {
 	for (size_t i = 0; i < FDS_MAX; i++)
@@ -137,7 +80,7 @@ static void answer(struct spawner *s, enum answer type, uint32_t id, int value, 
 	struct iovec iov = { &head, sizeof(head) };
 
 	/* Who does not hear us has died, which we see at the socket. */
-	message_send(s->fd, &iov, 1, &fd, fd >= 0);
+	pfs_socket_send(s->fd, &iov, 1, 0, &fd, fd >= 0);
 }
 
 static void child_add(struct spawner *s, const struct child *like)
@@ -297,7 +240,7 @@ static struct child *child_find(struct spawner *s, uint32_t id)
 static bool serve_client(struct spawner *s, char *buf)
 {
 	int fds[FDS_MAX];
-	ssize_t n = message_receive(s->fd, buf, MESSAGE_MAX, fds);
+	ssize_t n = pfs_socket_receive(s->fd, buf, MESSAGE_MAX, 0, fds, FDS_MAX);
 	struct asked asked = { 0 };
 	struct child *child;
 
@@ -576,7 +519,7 @@ static void *spawner_thread(void *arg)
 	struct answer_head head;
 	int fds[FDS_MAX];
 
-	while (message_receive(spawner->fd, &head, sizeof(head), fds) == sizeof(head)) {
+	while (pfs_socket_receive(spawner->fd, &head, sizeof(head), 0, fds, FDS_MAX) == sizeof(head)) {
 		spawner_heard(spawner, &head, &fds[0]);
 		fds_close(fds);
 	}
@@ -665,7 +608,7 @@ static int question_send(struct pfs_spawner *spawner, struct question *q)
 	iov[2] = (struct iovec){ text.data, text.len };
 	if (iov[0].iov_len + iov[1].iov_len + iov[2].iov_len > MESSAGE_MAX)
 		return -E2BIG;
-	n = message_send(spawner->fd, iov, 3, q->fds, q->nfds);
+	n = pfs_socket_send(spawner->fd, iov, 3, 0, q->fds, q->nfds);
 	return n == -EPIPE || n == -ECONNRESET ? -ESHUTDOWN : n < 0 ? (int)n : 0;
 }
 

@@ -161,6 +161,9 @@ static void report_ready(struct pfs_watch *watch, uint32_t events)
 		state_free(state);
 		return;
 	}
+	/* What it says comes after that it runs. */
+	if (pfs_watch_add(state->portals, &state->errors, EPOLLIN) < 0)
+		watch_close(state->portals, &state->errors);
 	if (work)
 		pfs_work_done(work, 0);
 }
@@ -233,15 +236,12 @@ static int start(struct pfs_portal_work *work, struct pipes *pipes, struct pfs_c
 	return 0;
 }
 
-static int watch_both(struct pfs_command_state *state)
+static int watch(struct pfs_command_state *state)
 {
-	int r;
-
 	state->report.ready = report_ready;
 	state->errors.ready = errors_ready;
 	fcntl(state->errors.fd, F_SETFL, O_NONBLOCK);
-	r = pfs_watch_add(state->portals, &state->report, EPOLLIN);
-	return r < 0 ? r : pfs_watch_add(state->portals, &state->errors, EPOLLIN);
+	return pfs_watch_add(state->portals, &state->report, EPOLLIN);
 }
 
 void pfs_command_begin(struct pfs_portal_work *work)
@@ -260,7 +260,7 @@ void pfs_command_begin(struct pfs_portal_work *work)
 	if (r == 0)
 		r = start(work, &pipes, state);
 	if (r == 0)
-		r = watch_both(state);
+		r = watch(state);
 	if (r == 0) {
 		work->command = state;
 		return;

@@ -141,6 +141,7 @@ struct pfs_portal_opening {
 	void (*ended)(struct pfs_portal_opening *opening, int status);
 	void *arg;
 	struct pfs_portal_work *work; /* private */
+	struct pfs_helper_call *call; /* private to portal/helper.h */
 };
 
 struct pfs_portals;

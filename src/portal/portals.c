@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/child.h"
+#include "base/socket.h"
 #include "portal/portals_i.h"
 
 #define KILL_GRACE 2000000000ULL /* ns from SIGTERM to SIGKILL */
@@ -133,25 +134,9 @@ static uint64_t processes_tick(struct pfs_portals *portals, uint64_t now)
 
 void pfs_errand_answer(int sock, const void *bytes, size_t n, int fd)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
 	struct iovec iov = { (void *)bytes, n };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 
-	if (fd >= 0) {
-		struct cmsghdr *head;
-
-		msg.msg_control = control.bytes;
-		msg.msg_controllen = sizeof(control.bytes);
-		head = CMSG_FIRSTHDR(&msg);
-		head->cmsg_level = SOL_SOCKET;
-		head->cmsg_type = SCM_RIGHTS;
-		head->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(head), &fd, sizeof(int));
-	}
-	sendmsg(sock, &msg, MSG_NOSIGNAL);
+	pfs_socket_send(sock, &iov, 1, 0, &fd, fd >= 0);
 }
 
 static void errand_close(struct pfs_errand *errand)
@@ -173,27 +158,13 @@ static void errand_ended(void *arg, int status)
 static void errand_ready(struct pfs_watch *watch, uint32_t events)
 {
 	struct pfs_errand *errand = CONTAINER_OF(watch, struct pfs_errand, watch);
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
 	char bytes[PFS_ERRAND_MAX];
-	struct iovec iov = { bytes, sizeof(bytes) };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	ssize_t n = recvmsg(watch->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
 	int fd = -1;
+	ssize_t n = pfs_socket_receive(watch->fd, bytes, sizeof(bytes), MSG_DONTWAIT, &fd, 1);
 
 	(void)events;
-	if (n < 0 && errno == EAGAIN)
+	if (n == -EAGAIN)
 		return;
-	if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(head), sizeof(fd));
 	errand_close(errand);
 	/* It exits by itself, and is waited for when it has. */
 	if (errand->process)
