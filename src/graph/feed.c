@@ -19,34 +19,11 @@ int pfs_feed_init(struct pfs_domain *domain)
 	return 0;
 }
 
-/* The rings of the run that is over: ours are used again, adopted ones (or all) are freed if asked for. */
-static void give_back_rings(struct pfs_domain *domain, bool free_adopted, bool free_all)
-{
-	struct pfs_feed_ring **at = &domain->rings;
-
-	while (*at) {
-		struct pfs_feed_ring *entry = *at;
-
-		entry->used = false;
-		if (!free_all && !(free_adopted && entry->adopted)) {
-			at = &entry->next;
-			continue;
-		}
-		*at = entry->next;
-		if (entry->adopted)
-			pfs_ring_free(entry->ring);
-		else
-			pfs_domain_ring_free(domain, entry->ring);
-		free(entry);
-	}
-}
-
 void pfs_feed_release(struct pfs_domain *domain)
 {
 	struct pfs_feed *feed = &domain->feed;
 
-	assert(!feed->started);
-	give_back_rings(domain, true, true);
+	assert(!feed->started && !domain->rings);
 	close(feed->stop_fd);
 	pthread_cond_destroy(&feed->cond);
 	pthread_mutex_destroy(&feed->lock);
@@ -64,15 +41,15 @@ static void *feed_main(void *arg)
 	return NULL;
 }
 
-/* Readers may still hold refs into adopted rings: then they are freed when the next run ends, or with the domain. */
-static bool nobody_reads(struct pfs_domain *domain)
+/* The rings of the run that is over. */
+static void give_up_rings(struct pfs_domain *domain)
 {
-	bool nobody;
+	while (domain->rings) {
+		struct pfs_ring *ring = domain->rings;
 
-	pthread_mutex_lock(&domain->cursors.lock);
-	nobody = !domain->cursors.first;
-	pthread_mutex_unlock(&domain->cursors.lock);
-	return nobody;
+		domain->rings = ring->next;
+		pfs_ring_retire(domain, ring);
+	}
 }
 
 void pfs_feed_stop(struct pfs_domain *domain)
@@ -93,7 +70,7 @@ void pfs_feed_stop(struct pfs_domain *domain)
 	feed->started = false;
 	if (source->stop)
 		source->stop(domain->source->state);
-	give_back_rings(domain, nobody_reads(domain), false);
+	give_up_rings(domain);
 }
 
 int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)
@@ -114,8 +91,10 @@ int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)
 	atomic_store(&feed->over, false);
 	if (node->from->start) {
 		r = node->from->start(node->state, feed, diag);
-		if (r < 0)
+		if (r < 0) {
+			give_up_rings(domain);
 			return r;
+		}
 	}
 	atomic_store(&feed->running, true);
 	r = -pthread_create(&feed->thread, NULL, feed_main, feed);
@@ -123,6 +102,7 @@ int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)
 		atomic_store(&feed->running, false);
 		if (node->from->stop)
 			node->from->stop(node->state);
+		give_up_rings(domain);
 		return r;
 	}
 	feed->started = true;
@@ -156,69 +136,33 @@ uint64_t pfs_feed_latency(const struct pfs_feed *feed)
 	return feed->domain->graph->options.latency;
 }
 
-static void ring_enter(struct pfs_domain *domain, struct pfs_feed_ring *entry)
+static void ring_enter(struct pfs_domain *domain, struct pfs_ring *ring)
 {
 	pthread_mutex_lock(&domain->feed.lock);
-	entry->next = domain->rings;
-	domain->rings = entry;
+	ring->next = domain->rings;
+	domain->rings = ring;
 	pthread_mutex_unlock(&domain->feed.lock);
-}
-
-static struct pfs_ring *ring_again(struct pfs_domain *domain, size_t size)
-{
-	struct pfs_ring *ring = NULL;
-
-	pthread_mutex_lock(&domain->feed.lock);
-	for (struct pfs_feed_ring *e = domain->rings; e && !ring; e = e->next) {
-		if (!e->used && !e->adopted && e->ring->size >= size) {
-			e->used = true;
-			ring = e->ring;
-		}
-	}
-	pthread_mutex_unlock(&domain->feed.lock);
-	return ring;
 }
 
 int pfs_feed_ring(struct pfs_feed *feed, size_t size, struct pfs_ring **ret_ring)
 {
-	struct pfs_domain *domain = feed->domain;
-	struct pfs_feed_ring *entry;
-	int r;
+	int r = pfs_domain_ring(feed->domain, size, NULL, ret_ring);
 
-	*ret_ring = ring_again(domain, size ? size : domain->graph->options.ring_size);
-	if (*ret_ring)
-		return 0;
-	entry = pfs_zalloc(1, sizeof(*entry));
-	r = entry ? pfs_domain_ring(domain, size, NULL, &entry->ring) : -ENOMEM;
-	if (r < 0) {
-		free(entry);
-		return r;
-	}
-	entry->used = true;
-	*ret_ring = entry->ring;
-	ring_enter(domain, entry);
-	return 0;
+	if (r == 0)
+		ring_enter(feed->domain, *ret_ring);
+	return r;
 }
 
 int pfs_feed_adopt(struct pfs_feed *feed, uint8_t *data, uint64_t size,
 		   void (*release)(struct pfs_ring *), void *priv, struct pfs_ring **ret_ring)
 {
 	struct pfs_domain *domain = feed->domain;
-	struct pfs_feed_ring *entry = pfs_zalloc(1, sizeof(*entry));
-	int r;
+	int r = pfs_ring_adopt(domain->graph->rings, data, size, release, priv, pfs_domain_limit,
+			       domain, ret_ring);
 
-	if (!entry)
-		return -ENOMEM;
-	r = pfs_ring_adopt(domain->graph->rings, data, size, release, priv, pfs_domain_limit,
-			   domain, &entry->ring);
-	if (r < 0) {
-		free(entry);
-		return r;
-	}
-	entry->adopted = true;
-	*ret_ring = entry->ring;
-	ring_enter(domain, entry);
-	return 0;
+	if (r == 0)
+		ring_enter(domain, *ret_ring);
+	return r;
 }
 
 int pfs_feed_origin(struct pfs_feed *feed, const struct pfs_origin *origin, uint16_t *ret_id)

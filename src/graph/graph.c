@@ -52,7 +52,9 @@ int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **re
 	pthread_mutex_init(&graph->control, NULL);
 	r = pfs_rings_new(&graph->rings);
 	if (r == 0)
-		r = pfs_ticker_new(&graph->ticker);
+		r = pfs_retired_init(graph);
+	if (r == 0)
+		r = pfs_ticker_new(graph, &graph->ticker);
 	pthread_mutex_lock(&graph->control);
 	if (r == 0)
 		r = pfs_node_new(graph, NULL, PFS_NODE_ROOT, "", &graph->root);
@@ -74,6 +76,11 @@ int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **re
 struct pfs_node *pfs_graph_root(struct pfs_graph *graph)
 {
 	return graph->root;
+}
+
+uint64_t pfs_graph_memory(const struct pfs_graph *graph)
+{
+	return atomic_load(&((struct pfs_graph *)graph)->memory);
 }
 
 static void wake_everything(struct pfs_node *node)
@@ -142,7 +149,8 @@ void pfs_graph_free(struct pfs_graph *graph)
 		free_tree(graph->root);
 	}
 	pthread_mutex_unlock(&graph->control);
-	pfs_ticker_free(graph->ticker);
+	pfs_ticker_free(TAKE_PTR(graph->ticker));
+	pfs_retired_release(graph);
 	pfs_rings_free(graph->rings);
 	pthread_mutex_destroy(&graph->control);
 	free(graph);

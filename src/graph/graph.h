@@ -55,6 +55,9 @@ void pfs_graph_free(struct pfs_graph *graph);
 /* Ends all streams: every parked reader and writer is woken and gets EOF or -EIO. Before unmounting. */
 void pfs_graph_shutdown(struct pfs_graph *graph);
 
+/* Bytes of rings and queues that are charged now. */
+uint64_t pfs_graph_memory(const struct pfs_graph *graph);
+
 /* --- the tree -------------------------------------------------------------------------- */
 
 enum pfs_node_kind {

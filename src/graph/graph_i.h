@@ -36,6 +36,15 @@ struct pfs_task;
 struct pfs_inject;
 struct pfs_ticker;
 
+/* Rings that were given up, until nobody looks into them any more. */
+struct pfs_retired {
+	pthread_mutex_t lock;	/* a leaf but for those of cursors */
+	struct pfs_ring *first; /* lock; their owner is a reference to the domain */
+	uint64_t look;		/* lock */
+	uint64_t when, wait; /* lock; mono ns: the ticker's next look; ns until the one after it */
+	_Atomic unsigned n;
+};
+
 struct pfs_graph {
 	pthread_mutex_t control;
 	struct pfs_graph_options options;
@@ -47,6 +56,7 @@ struct pfs_graph {
 	struct pfs_node *sorting;  /* control: nodes with open class sets */
 	uint64_t next_id;	   /* control */
 	uint64_t generation;	   /* control: plans published */
+	struct pfs_retired retired;
 	_Atomic uint32_t next_stream;
 	_Atomic bool shutdown;
 };
@@ -69,13 +79,6 @@ struct pfs_feed {
 	pthread_cond_t cond;
 };
 
-struct pfs_feed_ring {
-	struct pfs_ring *ring; /* owned */
-	struct pfs_feed_ring *next;
-	bool adopted;
-	bool used; /* by this run; memfd rings are used again by the next one */
-};
-
 /* Everything below one source. Freed with its last node. */
 struct pfs_domain {
 	struct pfs_graph *graph; /* borrowed */
@@ -84,8 +87,9 @@ struct pfs_domain {
 	_Atomic unsigned refs;
 	struct pfs_cursors cursors;
 	struct pfs_waitlist space; /* parked writers and feeds: woken when a reader or a task moved on */
-	struct pfs_task *tasks;	     /* control */
-	struct pfs_feed_ring *rings; /* feed's lock */
+	struct pfs_task *tasks; /* control */
+	struct pfs_ring *rings; /* feed's lock; owned: of this run of the source */
+	uint64_t looked;	/* lock of retired rings */
 	struct pfs_feed feed;
 	bool active;		     /* control: the source has a consumer */
 	_Atomic bool standing;	     /* a sink or counter is in a plan: it takes every generation */
@@ -132,6 +136,7 @@ struct pfs_node {
 	bool wanted;		 /* control: a consumer is here or below; as of the last plan */
 	bool reliable;		 /* control: a reliable reader is */
 	struct pfs_queue *queue; /* control; kept from the first consumer on */
+	bool queue_charged;	 /* control: it has cursors, or had them when last looked at */
 	struct pfs_task *task;	 /* of sources and pulling filters */
 	struct pfs_task *owner; /* borrowed: the task that runs this node, ours or of a node above */
 	struct pfs_inject *inject; /* control; made by the first writer */
@@ -154,10 +159,10 @@ struct pfs_node {
 /* Writes into a directory: a ring and how far the task has read it. */
 struct pfs_inject {
 	struct pfs_node *node; /* borrowed */
-	struct pfs_ring *ring; /* owned */
+	struct pfs_ring *ring; /* owned; run and lock to change; NULL: nobody writes and nothing waits in it */
 	pthread_mutex_t lock;
-	_Atomic uint64_t scan; /* writer: the task; records from here on are still to be run */
-	unsigned writers;      /* lock */
+	_Atomic uint64_t scan;	  /* writer: the task; records from here on are still to be run */
+	_Atomic unsigned writers; /* lock to change */
 	/* Ends that found no room in the ring come after all that is in it: streams first, then the generation. */
 	uint32_t *ends;		  /* lock; owned; streams; room for one of each open writer */
 	uint32_t nends, cap_ends; /* lock */
@@ -269,7 +274,18 @@ void pfs_graph_refund(struct pfs_graph *graph, uint64_t bytes);
 /* A ring of this tree, charged; size 0: the default. floor: what its owner's reader has not taken yet, or NULL. */
 int pfs_domain_ring(struct pfs_domain *domain, size_t size, const _Atomic uint64_t *floor,
 		    struct pfs_ring **ret_ring);
-void pfs_domain_ring_free(struct pfs_domain *domain, struct pfs_ring *ring); /* NULL is fine */
+void pfs_domain_ring_free(struct pfs_domain *domain, struct pfs_ring *ring); /* nobody looks into it */
+
+/* --- keep.c ------------------------------------------------------------------------------- */
+
+int pfs_retired_init(struct pfs_graph *graph);
+void pfs_retired_release(struct pfs_graph *graph); /* no cursor is left */
+/* Nobody writes to it any more: it goes when nobody looks into it. NULL is fine. */
+void pfs_ring_retire(struct pfs_domain *domain, struct pfs_ring *ring);
+/* Frees those that nobody looks into. Under any lock but those of cursors. */
+void pfs_graph_reap(struct pfs_graph *graph);
+/* The same when it is time to; returns when the next time is (mono ns), UINT64_MAX: never. */
+uint64_t pfs_graph_reap_due(struct pfs_graph *graph, uint64_t now);
 
 /* --- build.c: making nodes of filters and sources ------------------------------------------ */
 
@@ -313,6 +329,7 @@ void pfs_class_watch(struct pfs_graph *graph); /* expire= may have changed */
 /* Rebuilds what runs in this domain and publishes it. Control lock. On -ENOMEM the old plans stay. */
 int pfs_domain_replan(struct pfs_domain *domain);
 int pfs_node_queue(struct pfs_node *node); /* makes node->queue */
+void pfs_node_queue_trim(struct pfs_node *node); /* control: gives its memory back when no cursor is there */
 int pfs_task_new(struct pfs_node *node);
 void pfs_task_retire(struct pfs_task *task); /* control: off the domain's list, without plan and input */
 void pfs_task_free(struct pfs_task *task);
@@ -360,16 +377,20 @@ void pfs_feed_stop(struct pfs_domain *domain);			      /* control; joins */
 
 /* The next end that found no room in the ring, if there is one. Inject lock. */
 void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref);
+/* Gives its ring up when nobody writes and nothing waits in it but ends. Run lock. */
+void pfs_inject_rest(struct pfs_inject *inject);
+void pfs_inject_free(struct pfs_inject *inject); /* NULL is fine */
 
 /* --- ticker.c ------------------------------------------------------------------------------- */
 
-int pfs_ticker_new(struct pfs_ticker **ret_ticker);
+int pfs_ticker_new(struct pfs_graph *graph, struct pfs_ticker **ret_ticker);
 void pfs_ticker_free(struct pfs_ticker *ticker);
 /* Kick the task at `when` (mono ns), or when fd polls writable or readable (fd >= 0). */
 void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t when, int fd); /* run lock */
 /* Call chore(arg) at `when` (mono ns) or before; it returns when next, UINT64_MAX: when asked again. One at a time. */
 void pfs_ticker_chore(struct pfs_ticker *ticker, uint64_t (*chore)(void *arg), void *arg,
 		      uint64_t when);
+void pfs_ticker_poke(struct pfs_ticker *ticker); /* what it waits for has changed */
 /* Forgets the task and waits until the ticker is not running it. */
 void pfs_ticker_remove(struct pfs_ticker *ticker, struct pfs_task *task);
 

@@ -28,16 +28,6 @@ struct pfs_node *pfs_node_ref(struct pfs_node *node)
 	return node;
 }
 
-static void inject_free(struct pfs_inject *inject)
-{
-	if (!inject)
-		return;
-	pfs_domain_ring_free(inject->node->domain, inject->ring);
-	pthread_mutex_destroy(&inject->lock);
-	free(inject->ends);
-	free(inject);
-}
-
 static void node_free(struct pfs_node *node)
 {
 	struct pfs_domain *domain = node->domain;
@@ -47,10 +37,11 @@ static void node_free(struct pfs_node *node)
 	assert(!node->children && !node->state);
 	pfs_task_free(node->task);
 	if (node->queue) {
-		pfs_graph_refund(graph, node->queue->size * sizeof(struct pfs_ref));
+		if (node->queue_charged)
+			pfs_graph_refund(graph, node->queue->size * sizeof(struct pfs_ref));
 		pfs_queue_free(node->queue);
 	}
-	inject_free(node->inject);
+	pfs_inject_free(node->inject);
 	pfs_args_release(&node->args);
 	if (node->counted)
 		atomic_fetch_sub(&graph->nodes, 1);
@@ -528,6 +519,7 @@ void pfs_domain_kick(struct pfs_domain *domain)
 	pthread_mutex_unlock(&domain->graph->control);
 	pfs_wait_wake(&domain->space); /* tasks that are gone may have held room */
 	pfs_work_end(outermost);
+	pfs_graph_reap(domain->graph);
 }
 
 static int make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,

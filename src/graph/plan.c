@@ -61,7 +61,19 @@ uint64_t pfs_domain_limit(void *owner, struct pfs_ring *ring, uint64_t want)
 
 	if (ring->floor)
 		want = pfs_min64(want, atomic_load((_Atomic uint64_t *)ring->floor));
-	return pfs_cursors_limit(&domain->cursors, ring, want);
+	return pfs_cursors_limit(&domain->cursors, ring, want, PFS_CURSORS_ALL);
+}
+
+/* What was given up is given back first. */
+static int charge(struct pfs_graph *graph, uint64_t bytes)
+{
+	int r = pfs_graph_charge(graph, bytes);
+
+	if (r < 0) {
+		pfs_graph_reap(graph);
+		r = pfs_graph_charge(graph, bytes);
+	}
+	return r;
 }
 
 int pfs_domain_ring(struct pfs_domain *domain, size_t size, const _Atomic uint64_t *floor,
@@ -71,20 +83,22 @@ int pfs_domain_ring(struct pfs_domain *domain, size_t size, const _Atomic uint64
 	int r;
 
 	size = pfs_ring_round(size ? size : graph->options.ring_size);
-	r = pfs_graph_charge(graph, size);
+	r = charge(graph, size);
 	if (r < 0)
 		return r;
 	r = pfs_ring_new(graph->rings, size, pfs_domain_limit, domain, ret_ring);
-	if (r < 0)
+	if (r < 0) {
 		pfs_graph_refund(graph, size);
-	else
-		(*ret_ring)->floor = floor;
-	return r;
+		return r;
+	}
+	(*ret_ring)->floor = floor;
+	(*ret_ring)->charged = true;
+	return 0;
 }
 
 void pfs_domain_ring_free(struct pfs_domain *domain, struct pfs_ring *ring)
 {
-	if (ring)
+	if (ring->charged)
 		pfs_graph_refund(domain->graph, ring->size);
 	pfs_ring_free(ring);
 }
@@ -113,7 +127,7 @@ void pfs_task_free(struct pfs_task *task)
 	if (!task)
 		return;
 	assert(!task->plan && !task->has_input && !task->ticking);
-	pfs_domain_ring_free(task->node->domain, task->ring);
+	pfs_ring_retire(task->node->domain, task->ring);
 	pthread_mutex_destroy(&task->run);
 	free(task);
 }
@@ -160,17 +174,31 @@ static bool has_standing(const struct pfs_node *node)
 int pfs_node_queue(struct pfs_node *node)
 {
 	size_t size = node->domain->lossy ? PFS_QUEUE_LOSSY : PFS_QUEUE_RELIABLE;
-	int r;
+	int r = 0;
 
 	if (node->queue)
-		return 0;
-	r = pfs_graph_charge(node->graph, size * sizeof(struct pfs_ref));
+		size = node->queue->size;
+	if (!node->queue_charged)
+		r = charge(node->graph, size * sizeof(struct pfs_ref));
 	if (r < 0)
 		return r;
+	node->queue_charged = true;
+	if (node->queue)
+		return 0;
 	r = pfs_queue_new(size, &node->domain->cursors, &node->queue);
-	if (r < 0)
+	if (r < 0) {
 		pfs_graph_refund(node->graph, size * sizeof(struct pfs_ref));
+		node->queue_charged = false;
+	}
 	return r;
+}
+
+void pfs_node_queue_trim(struct pfs_node *node)
+{
+	if (!node->queue_charged || !pfs_queue_trim(node->queue))
+		return;
+	pfs_graph_refund(node->graph, node->queue->size * sizeof(struct pfs_ref));
+	node->queue_charged = false;
 }
 
 /* --- building ------------------------------------------------------------------------------------------- */
@@ -388,7 +416,7 @@ static void detach_input(struct pfs_task *task)
 	pthread_mutex_lock(&task->run);
 	if (task->has_input) {
 		pfs_cursor_release(&task->input);
-		pfs_queue_trim(task->node->above->queue);
+		pfs_node_queue_trim(task->node->above);
 	}
 	task->has_input = false;
 	pthread_mutex_unlock(&task->run);
@@ -421,6 +449,8 @@ static void publish(struct change *change)
 	old = task->plan;
 	task->plan = change->plan;
 	task->left |= !task->plan && task->begun;
+	if (!task->plan)
+		pfs_ring_retire(task->node->domain, TAKE_PTR(task->ring));
 	pthread_mutex_unlock(&task->run);
 	change->plan = NULL;
 	pfs_plan_unref(old);

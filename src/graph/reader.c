@@ -156,7 +156,7 @@ static void detach(struct pfs_reader *reader)
 	node->reliable_readers -= reader->cursor.reliable;
 	pfs_cursor_release(&reader->cursor);
 	replan_without(node);
-	pfs_queue_trim(node->queue);
+	pfs_node_queue_trim(node);
 }
 
 static int open_locked(struct pfs_reader *reader, struct pfs_node *dir,

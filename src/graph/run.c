@@ -471,7 +471,7 @@ static enum step_result inject_ends(struct pfs_step *step, struct pfs_inject *in
 	struct pfs_ref ref = { 0 };
 
 	pthread_mutex_lock(&inject->lock);
-	if (atomic_load(&inject->scan) == atomic_load(&inject->ring->head))
+	if (!inject->ring || atomic_load(&inject->scan) == atomic_load(&inject->ring->head))
 		pfs_inject_take_end(inject, &ref);
 	pthread_mutex_unlock(&inject->lock);
 	if (!ref.flags)
@@ -487,10 +487,14 @@ static enum step_result run_inject(struct pfs_step *step)
 	struct pfs_ring *ring = inject->ring;
 	struct pfs_ref *batch = step->plan->task->batch;
 	uint64_t pos = atomic_load_explicit(&inject->scan, memory_order_relaxed);
-	struct pfs_record *rec = pfs_ring_scan(ring, &pos);
+	struct pfs_record *rec = ring ? pfs_ring_scan(ring, &pos) : NULL;
 	size_t room, n = 0, bytes = 0;
 
-	if ((!rec && !atomic_load(&inject->owed)) || gate_is_closed(step->plan->task))
+	if (!rec && !atomic_load(&inject->owed)) {
+		pfs_inject_rest(inject);
+		return IDLE;
+	}
+	if (gate_is_closed(step->plan->task))
 		return IDLE;
 	room = pfs_plan_room(step->plan, PFS_BATCH);
 	if (room == 0)

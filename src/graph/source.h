@@ -77,7 +77,7 @@ size_t pfs_feed_ring_size(const struct pfs_feed *feed);
 /* Mount option latency=: ns that records may be held back to merge CPUs in order; 0: not at all. */
 uint64_t pfs_feed_latency(const struct pfs_feed *feed);
 
-/* A memfd ring of this tree; freed by the graph when no ref can be left. size 0: the default. */
+/* A memfd ring of this tree; freed by the graph after stop(), when no ref can be left. size 0: the default. */
 int pfs_feed_ring(struct pfs_feed *feed, size_t size, struct pfs_ring **ret_ring);
 /* Adopts foreign memory as pfs_ring_adopt(); the graph calls release when no ref can be left (after stop()). */
 int pfs_feed_adopt(struct pfs_feed *feed, uint8_t *data, uint64_t size,

@@ -10,6 +10,7 @@
 #define RETRY UINT64_C(10000000) /* ns */
 
 struct pfs_ticker {
+	struct pfs_graph *graph; /* borrowed */
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t idle;	      /* `running` changed */
@@ -23,7 +24,7 @@ struct pfs_ticker {
 	int wake_fd;
 };
 
-static void ticker_poke(struct pfs_ticker *ticker)
+void pfs_ticker_poke(struct pfs_ticker *ticker)
 {
 	uint64_t one = 1;
 
@@ -81,17 +82,18 @@ static void kick_due(struct pfs_ticker *ticker, const struct pollfd *fds, size_t
 	}
 }
 
-/* What to poll for and until when. Lock held. */
-static int next_wait(struct pfs_ticker *ticker, struct pollfd **fds, size_t *nfds)
+/* What to poll for and until when; reap: when rings are to be looked after. Lock held. */
+static int next_wait(struct pfs_ticker *ticker, uint64_t reap, struct pollfd **fds, size_t *nfds)
 {
-	uint64_t now = pfs_clock_mono(), first = ticker->chore_when;
+	uint64_t now = pfs_clock_mono(), first;
 	struct pollfd *p = reallocarray(*fds, ticker->n + 1, sizeof(*p));
 
+	first = pfs_min64(reap, ticker->chore_when);
 	*nfds = 1;
 	if (p)
 		*fds = p;
 	else if (ticker->n)
-		first = pfs_min64(first, now + RETRY); /* descriptors are not looked at until there is memory for it */
+		first = pfs_min64(first, now + RETRY); /* descriptors wait until there is memory for it */
 	for (struct pfs_task *t = ticker->first; t; t = t->tick_next) {
 		first = pfs_min64(first, t->tick_when);
 		if (p && t->tick_fd >= 0)
@@ -126,7 +128,13 @@ static void *ticker_main(void *arg)
 
 	pthread_mutex_lock(&ticker->lock);
 	while (fds && !ticker->stop) {
-		int timeout = next_wait(ticker, &fds, &nfds);
+		uint64_t reap;
+		int timeout;
+
+		pthread_mutex_unlock(&ticker->lock);
+		reap = pfs_graph_reap_due(ticker->graph, pfs_clock_mono());
+		pthread_mutex_lock(&ticker->lock);
+		timeout = next_wait(ticker, reap, &fds, &nfds);
 
 		pthread_mutex_unlock(&ticker->lock);
 		if (poll(fds, nfds, timeout) > 0 && (fds[0].revents & POLLIN))
@@ -140,7 +148,7 @@ static void *ticker_main(void *arg)
 	return NULL;
 }
 
-int pfs_ticker_new(struct pfs_ticker **ret_ticker)
+int pfs_ticker_new(struct pfs_graph *graph, struct pfs_ticker **ret_ticker)
 {
 	struct pfs_ticker *ticker = pfs_zalloc(1, sizeof(*ticker));
 	int r;
@@ -148,6 +156,7 @@ int pfs_ticker_new(struct pfs_ticker **ret_ticker)
 	if (!ticker)
 		return -ENOMEM;
 	ticker->chore_when = UINT64_MAX;
+	ticker->graph = graph;
 	ticker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&ticker->lock, NULL);
 	pthread_cond_init(&ticker->idle, NULL);
@@ -169,7 +178,7 @@ void pfs_ticker_free(struct pfs_ticker *ticker)
 	pthread_mutex_lock(&ticker->lock);
 	ticker->stop = true;
 	pthread_mutex_unlock(&ticker->lock);
-	ticker_poke(ticker);
+	pfs_ticker_poke(ticker);
 	pthread_join(ticker->thread, NULL);
 	close(ticker->wake_fd);
 	pthread_cond_destroy(&ticker->idle);
@@ -191,7 +200,7 @@ void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t w
 		ticker->n++;
 	}
 	pthread_mutex_unlock(&ticker->lock);
-	ticker_poke(ticker);
+	pfs_ticker_poke(ticker);
 }
 
 void pfs_ticker_chore(struct pfs_ticker *ticker, uint64_t (*chore)(void *arg), void *arg, uint64_t when)
@@ -201,7 +210,7 @@ void pfs_ticker_chore(struct pfs_ticker *ticker, uint64_t (*chore)(void *arg), v
 	ticker->chore_arg = arg;
 	ticker->chore_when = pfs_min64(ticker->chore_when, when);
 	pthread_mutex_unlock(&ticker->lock);
-	ticker_poke(ticker);
+	pfs_ticker_poke(ticker);
 }
 
 void pfs_ticker_remove(struct pfs_ticker *ticker, struct pfs_task *task)

@@ -32,14 +32,22 @@ static int inject_new(struct pfs_node *node, struct pfs_inject **ret_inject)
 	if (!inject)
 		return -ENOMEM;
 	r = inject_origin(node, &inject->origin);
-	if (r == 0)
-		r = pfs_domain_ring(node->domain, 0, &inject->scan, &inject->ring);
 	if (r < 0)
 		return r;
 	inject->node = node;
 	pthread_mutex_init(&inject->lock, NULL);
 	*ret_inject = TAKE_PTR(inject);
 	return 0;
+}
+
+void pfs_inject_free(struct pfs_inject *inject)
+{
+	if (!inject)
+		return;
+	pfs_ring_retire(inject->node->domain, inject->ring);
+	pthread_mutex_destroy(&inject->lock);
+	free(inject->ends);
+	free(inject);
 }
 
 /* Room to note the ends of all open writers, should the ring be full when they close. Inject lock. */
@@ -58,10 +66,29 @@ static int ends_reserve(struct pfs_inject *inject)
 	return 0;
 }
 
+/* One writer more; the ring is made again if it was given up meanwhile. */
+static int inject_enter(struct pfs_inject *inject)
+{
+	struct pfs_task *owner = inject->node->owner;
+	int r = 0;
+
+	pthread_mutex_lock(&owner->run);
+	pthread_mutex_lock(&inject->lock);
+	if (!inject->ring)
+		r = pfs_domain_ring(inject->node->domain, 0, &inject->scan, &inject->ring);
+	if (r == 0)
+		r = ends_reserve(inject);
+	if (r == 0)
+		atomic_fetch_add(&inject->writers, 1);
+	pthread_mutex_unlock(&inject->lock);
+	pthread_mutex_unlock(&owner->run);
+	return r;
+}
+
 static int open_locked(struct pfs_writer *writer, struct pfs_node *node, struct pfs_diag *diag)
 {
 	struct pfs_domain *domain = node->domain;
-	struct pfs_inject *inject;
+	struct pfs_inject *inject = NULL;
 	int r = 0;
 
 	if (atomic_load(&node->dead))
@@ -74,21 +101,19 @@ static int open_locked(struct pfs_writer *writer, struct pfs_node *node, struct 
 		return pfs_diag_set(diag, EINVAL, "'%s' is not for writing", node->name);
 	pfs_class_use(node);
 	if (!node->inject) {
-		r = inject_new(node, &node->inject);
-		if (r == 0)
+		r = inject_new(node, &inject);
+		if (r == 0) {
+			node->inject = inject;
 			r = pfs_domain_replan(domain);
-		if (r < 0)
-			return pfs_diag_set(diag, -r,
-					    "no memory left for another ring (mount option memory=)");
+		}
 	}
-	inject = node->inject;
-	pthread_mutex_lock(&inject->lock);
-	r = ends_reserve(inject);
 	if (r == 0)
-		inject->writers++;
-	pthread_mutex_unlock(&inject->lock);
+		r = inject_enter(node->inject);
 	if (r < 0)
-		return r;
+		return pfs_diag_set(diag, -r,
+				    r == -ENOMEM ? "no memory left for another ring (mount option memory=)"
+						 : "no ring for what is written: %s",
+				    strerror(-r));
 	atomic_fetch_add(&domain->writers, 1);
 	writer->node = pfs_node_ref(node);
 	writer->packets = node->flow & PFS_FLOW_ANY_PACKET;
@@ -121,7 +146,7 @@ int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
 static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t number)
 {
 	struct pfs_record *rec;
-	int r = pfs_ring_reserve(inject->ring, 0, &rec);
+	int r = inject->ring ? pfs_ring_reserve(inject->ring, 0, &rec) : -EAGAIN;
 
 	if (r < 0)
 		return r;
@@ -148,6 +173,66 @@ void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref)
 	*ret_ref = inject->nends ? pfs_control_ref(PFS_REF_STREAM_END, inject->ends[0])
 				 : pfs_control_ref(PFS_REF_EOF, inject->eof);
 	drop_end(inject);
+}
+
+/* How many ends of streams wait in the ring, with at most one of a generation; -EBUSY: more than that. Inject lock. */
+static int count_ends(struct pfs_inject *inject, uint32_t *ret_eof)
+{
+	uint64_t pos = atomic_load(&inject->scan);
+	struct pfs_record *rec;
+	uint32_t eof = inject->eof;
+	int n = 0;
+
+	for (; (rec = pfs_ring_scan(inject->ring, &pos)); pos += rec->size) {
+		if (!(rec->flags & PFS_REF_CONTROL) || ((rec->flags & PFS_REF_EOF) && eof))
+			return -EBUSY;
+		if (rec->flags & PFS_REF_EOF)
+			eof = rec->stream;
+		else
+			n++;
+	}
+	*ret_eof = eof;
+	return n;
+}
+
+/* Ends of streams that wait in the ring are noted instead: they are older than those that are noted. Inject lock. */
+static int note_ends(struct pfs_inject *inject)
+{
+	uint64_t pos = atomic_load(&inject->scan);
+	struct pfs_record *rec;
+	uint32_t eof, *ends;
+	int n = count_ends(inject, &eof), i = 0;
+
+	if (n < 0)
+		return n;
+	ends = reallocarray(inject->ends, inject->nends + (size_t)n + 1, sizeof(*ends));
+	if (!ends)
+		return -ENOMEM;
+	memmove(ends + n, ends, inject->nends * sizeof(*ends));
+	for (; (rec = pfs_ring_scan(inject->ring, &pos)); pos += rec->size)
+		if (!(rec->flags & PFS_REF_EOF))
+			ends[i++] = rec->stream;
+	inject->ends = ends;
+	inject->nends += (uint32_t)n;
+	inject->cap_ends = inject->nends + 1;
+	inject->eof = eof;
+	atomic_store(&inject->owed, inject->nends || inject->eof);
+	return 0;
+}
+
+void pfs_inject_rest(struct pfs_inject *inject)
+{
+	struct pfs_ring *ring = NULL;
+
+	if (atomic_load(&inject->writers))
+		return;
+	pthread_mutex_lock(&inject->lock);
+	if (inject->ring && !atomic_load(&inject->writers) && note_ends(inject) == 0) {
+		ring = TAKE_PTR(inject->ring);
+		atomic_store(&inject->scan, 0);
+	}
+	pthread_mutex_unlock(&inject->lock);
+	pfs_ring_retire(inject->node->domain, ring);
 }
 
 /* Ends that were noted go into the ring before anything newer. False: still no room. Inject lock. */
@@ -200,7 +285,7 @@ void pfs_writer_close(struct pfs_writer *writer)
 	pthread_mutex_lock(&inject->lock);
 	if (!writer->packets)
 		add_stream_end(inject, writer->stream);
-	inject->writers--;
+	atomic_fetch_sub(&inject->writers, 1);
 	if (atomic_fetch_sub(&domain->writers, 1) == 1 &&
 	    (domain->source->from->flags & PFS_SOURCE_WRITABLE)) {
 		generation = atomic_fetch_add(&domain->generation, 1) + 1;
@@ -214,6 +299,12 @@ void pfs_writer_close(struct pfs_writer *writer)
 		pfs_kick(domain->source->task);
 	}
 	pfs_writer_run(writer);
+	/* Who is at the task now looks at it himself, at the end. */
+	if (pthread_mutex_trylock(&writer->node->owner->run) == 0) {
+		pfs_inject_rest(inject);
+		pthread_mutex_unlock(&writer->node->owner->run);
+	}
+	pfs_graph_reap(writer->node->graph);
 	pfs_node_unref(writer->node);
 	free(writer);
 }

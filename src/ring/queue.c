@@ -66,6 +66,7 @@ int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_q
 	queue->slots = slots;
 	queue->before = (_Atomic uint32_t *)(queue->slots + queue->size * WORDS);
 	queue->cursors = all;
+	queue->rings = all->rings;
 	pfs_waitlist_init(&queue->waiters);
 	*ret_queue = TAKE_PTR(queue);
 	return 0;
@@ -80,7 +81,7 @@ void pfs_queue_free(struct pfs_queue *queue)
 	free(queue);
 }
 
-void pfs_queue_trim(struct pfs_queue *queue)
+bool pfs_queue_trim(struct pfs_queue *queue)
 {
 	bool used = false;
 
@@ -90,6 +91,7 @@ void pfs_queue_trim(struct pfs_queue *queue)
 	if (!used)
 		madvise(queue->slots, queue_bytes(queue), MADV_DONTNEED);
 	pthread_mutex_unlock(&queue->cursors->lock);
+	return !used;
 }
 
 /* Smallest held index of this queue's cursors; cursor lock held. */
@@ -151,23 +153,43 @@ void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t 
 
 /* --- cursor ------------------------------------------------------------------------------------ */
 
+/* In its place by depth. Lock held. */
+static void cursors_add(struct pfs_cursors *all, struct pfs_cursor *cursor)
+{
+	struct pfs_cursor **at;
+
+	for (at = &all->first; *at && (*at)->depth <= cursor->depth; at = &(*at)->next_cursor)
+		;
+	cursor->next_cursor = *at;
+	*at = cursor;
+}
+
+/* Lock held. */
+static void cursors_del(struct pfs_cursors *all, struct pfs_cursor *cursor)
+{
+	for (struct pfs_cursor **at = &all->first; *at; at = &(*at)->next_cursor) {
+		if (*at == cursor) {
+			*at = cursor->next_cursor;
+			return;
+		}
+	}
+}
+
 int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned depth, bool reliable)
 {
 	struct pfs_cursors *all = queue->cursors;
-	struct pfs_cursor **at;
 	uint64_t head;
 
-	*cursor = (struct pfs_cursor){ .queue = queue, .depth = depth, .reliable = reliable };
+	*cursor = (struct pfs_cursor){
+		.queue = queue, .depth = depth, .until = UINT64_MAX, .reliable = reliable
+	};
 	pthread_mutex_init(&cursor->lock, NULL);
 	pthread_mutex_lock(&all->lock);
 	head = atomic_load_explicit(&queue->head, memory_order_acquire);
 	atomic_init(&cursor->next, head);
 	atomic_init(&cursor->records, atomic_load(&queue->records));
 	atomic_init(&cursor->hold, reliable ? head : PFS_HOLD_NONE);
-	for (at = &all->first; *at && (*at)->depth <= depth; at = &(*at)->next_cursor)
-		;
-	cursor->next_cursor = *at;
-	*at = cursor;
+	cursors_add(all, cursor);
 	pthread_mutex_unlock(&all->lock);
 	return 0;
 }
@@ -180,12 +202,7 @@ void pfs_cursor_release(struct pfs_cursor *cursor)
 		return;
 	all = cursor->queue->cursors;
 	pthread_mutex_lock(&all->lock);
-	for (struct pfs_cursor **at = &all->first; *at; at = &(*at)->next_cursor) {
-		if (*at == cursor) {
-			*at = cursor->next_cursor;
-			break;
-		}
-	}
+	cursors_del(all, cursor);
 	pthread_mutex_unlock(&all->lock);
 	free(cursor->rescued);
 	pthread_mutex_destroy(&cursor->lock);
@@ -193,10 +210,30 @@ void pfs_cursor_release(struct pfs_cursor *cursor)
 	cursor->queue = NULL;
 }
 
+/* Where it comes to an end for now. */
+static uint64_t cursor_end(const struct pfs_cursor *cursor)
+{
+	return pfs_min64(atomic_load_explicit(&cursor->queue->head, memory_order_acquire),
+			 cursor->until);
+}
+
 uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor)
 {
-	return atomic_load_explicit(&cursor->queue->head, memory_order_acquire) -
+	return cursor_end(cursor) -
 	       atomic_load_explicit(&((struct pfs_cursor *)cursor)->next, memory_order_relaxed);
+}
+
+void pfs_cursor_end(struct pfs_cursor *cursor)
+{
+	struct pfs_cursors *all = cursor->queue->cursors;
+
+	pthread_mutex_lock(&all->lock);
+	cursor->until_records = atomic_load(&cursor->queue->records);
+	cursor->until = atomic_load(&cursor->queue->head);
+	cursors_del(all, cursor);
+	cursor->depth = 0;
+	cursors_add(all, cursor);
+	pthread_mutex_unlock(&all->lock);
 }
 
 uint64_t pfs_cursor_lag(struct pfs_cursor *cursor)
@@ -205,6 +242,8 @@ uint64_t pfs_cursor_lag(struct pfs_cursor *cursor)
 	uint64_t waiting = atomic_load(&cursor->queue->records) - taken;
 	uint32_t begun;
 
+	if (cursor->until != UINT64_MAX)
+		waiting = cursor->until_records - taken;
 	pthread_mutex_lock(&cursor->lock);
 	begun = cursor->begun ? pfs_ref_weight(&cursor->rest) : 0;
 	pthread_mutex_unlock(&cursor->lock);
@@ -239,7 +278,8 @@ static uint64_t cursor_go(struct pfs_cursor *cursor, uint64_t next, uint64_t ind
 	uint32_t passed = before + more - (uint32_t)records;
 
 	atomic_store_explicit(&cursor->records, records + passed, memory_order_relaxed);
-	atomic_store_explicit(&cursor->next, next, memory_order_relaxed);
+	/* Pairs with the load in cursor_rings(): who sees it may free what was read before. */
+	atomic_store_explicit(&cursor->next, next, memory_order_release);
 	return passed;
 }
 
@@ -256,6 +296,8 @@ static uint64_t hold_valid(struct pfs_cursor *cursor)
 	uint64_t next = atomic_load_explicit(&cursor->next, memory_order_relaxed), first = next;
 	uint64_t claim;
 
+	if (first >= cursor->until)
+		return first;
 	for (;;) {
 		atomic_store(&cursor->hold,
 			     next); /* twins: claim in pfs_queue_room(), tail in pfs_ring_reclaim() */
@@ -264,6 +306,14 @@ static uint64_t hold_valid(struct pfs_cursor *cursor)
 		if (next + queue->size >= claim)
 			break;
 		next = claim - queue->size; /* below head: nobody claims as much as the queue holds */
+	}
+	if (next >= cursor->until) { /* all that it was to get is gone */
+		pfs_counter_add(&cursor->lost,
+				cursor->until_records - atomic_load_explicit(&cursor->records,
+									     memory_order_relaxed));
+		atomic_store_explicit(&cursor->records, cursor->until_records, memory_order_relaxed);
+		atomic_store_explicit(&cursor->next, cursor->until, memory_order_release);
+		return cursor->until;
 	}
 	if (next != first)
 		pfs_counter_add(&cursor->lost, cursor_go(cursor, next, next, 0));
@@ -303,10 +353,10 @@ size_t pfs_cursor_pin(struct pfs_cursor *cursor, struct pfs_ref *refs, size_t ma
 	if (pfs_cursor_ready(cursor) == 0)
 		return 0;
 	next = hold_valid(cursor);
-	head = atomic_load_explicit(&queue->head, memory_order_acquire);
+	head = cursor_end(cursor);
 	while (n < max && next + n < head) {
 		slot_load(queue, next + n, &refs[n]);
-		if (ref_alive(queue->cursors->rings, &refs[n], &tail)) {
+		if (ref_alive(queue->rings, &refs[n], &tail)) {
 			n++;
 			continue;
 		}
@@ -361,7 +411,7 @@ static uint64_t limit_begun(struct pfs_cursor *cursor, const struct pfs_rings *r
 static uint64_t limit_held(struct pfs_cursor *cursor, const struct pfs_ring *ring, uint64_t hold,
 			   uint64_t want)
 {
-	uint64_t head = atomic_load_explicit(&cursor->queue->head, memory_order_acquire);
+	uint64_t head = cursor_end(cursor);
 	unsigned slot = ring->id % PFS_CURSOR_LOOKS;
 	uint64_t i = hold;
 	struct pfs_ref ref;
@@ -380,10 +430,21 @@ static uint64_t limit_held(struct pfs_cursor *cursor, const struct pfs_ring *rin
 	return want;
 }
 
-uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want)
+/* The first cursor of these in the list from `c` on. */
+static struct pfs_cursor *first_of(struct pfs_cursor *c, enum pfs_cursors_which which)
 {
+	while (c && !(which & (c->depth == 0 ? PFS_CURSORS_ENDING : PFS_CURSORS_GOING)))
+		c = c->next_cursor;
+	return c;
+}
+
+uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want,
+			   enum pfs_cursors_which which)
+{
+	struct pfs_cursor *c;
+
 	pthread_mutex_lock(&all->lock);
-	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor) {
+	for (c = first_of(all->first, which); c; c = first_of(c->next_cursor, which)) {
 		uint64_t hold, limit;
 
 		do { /* a cursor that moved on meanwhile may have left a slot that was overwritten under us */
@@ -396,4 +457,74 @@ uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring,
 	}
 	pthread_mutex_unlock(&all->lock);
 	return want;
+}
+
+/* --- who looks where ---------------------------------------------------------------------------- */
+
+static void ring_set_add(struct pfs_ring_set *set, const struct pfs_ref *ref)
+{
+	if (!(ref->flags & PFS_REF_CONTROL))
+		set->bits[ref->ring / 64] |= UINT64_C(1) << (ref->ring % 64);
+}
+
+/*
+ * A cursor that moves on meanwhile has what it took in hand, or in `rest`, which is looked at last: it is stored before
+ * `next`. What was overwritten under us was lost to it.
+ */
+static void cursor_rings(struct pfs_cursor *cursor, struct pfs_ring_set *set)
+{
+	uint64_t i = atomic_load(&cursor->next), end = cursor_end(cursor);
+	struct pfs_ref ref;
+
+	if (end > i + cursor->queue->size)
+		i = end - cursor->queue->size;
+	for (; i < end; i++) {
+		slot_load(cursor->queue, i, &ref);
+		ring_set_add(set, &ref);
+	}
+	pthread_mutex_lock(&cursor->lock);
+	if (cursor->begun)
+		ring_set_add(set, &cursor->rest);
+	pthread_mutex_unlock(&cursor->lock);
+}
+
+void pfs_cursors_rings(struct pfs_cursors *all, enum pfs_cursors_which which, struct pfs_ring_set *set)
+{
+	struct pfs_cursor *c;
+
+	pthread_mutex_lock(&all->lock);
+	for (c = first_of(all->first, which); c; c = first_of(c->next_cursor, which))
+		cursor_rings(c, set);
+	pthread_mutex_unlock(&all->lock);
+}
+
+void pfs_queue_rehome(struct pfs_queue *queue, struct pfs_cursors *to, unsigned depth)
+{
+	struct pfs_cursors *from = queue->cursors;
+	struct pfs_cursor *moved = NULL;
+
+	pthread_mutex_lock(&from->lock);
+	for (struct pfs_cursor **at = &from->first; *at;) {
+		struct pfs_cursor *c = *at;
+
+		if (c->queue != queue) {
+			at = &c->next_cursor;
+			continue;
+		}
+		*at = c->next_cursor;
+		c->next_cursor = moved;
+		moved = c;
+	}
+	pthread_mutex_unlock(&from->lock);
+	queue->cursors = to;
+	pthread_mutex_lock(&to->lock);
+	while (moved) {
+		struct pfs_cursor *c = moved;
+
+		moved = c->next_cursor;
+		if (c->depth) /* those with an end stay the first */
+			c->depth = depth * 2 + (c->depth & 1);
+		cursors_add(to, c);
+	}
+	pthread_mutex_unlock(&to->lock);
 }

@@ -9,6 +9,7 @@
  *	head	writer: refs below are published
  *	next	cursor: the first ref not yet taken
  *	hold	cursor: first slot (and the records of it and of later ones) that must stay; UINT64_MAX: none
+ *	until	cursor: it gets what is below; UINT64_MAX: everything
  *
  * A cursor that was overtaken counts exactly the records it will not see: those overwritten in the queue, and those
  * whose bytes were reclaimed from their ring. A ref may stand for none (control refs) or for many (of a view): so
@@ -33,15 +34,25 @@ struct pfs_queue {
 	_Atomic uint64_t records; /* writer: records pushed, before head */
 	_Atomic uint64_t claim;
 	_Atomic uint64_t head;
-	struct pfs_cursors *cursors; /* borrowed: the domain's */
-	struct pfs_waitlist waiters; /* parked readers and polls */
+	struct pfs_cursors *cursors;   /* borrowed: the domain's; changed by pfs_queue_rehome() */
+	const struct pfs_rings *rings; /* borrowed */
+	struct pfs_waitlist waiters;   /* parked readers and polls */
 };
 
-/* All cursors of one tree, upstream before downstream; limits are computed over it. */
+/*
+ * All cursors of one tree, upstream before downstream; limits are computed over it. Refs go down from one to the
+ * next: a look in that order misses none. Cursors with an end come first: nothing is pushed for them any more.
+ */
 struct pfs_cursors {
 	pthread_mutex_t lock;
 	struct pfs_cursor *first;      /* lock; ascending depth */
 	const struct pfs_rings *rings; /* borrowed */
+};
+
+enum pfs_cursors_which {
+	PFS_CURSORS_ENDING = 1 << 0, /* those with an end */
+	PFS_CURSORS_GOING = 1 << 1,
+	PFS_CURSORS_ALL = PFS_CURSORS_ENDING | PFS_CURSORS_GOING,
 };
 
 #define PFS_CURSOR_LOOKS 16 /* a ring for each CPU of most machines */
@@ -49,13 +60,15 @@ struct pfs_cursors {
 struct pfs_cursor {
 	struct pfs_queue *queue;	/* borrowed */
 	struct pfs_cursor *next_cursor; /* pfs_cursors.lock */
-	unsigned depth;
+	unsigned depth;			/* pfs_cursors.lock; 0: it has an end */
+	uint64_t until;		/* pfs_cursors.lock to change, and the cursor's thread rests */
+	uint64_t until_records; /* likewise: pushed before that */
 	_Atomic bool reliable;
 	_Atomic uint64_t next;
 	_Atomic uint64_t hold;
 	_Atomic uint64_t records; /* pushed before `next`; writer: the cursor's thread */
 	pfs_counter lost;	  /* records; writer: the cursor's thread */
-	/* By ring: held slots below `index` have no ref into it. A long lag is not looked through again and again. */
+	/* By ring: held slots below `index` have no ref into it. A long lag is looked through once. */
 	struct {
 		uint64_t index;
 		uint16_t ring;
@@ -76,8 +89,8 @@ void pfs_cursors_release(struct pfs_cursors *all);
 int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue);
 void pfs_queue_free(struct pfs_queue *queue); /* no cursor is attached */
 
-/* No cursor is on it: its pages are given back. Its indices go on. */
-void pfs_queue_trim(struct pfs_queue *queue);
+/* If no cursor is on it, its pages are given back (true). Its indices go on. */
+bool pfs_queue_trim(struct pfs_queue *queue);
 
 /* Refs that may be pushed now without touching a held slot; up to `want`, which is at most half of its size. */
 size_t pfs_queue_room(struct pfs_queue *queue, size_t want);
@@ -86,10 +99,15 @@ void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t 
 
 /*
  * Attaches at the head: it sees everything pushed from now on (nothing is being pushed meanwhile). depth orders the
- * cursors of a tree.
+ * cursors of a tree: twice that of the queue's directory, and one more for those of readers.
  */
 int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned depth, bool reliable);
 void pfs_cursor_release(struct pfs_cursor *cursor);
+
+/*
+ * It gets what is in the queue now and no more. Its thread and the queue's writer rest meanwhile.
+ */
+void pfs_cursor_end(struct pfs_cursor *cursor);
 
 /* On the cursor's thread: from now on, the writer waits for it or not. */
 void pfs_cursor_set_reliable(struct pfs_cursor *cursor, bool reliable);
@@ -111,9 +129,28 @@ void pfs_cursor_unpin(struct pfs_cursor *cursor, size_t n);
 void pfs_cursor_hold(struct pfs_cursor *cursor);
 
 /*
- * The limit function's work: how far may ring's tail move towards want as far as the cursors of this tree go?
+ * The limit function's work: how far may ring's tail move towards want as far as these cursors of this tree go?
  * Rescues what a lossy cursor began and has not finished.
  */
-uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want);
+uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want,
+			   enum pfs_cursors_which which);
+
+/* A bit for each ring. */
+struct pfs_ring_set {
+	uint64_t bits[65536 / 64];
+};
+static inline bool pfs_ring_set_has(const struct pfs_ring_set *set, uint16_t ring)
+{
+	return set->bits[ring / 64] >> (ring % 64) & 1;
+}
+
+/* Adds the rings into which these cursors have yet to look, held or not. */
+void pfs_cursors_rings(struct pfs_cursors *all, enum pfs_cursors_which which, struct pfs_ring_set *set);
+
+/*
+ * The directory of this queue is at that depth now, and in that tree: its cursors go with it. Its writer rests, and
+ * nobody computes a limit or attaches meanwhile.
+ */
+void pfs_queue_rehome(struct pfs_queue *queue, struct pfs_cursors *to, unsigned depth);
 
 #endif

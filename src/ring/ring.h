@@ -51,6 +51,8 @@ struct pfs_ring {
 	const _Atomic uint64_t *floor; /* borrowed, or NULL: of the owner's, for its limit function */
 	pfs_ring_limit_fn limit;       /* borrowed with owner */
 	void *owner;
+	struct pfs_ring *next;			/* owner's: of the rings that it has given up */
+	bool charged;				/* owner's: counted against its limit of memory */
 	void (*release)(struct pfs_ring *ring); /* other than memfd: unmaps; NULL for ours */
 	void *priv;
 	struct pfs_rings *table; /* borrowed */

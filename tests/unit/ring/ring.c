@@ -20,7 +20,7 @@ static uint64_t tree_limit(void *owner, struct pfs_ring *ring, uint64_t want)
 {
 	struct tree *tree = owner;
 
-	return pfs_cursors_limit(&tree->cursors, ring, want);
+	return pfs_cursors_limit(&tree->cursors, ring, want, PFS_CURSORS_ALL);
 }
 
 static void tree_init(struct tree *tree, size_t ring_size, size_t queue_size)
