@@ -106,20 +106,52 @@ static size_t utf8_len(const unsigned char *s, size_t n)
 	return len;
 }
 
+/* `before`, then the byte as two hexadecimal digits. */
+static void add_hex(struct pfs_buf *buf, const char *before, unsigned char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *p;
+	size_t n = strlen(before);
+
+	p = pfs_buf_reserve(buf, n + 3);
+	if (!p)
+		return;
+	memcpy(p, before, n);
+	p[n] = digits[c >> 4];
+	p[n + 1] = digits[c & 15];
+	p[n + 2] = '\0';
+	buf->len += n + 2;
+}
+
+/* How many of the bytes stand for themselves in JSON and on a terminal: ASCII without quotes and backslashes. */
+static size_t plain_len(const unsigned char *p, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && p[n] >= 0x20 && p[n] < 0x7f && p[n] != '"' && p[n] != '\\')
+		n++;
+	return n;
+}
+
 void pfs_buf_json(struct pfs_buf *buf, const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
 	for (size_t i = 0; i < len;) {
-		size_t n = utf8_len(p + i, len - i);
+		size_t n = plain_len(p + i, len - i);
 
+		pfs_buf_add(buf, p + i, n);
+		i += n;
+		if (i == len)
+			break;
+		n = utf8_len(p + i, len - i);
 		if (p[i] == '"' || p[i] == '\\') {
-			pfs_buf_printf(buf, "\\%c", p[i]);
+			pfs_buf_str(buf, p[i] == '"' ? "\\\"" : "\\\\");
 		} else if (n == 0 || p[i] < 0x20 || p[i] == 0x7f) {
-			pfs_buf_printf(buf, "\\u%04x", p[i]); /* a stray byte reads as Latin-1 */
+			add_hex(buf, "\\u00", p[i]); /* a stray byte reads as Latin-1 */
 			n = 1;
 		} else if (p[i] == 0xc2 && p[i + 1] < 0xa0) {
-			pfs_buf_printf(buf, "\\u%04x", p[i + 1]); /* C1: terminals obey these too */
+			add_hex(buf, "\\u00", p[i + 1]); /* C1: terminals obey these too */
 		} else {
 			pfs_buf_add(buf, p + i, n);
 		}
@@ -129,13 +161,18 @@ void pfs_buf_json(struct pfs_buf *buf, const char *s, size_t len)
 
 void pfs_buf_clean(struct pfs_buf *buf, const char *s, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)s[i];
+	for (size_t i = 0; i < len;) {
+		size_t n = plain_len((const unsigned char *)s + i, len - i);
 
-		if (c >= 0x20 && c < 0x7f && c != '\\')
-			pfs_buf_add(buf, &s[i], 1);
+		pfs_buf_add(buf, s + i, n);
+		i += n;
+		if (i == len)
+			break;
+		if (s[i] == '"')
+			pfs_buf_add(buf, s + i, 1);
 		else
-			pfs_buf_printf(buf, "\\x%02x", c);
+			add_hex(buf, "\\x", (unsigned char)s[i]);
+		i++;
 	}
 }
 

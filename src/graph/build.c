@@ -327,10 +327,10 @@ void pfs_node_finish(struct pfs_node *node)
 	pfs_class_end(node);
 	/* A plan may know the node still, where there was no memory for one without it: it then passes it by. */
 	if (node->owner)
-		pthread_mutex_lock(&node->owner->run);
+		pfs_task_lock(node->owner);
 	state = TAKE_PTR(node->state);
 	if (node->owner)
-		pthread_mutex_unlock(&node->owner->run);
+		pfs_task_unlock(node->owner);
 	if (!state)
 		return;
 	if (node->filter && node->filter->fini)

@@ -258,7 +258,7 @@ static int try_push(void *arg)
 	bool outermost = pfs_work_begin(), blocked = false;
 	struct pfs_plan *plan;
 
-	pthread_mutex_lock(&task->run);
+	pfs_task_lock(task);
 	plan = task->plan;
 	if (!plan)
 		a->done = a->n; /* nobody wants them */
@@ -284,7 +284,7 @@ static int try_push(void *arg)
 	/* In step with the readers, who attach under the run lock: whoever comes after the end wants another run. */
 	if (a->done)
 		atomic_store(&a->feed->over, a->refs[a->done - 1].flags & PFS_REF_EOF);
-	pthread_mutex_unlock(&task->run);
+	pfs_task_unlock(task);
 	if (plan) {
 		pfs_plan_wake(plan);
 		pfs_plan_unref(plan);

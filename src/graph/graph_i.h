@@ -224,6 +224,7 @@ struct pfs_task {
 	struct pfs_node *node; /* borrowed: the task is part of it */
 	struct pfs_task *next; /* domain->tasks; control */
 	pthread_mutex_t run;
+	pthread_mutex_t turn;	    /* who waits for `run` holds it: pfs_task_lock() */
 	struct pfs_plan *plan;	    /* run; NULL: nothing to do */
 	_Atomic unsigned requests;  /* > 0: somebody is running it and will look again */
 	_Atomic bool queued;	    /* on the work list of some thread */
@@ -242,11 +243,28 @@ struct pfs_task {
 	_Atomic uint64_t unflushed; /* in that ring: first record whose ref is not in the queues yet */
 	uint64_t due; /* run: mono ns; then it wants to be called, even with nothing there. 0: no time */
 	struct pfs_ref batch[PFS_BATCH]; /* run: what is being pulled or injected */
-	struct pfs_task *tick_next;	 /* ticker's lock, and what follows: */
-	bool ticking;			 /* on its list */
-	uint64_t tick_when;		 /* mono ns; UINT64_MAX: no time */
-	int tick_fd;			 /* borrowed; -1: none */
+	size_t pull_max; /* run: records that its filter is given at a time; fewer when they take long */
+	struct pfs_task *tick_next; /* ticker's lock, and what follows: */
+	bool ticking;		    /* on its list */
+	uint64_t tick_when;	    /* mono ns; UINT64_MAX: no time */
+	int tick_fd;		    /* borrowed; -1: none */
 };
+
+/*
+ * The run lock. A thread that runs a busy task lets go of it for moments only, between two rounds, and a waiter who has
+ * to be woken first would hardly ever come in time: it waits with `turn` in its hand, which the other needs first.
+ */
+static inline void pfs_task_lock(struct pfs_task *task)
+{
+	pthread_mutex_lock(&task->turn);
+	pthread_mutex_lock(&task->run);
+	pthread_mutex_unlock(&task->turn);
+}
+
+static inline void pfs_task_unlock(struct pfs_task *task)
+{
+	pthread_mutex_unlock(&task->run);
+}
 
 /* The task that feeds this one, NULL for a source's. */
 static inline struct pfs_task *pfs_task_above(const struct pfs_task *task)

@@ -114,6 +114,8 @@ int pfs_task_new(struct pfs_node *node)
 		return -ENOMEM;
 	task->node = node;
 	pthread_mutex_init(&task->run, NULL);
+	pthread_mutex_init(&task->turn, NULL);
+	task->pull_max = PFS_BATCH;
 	atomic_init(&task->unflushed, PFS_HOLD_NONE);
 	node->task = node->owner = task;
 	for (at = &node->domain->tasks; *at; at = &(*at)->next)
@@ -128,6 +130,7 @@ void pfs_task_free(struct pfs_task *task)
 		return;
 	assert(!task->plan && !task->has_input && !task->ticking);
 	pfs_ring_retire(task->node->domain, task->ring);
+	pthread_mutex_destroy(&task->turn);
 	pthread_mutex_destroy(&task->run);
 	free(task);
 }
@@ -151,11 +154,11 @@ static bool mark_wanted(struct pfs_node *node)
 	if (node->wanted && !before) {
 		struct pfs_task *owner = node->owner;
 
-		pthread_mutex_lock(&owner->run);
+		pfs_task_lock(owner);
 		atomic_store(&node->ended, false);
 		if (node->filter && node->filter->attach && node->state)
 			node->filter->attach(node->state);
-		pthread_mutex_unlock(&owner->run);
+		pfs_task_unlock(owner);
 	}
 	return node->wanted;
 }
@@ -400,26 +403,26 @@ static void attach_input(struct pfs_task *task)
 	if (!above || !task_wanted(task))
 		return;
 	if (!task->has_input) { /* nobody runs it before it has a plan */
-		pthread_mutex_lock(&above->owner->run);
+		pfs_task_lock(above->owner);
 		pfs_cursor_init(&task->input, above->queue, above->depth * 2, reliable);
 		task->input_first = atomic_load(&task->input.records);
-		pthread_mutex_unlock(&above->owner->run);
+		pfs_task_unlock(above->owner);
 	}
-	pthread_mutex_lock(&task->run);
+	pfs_task_lock(task);
 	task->has_input = true;
 	pfs_cursor_set_reliable(&task->input, reliable);
-	pthread_mutex_unlock(&task->run);
+	pfs_task_unlock(task);
 }
 
 static void detach_input(struct pfs_task *task)
 {
-	pthread_mutex_lock(&task->run);
+	pfs_task_lock(task);
 	if (task->has_input) {
 		pfs_cursor_release(&task->input);
 		pfs_node_queue_trim(task->node->above);
 	}
 	task->has_input = false;
-	pthread_mutex_unlock(&task->run);
+	pfs_task_unlock(task);
 }
 
 void pfs_task_retire(struct pfs_task *task)
@@ -434,9 +437,9 @@ void pfs_task_retire(struct pfs_task *task)
 		}
 	}
 	detach_input(task);
-	pthread_mutex_lock(&task->run);
+	pfs_task_lock(task);
 	old = TAKE_PTR(task->plan);
-	pthread_mutex_unlock(&task->run);
+	pfs_task_unlock(task);
 	pfs_plan_unref(old);
 }
 
@@ -445,13 +448,13 @@ static void publish(struct change *change)
 	struct pfs_task *task = change->task;
 	struct pfs_plan *old;
 
-	pthread_mutex_lock(&task->run);
+	pfs_task_lock(task);
 	old = task->plan;
 	task->plan = change->plan;
 	task->left |= !task->plan && task->begun;
 	if (!task->plan)
 		pfs_ring_retire(task->node->domain, TAKE_PTR(task->ring));
-	pthread_mutex_unlock(&task->run);
+	pfs_task_unlock(task);
 	change->plan = NULL;
 	pfs_plan_unref(old);
 }

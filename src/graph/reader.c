@@ -120,13 +120,13 @@ static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliabl
 		return pfs_diag_set(diag, -r,
 				    "no memory left for another queue (mount option memory=)");
 	/* With the run lock nothing is pushed between the preamble and the attachment. */
-	pthread_mutex_lock(&node->owner->run);
+	pfs_task_lock(node->owner);
 	r = take_preamble(reader, NULL, 0);
 	if (r == 0)
 		r = pfs_cursor_init(&reader->cursor, node->queue, node->depth * 2 + 1, reliable);
 	if (r == 0)
 		books_open(reader);
-	pthread_mutex_unlock(&node->owner->run);
+	pfs_task_unlock(node->owner);
 	if (r < 0)
 		return r;
 	pfs_class_use(node);
@@ -325,9 +325,9 @@ static int begin_again(struct pfs_reader *reader, const struct pfs_ref *next)
 	    (next->flags & PFS_REF_CONTROL))
 		return 0;
 	ring = pfs_ring_get(node->graph->rings, next->ring);
-	pthread_mutex_lock(&node->task->run);
+	pfs_task_lock(node->task);
 	r = take_preamble(reader, (const void *)pfs_ring_at(ring, next->pos), lost);
-	pthread_mutex_unlock(&node->task->run);
+	pfs_task_unlock(node->task);
 	pfs_cursor_unpin(&reader->cursor, 0);
 	reader->moved = true;
 	if (r < 0)
@@ -381,9 +381,9 @@ static bool at_end(struct pfs_reader *reader)
 
 		/* a view of a directory that was removed: is there input left for it? */
 		if (node->kind == PFS_NODE_VIEW && task) {
-			pthread_mutex_lock(&task->run);
+			pfs_task_lock(task);
 			drained = !task->has_input || !pfs_cursor_ready(&task->input);
-			pthread_mutex_unlock(&task->run);
+			pfs_task_unlock(task);
 		}
 		return drained && !pfs_cursor_ready(&reader->cursor);
 	}

@@ -13,7 +13,10 @@
  */
 #include "graph/graph_i.h"
 
-#define ROUND_BATCHES 64	     /* then others get their turn */
+#define ROUND_BATCHES 64 /* then others get their turn, ... */
+#define ROUND_TIME \
+	UINT64_C(2000000) /* ... or after so many ns: a filter may take long for a batch */
+#define PULL_BYTES ((size_t)1 << 20)
 #define WORK_SHORT UINT64_C(5000000) /* ns */
 
 /* The tasks this thread still has to run. Thread-local: each is on one thread's list at most (task->queued). */
@@ -604,6 +607,38 @@ static enum step_result run_due(struct pfs_task *task)
 	return PROGRESS;
 }
 
+/* How many of the refs are for one pull: up to a control ref, and no more bytes than it can deal with in time. */
+static size_t pull_len(const struct pfs_ref *refs, size_t n)
+{
+	size_t bytes = refs[0].len, i;
+
+	for (i = 1; i < n && !(refs[i].flags & PFS_REF_CONTROL); i++) {
+		bytes += refs[i].len;
+		if (bytes > PULL_BYTES)
+			break;
+	}
+	return i;
+}
+
+/* What the filter makes of n refs. Few are given to one that takes long, so that a round comes to its end. */
+static size_t pull(struct pfs_task *task, struct pfs_step *step, size_t n, uint64_t *wait)
+{
+	struct pfs_node *node = step->node;
+	uint64_t start, took;
+	size_t used;
+
+	if (!node->state || atomic_load(&node->ended))
+		return n;
+	start = pfs_clock_mono();
+	used = node->filter->pull(node->state, task->batch, n, &step->em, wait);
+	took = pfs_clock_mono() - start;
+	if (took > ROUND_TIME / 2)
+		task->pull_max = pfs_max(task->pull_max / 2, 1);
+	else if (took < ROUND_TIME / 8)
+		task->pull_max = pfs_min(task->pull_max * 2, PFS_BATCH);
+	return used;
+}
+
 /* Lets the pulling filter take from its input. */
 static enum step_result run_pull(struct pfs_task *task)
 {
@@ -617,7 +652,7 @@ static enum step_result run_pull(struct pfs_task *task)
 	room = pfs_plan_room(task->plan, PFS_BATCH);
 	if (room == 0)
 		return BLOCKED;
-	n = pfs_cursor_pin(&task->input, task->batch, PFS_BATCH);
+	n = pfs_cursor_pin(&task->input, task->batch, task->pull_max);
 	lost = pfs_counter_get(&task->input.lost) - lost;
 	if (lost)
 		pfs_node_lost(node, "overrun", lost);
@@ -625,15 +660,11 @@ static enum step_result run_pull(struct pfs_task *task)
 		return PROGRESS; /* it was all lost: who saw us hold it meanwhile is told that we moved on */
 	if (task->batch[0].flags & PFS_REF_CONTROL)
 		return pull_control(task, &task->batch[0], room);
-	for (size_t i = 1; i < n; i++)
-		if (task->batch[i].flags & PFS_REF_CONTROL)
-			n = i;
+	n = pull_len(task->batch, n);
 	step->em.room = room;
 	step->emitted = false;
 	step->refused = NULL;
-	used = node->state && !atomic_load(&node->ended)
-		       ? node->filter->pull(node->state, task->batch, n, &step->em, &wait)
-		       : n;
+	used = pull(task, step, n, &wait);
 	assert(used <= n && !step->pending);
 	step_flush(step);
 	if (used < n && step->refused) { /* waiting would be for ever */
@@ -693,8 +724,11 @@ void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner)
 static bool task_batches(struct pfs_task *task, bool *ret_progress)
 {
 	bool blocked = false, progress = true, moved = false;
+	uint64_t until = pfs_clock_mono() + ROUND_TIME;
 
 	for (unsigned n = 0; progress && n < ROUND_BATCHES; n++) {
+		if (n > 0 && pfs_clock_mono() > until)
+			break;
 		progress = blocked = false;
 		for (unsigned i = 0; i < task->plan->ninjects; i++) {
 			enum step_result result = run_inject(task->plan->injects[i]);
@@ -723,10 +757,10 @@ static bool task_round(struct pfs_task *task)
 	struct pfs_plan *plan;
 	bool moved, progress;
 
-	pthread_mutex_lock(&task->run);
+	pfs_task_lock(task);
 	plan = task->plan;
 	if (!plan) {
-		pthread_mutex_unlock(&task->run);
+		pfs_task_unlock(task);
 		return false;
 	}
 	atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
@@ -734,7 +768,7 @@ static bool task_round(struct pfs_task *task)
 	atomic_store(&task->stalled, true);
 	atomic_thread_fence(memory_order_seq_cst);
 	moved = task_batches(task, &progress);
-	pthread_mutex_unlock(&task->run);
+	pfs_task_unlock(task);
 	pfs_plan_wake(plan);
 	pfs_plan_unref(plan);
 	if (moved)
@@ -747,10 +781,10 @@ static bool task_round(struct pfs_task *task)
 /* The ticker runs it as soon as it can. */
 static bool hand_over(struct pfs_task *task)
 {
-	pthread_mutex_lock(&task->run);
+	pfs_task_lock(task);
 	if (task->plan)
 		pfs_ticker_add(task->node->graph->ticker, task, 0, -1);
-	pthread_mutex_unlock(&task->run);
+	pfs_task_unlock(task);
 	return false;
 }
 

@@ -179,9 +179,9 @@ static int reconfigure(struct pfs_node *node, const struct pfs_args *args,
 		return node->from->reconfigure(node->state, args, &place, diag);
 	}
 	pfs_place_of(node->parent, cred, &place);
-	pthread_mutex_lock(&node->owner->run);
+	pfs_task_lock(node->owner);
 	r = node->filter->reconfigure(node->state, args, &place, diag);
-	pthread_mutex_unlock(&node->owner->run);
+	pfs_task_unlock(node->owner);
 	return r;
 }
 

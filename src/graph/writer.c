@@ -72,7 +72,7 @@ static int inject_enter(struct pfs_inject *inject)
 	struct pfs_task *owner = inject->node->owner;
 	int r = 0;
 
-	pthread_mutex_lock(&owner->run);
+	pfs_task_lock(owner);
 	pthread_mutex_lock(&inject->lock);
 	if (!inject->ring)
 		r = pfs_domain_ring(inject->node->domain, 0, &inject->scan, &inject->ring);
@@ -81,7 +81,7 @@ static int inject_enter(struct pfs_inject *inject)
 	if (r == 0)
 		atomic_fetch_add(&inject->writers, 1);
 	pthread_mutex_unlock(&inject->lock);
-	pthread_mutex_unlock(&owner->run);
+	pfs_task_unlock(owner);
 	return r;
 }
 
@@ -302,7 +302,7 @@ void pfs_writer_close(struct pfs_writer *writer)
 	/* Who is at the task now looks at it himself, at the end. */
 	if (pthread_mutex_trylock(&writer->node->owner->run) == 0) {
 		pfs_inject_rest(inject);
-		pthread_mutex_unlock(&writer->node->owner->run);
+		pfs_task_unlock(writer->node->owner);
 	}
 	pfs_graph_reap(writer->node->graph);
 	pfs_node_unref(writer->node);

@@ -68,6 +68,50 @@ static void test_classes_beyond_64_go(void **state)
 	pfs_graph_free(graph);
 }
 
+/* --- time ---------------------------------------------------------------------------------------- */
+
+/* One thread runs a filter that takes its time for a long backlog; others change the tree meanwhile. */
+static void *open_slow(void *arg)
+{
+	return open_reader(arg, NULL, -1);
+}
+
+static void test_nobody_waits_for_a_slow_filter(void **state)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
+	struct pfs_node *accept = make_path(graph, "accept"), *dir = make_path(graph, "accept/slow");
+	struct pfs_writer *writer = open_writer(accept);
+	struct pfs_reader *reader, *readers[20];
+	struct timespec start, end;
+	pthread_t thread;
+	double took;
+	void *got;
+
+	(void)state;
+	for (int i = 0; i < 3000; i++)
+		write_n(writer, "x", 1);
+	pthread_create(&thread, NULL, open_slow, dir);
+	while (number_of(dir, PFS_TEXT_STATS, "in") < 1)
+		usleep(1000);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	for (int i = 0; i < 20; i++)
+		readers[i] = open_reader(i % 2 ? dir : accept, NULL, -1);
+	for (int i = 0; i < 20; i++)
+		pfs_reader_close(readers[i]);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	took = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
+	print_message("20 readers came and went in %.3f s, beside %llu records\n", took,
+		      number_of(dir, PFS_TEXT_STATS, "in"));
+	assert_true(took < 2);
+	pthread_join(thread, &got);
+	reader = got;
+	pfs_reader_close(reader);
+	pfs_writer_close(writer);
+	pfs_node_unref(dir);
+	pfs_node_unref(accept);
+	pfs_graph_free(graph);
+}
+
 /* --- room ---------------------------------------------------------------------------------------- */
 
 /* A write does not wait where poll said that it would not: the ends that are owed need room as well. */
@@ -531,6 +575,7 @@ int main(void)
 		cmocka_unit_test(test_a_reader_outlives_the_tree),
 		cmocka_unit_test(test_a_view_drains_a_removed_directory),
 		cmocka_unit_test(test_classes_beyond_64_go),
+		cmocka_unit_test(test_nobody_waits_for_a_slow_filter),
 		cmocka_unit_test(test_ready_means_room),
 		cmocka_unit_test(test_a_record_that_never_fits_is_lost),
 		cmocka_unit_test(test_without_memory_for_its_ring_a_filter_loses),

@@ -5,6 +5,7 @@
  *	huge			pulls; its record never fits its ring
  *	copy			pulls; new bytes for each record
  *	relay			pulls; passes refs on
+ *	slow			the same, and takes a millisecond for each
  *	label			inline; an open set of classes: the record's length
  */
 #ifndef TESTS_GRAPH_FAKES_H
@@ -145,6 +146,22 @@ static const struct pfs_filter relay = {
 	.pull = relay_pull,
 };
 
+static size_t slow_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
+			uint64_t *ret_wait)
+{
+	n = pfs_min(n, out->room);
+	usleep((useconds_t)n * 1000);
+	pfs_emit_all(out, in, n);
+	return n;
+}
+
+static const struct pfs_filter slow = {
+	.name = "slow",
+	.in = PFS_FLOW_ANY,
+	.out = PFS_FLOW_BYTES,
+	.pull = slow_pull,
+};
+
 static int label_init(void *state, const struct pfs_args *args, const struct pfs_place *place,
 		      struct pfs_diag *diag)
 {
@@ -170,9 +187,16 @@ extern const struct pfs_filter pfs_filter_count, pfs_filter_head, pfs_filter_unp
 	pfs_filter_view_json, pfs_filter_view_txt;
 
 const struct pfs_source *const pfs_sources[] = { &pfs_source_accept, &flood, &numbers, NULL };
-const struct pfs_filter *const pfs_filters[] = { &copy,	 &pfs_filter_count,	&pfs_filter_head,
-						 &huge,	 &pfs_filter_view_json, &label,
-						 &relay, &pfs_filter_view_txt,	&pfs_filter_unpcap,
+const struct pfs_filter *const pfs_filters[] = { &copy,
+						 &pfs_filter_count,
+						 &pfs_filter_head,
+						 &huge,
+						 &pfs_filter_view_json,
+						 &label,
+						 &relay,
+						 &slow,
+						 &pfs_filter_view_txt,
+						 &pfs_filter_unpcap,
 						 NULL };
 const struct pfs_manual pfs_manuals[] = { { NULL, NULL } };
 
