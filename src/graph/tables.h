@@ -18,4 +18,8 @@ extern const struct pfs_filter *const pfs_filters[]; /* filters, sinks and views
 extern const struct pfs_source *const pfs_sources[]; /* ends with NULL */
 extern const struct pfs_manual pfs_manuals[];	     /* ends with a NULL name */
 
+/* By name or alias, `len` bytes of it. view: among the views, else among all others. NULL: there is none. */
+const struct pfs_filter *pfs_filter_find(const char *type, size_t len, bool view);
+const struct pfs_source *pfs_source_find(const char *type, size_t len);
+
 #endif
