@@ -342,7 +342,13 @@ void pfs_text_release(struct pfs_file *file);
 
 /* Which pipe and dot file a name is: fills `like` (no node) for pfs_inode_file(). -ENOENT. */
 int pfs_pipe_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like);
-/* At the very end: frees the buffers of replies. */
+/*
+ * Buffers of PFS_REQUEST_MAX bytes for replies: as many as threads reply at the same time, the last one used is used
+ * first. NULL: no memory.
+ */
+uint8_t *pfs_buffer_get(void);
+void pfs_buffer_put(uint8_t *buf);
+/* At the very end: frees them. */
 void pfs_pipe_finish(void);
 void pfs_pipe_list(const struct pfs_node_info *info, struct pfs_listing *listing);
 int pfs_text_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like);

@@ -20,16 +20,6 @@
 #define PIPE_NAME "all"
 #define POLICY_KEY ",policy="
 
-/* What the kernel understands in the answer to OPEN; libfuse has no name for STREAM. */
-#define OPEN_DIRECT_IO (1U << 0)
-#define OPEN_STREAM (1U << 4)
-#define OPEN_NOFLUSH (1U << 5)
-struct open_out {
-	uint64_t fh;
-	uint32_t open_flags;
-	int32_t backing_id;
-};
-
 /* --- names ------------------------------------------------------------------------------- */
 
 static const struct pfs_filter *view_filter(const char *name)
@@ -144,18 +134,27 @@ static void pipe_close(struct pfs_job *job)
 		pfs_writer_close(pipe->writer);
 	if (pipe->reader)
 		pfs_reader_close(pipe->reader);
-	if (pipe->poll)
-		fuse_pollhandle_destroy(pipe->poll);
-	pfs_inode_forget(pipe->file.mount, pipe->entry->id, 1);
-	pthread_mutex_destroy(&pipe->lock);
+	pfs_channel_release(&pipe->channel);
 	free(pipe);
 }
 
-void pfs_pipe_unref(struct pfs_pipe *pipe)
+/* A wake-up, which may have dropped the last reference, must not close a reader. */
+static void pipe_last(struct pfs_channel *channel)
 {
-	if (atomic_fetch_sub(&pipe->refs, 1) == 1)
-		pfs_pool_submit(&pipe->file.mount->open, &pipe->close);
+	pfs_pool_submit(&channel->file.mount->open, &pfs_pipe_of(channel)->close);
 }
+
+static const struct pfs_channel_ops pipe_ops = {
+	.read = pfs_pipe_get,
+	.write = pfs_pipe_put,
+	.wrote = pfs_pipe_ran,
+	.ready = pfs_pipe_ready,
+	.park_read = pfs_pipe_park_read,
+	.park_write = pfs_pipe_park_write,
+	.unpark_read = pfs_pipe_unpark_read,
+	.unpark_write = pfs_pipe_unpark_write,
+	.last = pipe_last,
+};
 
 static struct pfs_pipe *pipe_new(struct pfs_mount *mount, struct pfs_entry *entry, uid_t uid)
 {
@@ -163,52 +162,26 @@ static struct pfs_pipe *pipe_new(struct pfs_mount *mount, struct pfs_entry *entr
 
 	if (!pipe)
 		return NULL;
-	pipe->entry = entry;
-	pipe->refs = 1;
+	pfs_channel_init(&pipe->channel, mount, entry, &pfs_kind_pipe, &pipe_ops);
 	pipe->close.run = pipe_close;
 	pipe->close.uid = uid;
-	pthread_mutex_init(&pipe->lock, NULL);
-	pfs_pipe_read_init(pipe);
-	pfs_pipe_write_init(pipe);
-	pfs_pipe_poll_init(pipe);
-	pfs_inode_pin(mount, entry);
-	pipe->file.kind = &pfs_kind_pipe;
-	pipe->file.mount = mount;
 	return pipe;
 }
 
-/*
- * The last close. Nothing is held any more, but waiters may be parked: a poll's, or that of a read
- * that was interrupted.
- */
 static void pipe_release(struct pfs_file *file)
 {
-	struct pfs_pipe *pipe = pfs_pipe_of(file);
+	struct pfs_channel *channel = pfs_channel_of(file);
+	struct pfs_pipe *pipe = pfs_pipe_of(channel);
 
-	pfs_file_del(file);
-	pipe->closing = true;
-	if (pipe->reader) {
-		pfs_parked_cancel(&pipe->read.parked,
-				  pfs_reader_unpark(pipe->reader, &pipe->read.parked.waiter));
-		pfs_parked_cancel(&pipe->poll_in,
-				  pfs_reader_unpark(pipe->reader, &pipe->poll_in.waiter));
-	}
-	if (pipe->writer) {
-		pfs_parked_cancel(&pipe->write.parked,
-				  pfs_writer_unpark(pipe->writer, &pipe->write.parked.waiter));
-		pfs_parked_cancel(&pipe->poll_out,
-				  pfs_writer_unpark(pipe->writer, &pipe->poll_out.waiter));
-	}
-	if (pipe->reader && pipe->writer)
-		pipe->entry->duplex--;
+	pfs_channel_close(channel);
 	/*
 	 * A writer ends here and now, which never waits: who opens next in the same shell would else be counted first,
 	 * and the generations of the two be one.
 	 */
-	if (atomic_fetch_sub(&pipe->refs, 1) > 1)
+	if (atomic_fetch_sub(&channel->refs, 1) > 1)
 		return;
 	if (pipe->reader)
-		pfs_pool_submit(&pipe->file.mount->open, &pipe->close);
+		pipe_last(channel);
 	else
 		pipe_close(&pipe->close);
 }
@@ -251,30 +224,21 @@ static int open_act(struct pfs_task *task)
 static void open_reply(struct pfs_task *task, fuse_req_t req, int result)
 {
 	struct open_task *open = open_of(task);
-	struct open_out out = {
-		.fh = (uintptr_t)&open->pipe->file,
-		.open_flags = OPEN_DIRECT_IO | OPEN_NOFLUSH,
-	};
-	struct pfs_entry *entry = open->pipe->entry;
 	struct pfs_pipe *pipe;
-	bool duplex = (open->fi.flags & O_ACCMODE) == O_RDWR;
 	char name[64];
 
 	if (result < 0) {
-		pipe_name(entry->which, name, sizeof(name));
+		pipe_name(open->pipe->channel.entry->which, name, sizeof(name));
 		pfs_refuse(task->mount, &task->cred, open->node, name, -result, &open->diag);
 		fuse_reply_err(req, -result);
 		return;
 	}
-	if (duplex) {
-		out.open_flags |= OPEN_STREAM;
-		entry->duplex++;
-	}
 	/* Once it is answered the file may be closed, on another thread. */
 	pipe = TAKE_PTR(open->pipe);
-	pfs_file_add(&pipe->file, &pfs_kind_pipe, task->mount);
-	if (fuse_reply_buf(req, (const char *)&out, sizeof(out)) < 0)
-		pipe_release(&pipe->file);
+	pipe->channel.reads = pipe->reader;
+	pipe->channel.writes = pipe->writer;
+	if (pfs_channel_reply_open(&pipe->channel, req, false) < 0)
+		pipe_release(&pipe->channel.file);
 }
 
 static void open_undo(struct pfs_task *task)
@@ -288,7 +252,7 @@ static void open_free(struct pfs_task *task)
 	struct open_task *open = open_of(task);
 
 	if (open->pipe)
-		pfs_pipe_unref(open->pipe);
+		pfs_channel_unref(&open->pipe->channel);
 	pfs_node_unref(open->node);
 	free(open);
 }
@@ -301,7 +265,7 @@ static void pipe_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry 
 
 	if (!open || !pipe) {
 		if (pipe)
-			pfs_pipe_unref(pipe);
+			pfs_channel_unref(&pipe->channel);
 		free(open);
 		fuse_reply_err(req, ENOMEM);
 		return;
@@ -322,8 +286,8 @@ static void pipe_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry 
 const struct pfs_kind pfs_kind_pipe = {
 	.attr = pipe_attr,
 	.open = pipe_open,
-	.read = pfs_pipe_read,
-	.write = pfs_pipe_write,
-	.poll = pfs_pipe_poll,
+	.read = pfs_channel_read,
+	.write = pfs_channel_write,
+	.poll = pfs_channel_poll,
 	.release = pipe_release,
 };

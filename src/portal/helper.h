@@ -1,18 +1,18 @@
 /*
  * helper - portals opened with the rights of others
  *
- * One helper process per caller (same uid, gid, groups, no_new_privs, network namespace), started by the spawner, ended
- * when it has had nothing to do for a while. It runs a loop of portal/portal.h and hands descriptors over. The client
- * trusts it no more than it trusts the caller: a helper belongs to a user, who may stop or kill it.
+ * One helper process per caller (same uid, gid, groups, no_new_privs, network namespace), started by the spawner,
+ * ended when it has had nothing to do for a while. It runs a loop of portal/portal.h and hands descriptors over.
+ * The client trusts it no more than it trusts the caller: a helper belongs to a user, who may stop or kill it.
  *
- *	spawner = pfs_spawner_new(pfs_helper_main)	early
+ *	spawner = pfs_spawner_new(pfs_helper_main)		early
  *	helpers = pfs_helpers_new(spawner, &options)
- *	pfs_helper_open(helpers, caller, opening)	any thread; may wait some ms for a process
- *	poll(pfs_helpers_fd(helpers)); pfs_helpers_run(helpers)		one thread; callbacks come from here
- *	pfs_helper_end(helpers, opening)		any thread
+ *	pfs_helper_open(helpers, caller, opening)		any thread; may wait some ms for a process
+ *	poll(pfs_helpers_fd(helpers)); pfs_helpers_run(helpers)	one thread; callbacks come from here
+ *	pfs_helper_end(helpers, opening)			any thread
  *
- * Openings and their callbacks are those of portal.h. pfs_helper_end() waits for a callback of this opening that runs on
- * another thread: hold no lock that a callback takes.
+ * Openings and their callbacks are those of portal.h. pfs_helper_end() waits for a callback of this opening that
+ * runs on another thread: hold no lock that a callback takes.
  */
 #ifndef PFS_PORTAL_HELPER_H
 #define PFS_PORTAL_HELPER_H
