@@ -12,7 +12,7 @@
 static const char *const namespaces[] = { "net", "user", "pid", "ipc", "uts", "cgroup", "time" };
 #define SHALLOW 2U /* of them matter to sockets */
 
-/* What of /proc/TID/status must read alike (ids: real, effective, saved, of files), and sets of which nothing may miss. */
+/* What of /proc/TID/status must read alike (ids: real, effective, saved, of files); sets that may not be smaller. */
 static const char *const texts[] = { "Uid:", "Gid:", "Groups:" };
 static const char *const sets[] = { "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:" };
 
