@@ -43,6 +43,7 @@ extern const struct pfs_command pfs_cmd_demo;
 extern const struct pfs_command pfs_cmd_doctor;
 extern const struct pfs_command pfs_cmd_ls;
 extern const struct pfs_command pfs_cmd_mount;
+extern const struct pfs_command pfs_cmd_portal;
 extern const struct pfs_command pfs_cmd_stat;
 extern const struct pfs_command pfs_cmd_umount;
 

@@ -156,7 +156,7 @@ int pfs_portals_fd(const struct pfs_portals *portals);
 void pfs_portals_run(struct pfs_portals *portals);
 /* Nothing is open, runs or lingers: the process may go. */
 bool pfs_portals_idle(const struct pfs_portals *portals);
-/* All processes that still run are told to end: SIGTERM, two seconds later SIGKILL. */
+/* Nothing lingers any more: listeners go, processes that run are told to end (SIGTERM, two seconds later SIGKILL). */
 void pfs_portals_terminate(struct pfs_portals *portals);
 
 /* Begins: 0, and done() comes later from pfs_portals_run(), never from here. -ENOMEM: it does not come. */

@@ -457,6 +457,7 @@ bool pfs_portals_idle(const struct pfs_portals *portals)
 
 void pfs_portals_terminate(struct pfs_portals *portals)
 {
+	pfs_listeners_tick(portals, UINT64_MAX);
 	for (struct pfs_process *process = portals->processes; process; process = process->next)
 		if (!process->kill_at)
 			pfs_process_leave(process, process->group);
