@@ -88,9 +88,11 @@ enum pkt_http {
 
 struct pkt_http_head {
 	enum pkt_http kind;
-	const char *method;    /* "GET"; borrowed from a static table */
-	unsigned method_index; /* into pkt_http_methods */
-	const uint8_t *path;   /* borrowed from the packet */
+	unsigned minor;	    /* HTTP/1.minor */
+	const char *method; /* "GET"; borrowed from a static table; NULL: none of those */
+	const uint8_t *method_text; /* the same in the packet, and any other: capital letters, digits, '-', '_' */
+	size_t method_len;
+	const uint8_t *path; /* borrowed from the packet */
 	size_t path_len;
 	const uint8_t *host; /* NULL when there is no Host header in these bytes */
 	size_t host_len;
@@ -98,10 +100,12 @@ struct pkt_http_head {
 	bool complete;		/* the blank line was seen */
 	size_t head_len;	/* bytes up to and with the blank line when complete */
 	int64_t content_length; /* -1: not said */
-	bool chunked;
+	bool chunked;		/* the last transfer coding is */
+	bool coded;		/* there is one that is not */
+	bool contradictory;	/* several lengths that differ */
 };
 
-/* "GET" "POST" … ends with NULL; lower case of it is the class name. */
+/* "GET" "POST" … ends with NULL; lower case of it is the class name. Others are methods too when all of the line is there. */
 extern const char *const pkt_http_methods[];
 
 /* Does a message start at p? */

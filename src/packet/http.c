@@ -8,6 +8,8 @@ const char *const pkt_http_methods[] = {
 	"PROPFIND", "MKCOL", "COPY", "MOVE", "LOCK",   "UNLOCK",  "PROPPATCH", NULL,
 };
 
+#define METHOD_MAX 24 /* letters; longer ones are something else */
+
 /* A run of bytes: borrowed. */
 struct span {
 	const uint8_t *p;
@@ -107,22 +109,38 @@ static bool request_target(struct span s, bool whole, struct pkt_http_head *head
 	return true;
 }
 
+/* Length of the method; 0: none begins here. One that is not known must be followed by a whole line. */
+static size_t method_len(struct span s, bool whole, struct pkt_http_head *head)
+{
+	size_t len = 0;
+
+	while (len < s.n && len <= METHOD_MAX &&
+	       ((s.p[len] >= 'A' && s.p[len] <= 'Z') || is_digit(s.p[len]) || s.p[len] == '-' ||
+		s.p[len] == '_'))
+		len++;
+	if (len == 0 || len > METHOD_MAX || len == s.n || s.p[len] != ' ')
+		return 0;
+	for (unsigned i = 0; pkt_http_methods[i] && !head->method; i++)
+		if (strlen(pkt_http_methods[i]) == len && starts_with(s, pkt_http_methods[i]))
+			head->method = pkt_http_methods[i];
+	return head->method || whole ? len : 0;
+}
+
 static bool request_line(struct span s, bool whole, struct pkt_http_head *head)
 {
-	for (unsigned i = 0; pkt_http_methods[i]; i++) {
-		size_t len = strlen(pkt_http_methods[i]);
+	size_t len = method_len(s, whole, head);
 
-		if (s.n <= len || !starts_with(s, pkt_http_methods[i]) || s.p[len] != ' ')
-			continue;
-		s = (struct span){ s.p + len + 1, s.n - len - 1 };
-		if (!request_target(s, whole, head))
-			return false;
-		head->kind = PKT_HTTP_REQUEST;
-		head->method = pkt_http_methods[i];
-		head->method_index = i;
-		return true;
-	}
-	return false;
+	if (len == 0)
+		return false;
+	head->method_text = s.p;
+	head->method_len = len;
+	s = (struct span){ s.p + len + 1, s.n - len - 1 };
+	if ((s.n == 0 && !head->method) || !request_target(s, whole, head))
+		return false;
+	if (whole)
+		head->minor = s.p[s.n - 1] - '0';
+	head->kind = PKT_HTTP_REQUEST;
+	return true;
 }
 
 /* "HTTP/1.1 200 OK"; the reason may be missing. */
@@ -135,6 +153,7 @@ static bool status_line(struct span s, struct pkt_http_head *head)
 	if (s.n > 12 && s.p[12] != ' ')
 		return false;
 	head->kind = PKT_HTTP_RESPONSE;
+	head->minor = s.p[7] - '0';
 	head->status = (s.p[9] - '0') * 100u + (s.p[10] - '0') * 10u + (s.p[11] - '0');
 	return true;
 }
@@ -160,7 +179,43 @@ static bool is_chunked(struct span value)
 	static const char word[] = "chunked";
 	size_t len = sizeof(word) - 1;
 
-	return value.n >= len && strncasecmp((const char *)value.p + value.n - len, word, len) == 0;
+	return value.n >= len && strncasecmp((const char *)value.p + value.n - len, word, len) == 0 &&
+	       (value.n == len || strchr(" \t,", value.p[value.n - len - 1]));
+}
+
+/* "5", or "5, 5": a list whose members are equal (RFC 9110, 8.6). -1: not a number. */
+static int64_t parse_lengths(struct span s, bool *ret_contradictory)
+{
+	int64_t first = -1;
+
+	for (size_t n = 0;; n++) {
+		const uint8_t *comma = memchr(s.p, ',', s.n);
+		struct span one = { s.p, comma ? (size_t)(comma - s.p) : s.n };
+		int64_t length = parse_length(trim(one));
+
+		if (n == 0)
+			first = length;
+		else if (length != first)
+			*ret_contradictory = true;
+		if (!comma)
+			return first;
+		s = (struct span){ comma + 1, s.n - one.n - 1 };
+	}
+}
+
+static void take_length(struct span value, struct pkt_http_head *head)
+{
+	int64_t length = parse_lengths(value, &head->contradictory);
+
+	if (head->content_length >= 0 && length != head->content_length)
+		head->contradictory = true;
+	head->content_length = length;
+}
+
+static void take_coding(struct span value, struct pkt_http_head *head)
+{
+	head->chunked = is_chunked(value);
+	head->coded = !head->chunked;
 }
 
 static void header_line(struct span line, bool host_given, struct pkt_http_head *head)
@@ -179,9 +234,9 @@ static void header_line(struct span line, bool host_given, struct pkt_http_head 
 			head->host_len = value.n;
 		}
 	} else if (starts_with_nocase(line, "content-length:")) {
-		head->content_length = parse_length(value);
+		take_length(value, head);
 	} else if (starts_with_nocase(line, "transfer-encoding:")) {
-		head->chunked = is_chunked(value);
+		take_coding(value, head);
 	}
 }
 

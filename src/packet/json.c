@@ -23,7 +23,9 @@ static bool json_http(const uint8_t *p, size_t n, struct pfs_buf *out)
 	if (head.kind == PKT_HTTP_RESPONSE) {
 		pkt_say(out, ",\"http\":\"response\",\"status\":%u", head.status);
 	} else {
-		pkt_say(out, ",\"http\":\"request\",\"method\":\"%s\"", head.method);
+		pfs_buf_str(out, ",\"http\":\"request\"");
+		json_string("method", head.method_text, head.method_len, out);
+
 		if (head.host)
 			json_string("host", head.host, head.host_len, out);
 		json_string("path", head.path, head.path_len, out);

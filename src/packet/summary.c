@@ -27,7 +27,9 @@ static void summary_http(const uint8_t *p, size_t n, struct pfs_buf *out)
 		pkt_say(out, ": HTTP %u", head.status);
 		return;
 	}
-	pkt_say(out, ": HTTP %s ", head.method);
+	pfs_buf_str(out, ": HTTP ");
+	summary_string(head.method_text, head.method_len, out);
+	pfs_buf_add(out, " ", 1);
 	summary_string(head.host, head.host_len, out);
 	summary_string(head.path, head.path_len, out);
 }

@@ -48,7 +48,11 @@ static const struct {
 	{ "GET /x\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false }, /* HTTP/0.9 */
 	{ "GET /x FTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
 	{ "GET /x ho ho HTTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
-	{ "GETS /x HTTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
+	{ "GETS /x HTTP/1.", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1,
+	  false }, /* perhaps a method, but cut off */
+	{ "GET-A-VERY-VERY-LONG-METHOD /x HTTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1,
+	  false },
+	{ "Mkcalendar /x HTTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
 	{ "get / HTTP/1.1\r\n", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
 	{ "GET", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
 	{ "PUT a secret into it", PKT_HTTP_NONE, NULL, NULL, NULL, 0, -1, -1, false },
@@ -74,7 +78,8 @@ static void http(void **state)
 		assert_int_equal(head.status, messages[i].status);
 		if (messages[i].method) {
 			assert_string_equal(head.method, messages[i].method);
-			assert_string_equal(pkt_http_methods[head.method_index], messages[i].method);
+			assert_int_equal(head.method_len, strlen(messages[i].method));
+			assert_memory_equal(head.method_text, messages[i].method, head.method_len);
 			assert_int_equal(head.path_len, strlen(messages[i].path));
 			assert_memory_equal(head.path, messages[i].path, head.path_len);
 		}
@@ -82,6 +87,51 @@ static void http(void **state)
 		if (head.host && messages[i].host) {
 			assert_int_equal(head.host_len, strlen(messages[i].host));
 			assert_memory_equal(head.host, messages[i].host, head.host_len);
+		}
+	}
+}
+
+/* Methods that are in no table, and what else framing needs. */
+static void http_framing(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *method;
+		unsigned minor;
+		int length;
+		bool chunked, coded, contradictory;
+	} table[] = {
+		{ "M-SEARCH * HTTP/1.1\r\n\r\n", "M-SEARCH", 1, -1, false, false, false },
+		{ "PURGE /x HTTP/1.0\r\nContent-Length: 5\r\ncontent-length:5\r\n\r\n", "PURGE", 0,
+		  5, false, false, false },
+		{ "GET /x HTTP/1.1\r\nContent-Length: 5, 5 ,5\r\n\r\n", "GET", 1, 5, false, false,
+		  false },
+		{ "GET /x HTTP/1.1\r\nContent-Length: 5, 6\r\n\r\n", "GET", 1, 5, false, false, true },
+		{ "GET /x HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "GET", 1, 6,
+		  false, false, true },
+		{ "GET /x HTTP/1.1\r\nContent-Length:\r\n\r\n", "GET", 1, -1, false, false, false },
+		{ "HTTP/1.0 200\r\nTransfer-Encoding: gzip,\tCHUNKED \r\n\r\n", NULL, 0, -1, true,
+		  false, false },
+		{ "HTTP/1.1 200\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", NULL, 1, -1, false,
+		  true, false },
+		{ "HTTP/1.1 200\r\nTransfer-Encoding: notchunked\r\n\r\n", NULL, 1, -1, false, true,
+		  false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		struct pkt_http_head head;
+
+		pkt_http((const uint8_t *)table[i].text, strlen(table[i].text), &head);
+		assert_true(head.complete);
+		assert_int_equal(head.minor, table[i].minor);
+		assert_int_equal(head.content_length, table[i].length);
+		assert_int_equal(head.chunked, table[i].chunked);
+		assert_int_equal(head.coded, table[i].coded);
+		assert_int_equal(head.contradictory, table[i].contradictory);
+		assert_int_equal(head.kind, table[i].method ? PKT_HTTP_REQUEST : PKT_HTTP_RESPONSE);
+		if (table[i].method) {
+			assert_int_equal(head.method_len, strlen(table[i].method));
+			assert_memory_equal(head.method_text, table[i].method, head.method_len);
 		}
 	}
 }
@@ -146,6 +196,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(http),
+		cmocka_unit_test(http_framing),
 		cmocka_unit_test(dns),
 		cmocka_unit_test(long_name),
 	};
