@@ -63,7 +63,7 @@ static size_t distance(const char *a, size_t alen, const char *b)
 
 void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag)
 {
-	bool sources = dir->kind == PFS_NODE_ROOT;
+	bool sources = dir->kind == PFS_NODE_ROOT || dir->kind == PFS_NODE_RUN;
 	const char *what = sources ? "source" : "filter", *best = NULL;
 	size_t len = pfs_name_type_len(name), least = 3;
 
@@ -182,7 +182,7 @@ static int still_free(struct pfs_node *parent, const char *name, bool view)
 {
 	if (atomic_load(&parent->dead))
 		return -ENOENT;
-	return !view && pfs_node_child(parent, name) ? -EEXIST : 0;
+	return !view && !parent->common && pfs_node_child(parent, name) ? -EEXIST : 0;
 }
 
 /* A node that was never linked. */
@@ -288,6 +288,7 @@ int pfs_build_source(struct pfs_node *parent, const struct pfs_source *source, c
 	if (r < 0)
 		return r;
 	node->depth = parent->depth + 1;
+	node->common = parent->common;
 	node->from = source;
 	node->uid = cred->uid;
 	node->gid = cred->gid;

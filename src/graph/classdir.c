@@ -128,6 +128,27 @@ void pfs_class_keep(struct pfs_node *node)
 	pfs_class_use(node);
 }
 
+int pfs_class_make(struct pfs_node *dir, const char *name, struct pfs_node **ret_node,
+		   struct pfs_diag *diag)
+{
+	uint16_t class_;
+	int r = pfs_class_find(dir, name, false, &class_, diag);
+
+	if (r == 0)
+		return -EEXIST;
+	if (r != -ENOENT || !pfs_class_set(dir))
+		return r;
+	r = pfs_class_find(dir, name, true, &class_, diag);
+	if (r < 0)
+		return r;
+	r = pfs_class_dir(dir, name, class_, ret_node);
+	if (r == 0)
+		pfs_class_keep(*ret_node);
+	else
+		pfs_class_forget(dir, class_);
+	return r;
+}
+
 void pfs_class_gone(struct pfs_node *node)
 {
 	struct pfs_node *dir = node->parent;

@@ -80,7 +80,8 @@ int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)
 	uint64_t count;
 	int r;
 
-	if (!node->from->run || !domain->active || atomic_load(&domain->graph->shutdown))
+	if (!node->from->run || !domain->active || domain->held ||
+	    atomic_load(&domain->graph->shutdown))
 		return 0;
 	if (feed->started && atomic_load(&feed->running) && !atomic_load(&feed->over))
 		return 0;

@@ -58,7 +58,10 @@ int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **re
 	pthread_mutex_lock(&graph->control);
 	if (r == 0)
 		r = pfs_node_new(graph, NULL, PFS_NODE_ROOT, "", &graph->root);
+	if (r == 0)
+		r = pfs_node_new(graph, NULL, PFS_NODE_ROOT, "", &graph->common);
 	if (r == 0) {
+		graph->common->common = true;
 		graph->root->uid = graph->options.uid;
 		graph->root->gid = graph->options.gid;
 		graph->root->mode = 01777;
@@ -108,7 +111,9 @@ void pfs_graph_shutdown(struct pfs_graph *graph)
 	pthread_mutex_lock(&graph->control);
 	atomic_store(&graph->shutdown, true);
 	stop_feeds(graph->root);
+	stop_feeds(graph->common);
 	wake_everything(graph->root);
+	wake_everything(graph->common);
 	pthread_mutex_unlock(&graph->control);
 	pfs_work_end(outermost);
 }
@@ -137,17 +142,23 @@ static void drop_plans(struct pfs_node *node)
 		pfs_task_retire(node->task);
 }
 
+static void end_tree(struct pfs_node *root)
+{
+	if (!root)
+		return;
+	stop_feeds(root);
+	drop_plans(root);
+	free_tree(root);
+}
+
 void pfs_graph_free(struct pfs_graph *graph)
 {
 	if (!graph)
 		return;
 	pthread_mutex_lock(&graph->control);
 	atomic_store(&graph->shutdown, true);
-	if (graph->root) {
-		stop_feeds(graph->root);
-		drop_plans(graph->root);
-		free_tree(graph->root);
-	}
+	end_tree(graph->root);
+	end_tree(graph->common);
 	pthread_mutex_unlock(&graph->control);
 	pfs_ticker_free(TAKE_PTR(graph->ticker));
 	pfs_retired_release(graph);

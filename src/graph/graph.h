@@ -67,6 +67,8 @@ enum pfs_node_kind {
 	PFS_NODE_FILTER,
 	PFS_NODE_CLASS,
 	PFS_NODE_VIEW, /* never listed; made by opening all.pcapng and the like */
+	PFS_NODE_RUN,  /* `run:PID`: holds sources, is no filter */
+	PFS_NODE_NAME, /* inside only: a stage of a run; info has the kind of what it names */
 };
 
 struct pfs_node_info {
@@ -115,6 +117,26 @@ int pfs_node_chown(struct pfs_node *node, uid_t uid, gid_t gid);
 int pfs_node_chmod(struct pfs_node *node, mode_t mode);
 
 /*
+ * --- runs: private pipelines that go with whoever made them ---
+ *
+ * A run is the directory `run:PID` at the root, for its maker alone. Sources are made in it, and stages below them,
+ * with pfs_node_make(); nothing of it has a name elsewhere. Its sources wait until pfs_run_start(), so that every reader
+ * can be there before the first record.
+ *
+ * Each of its directories is a *name* of a node that may have several: a run that makes a stage which an equal run of
+ * the same user has made at an equal place gets that node, as far as what comes out of it does not depend on who came
+ * when (docs/decisions/004). A node that has several names is used by all: its parameters are fixed (-EBUSY), nothing
+ * can be written into it, and it ends with the last of them.
+ */
+int pfs_run_make(struct pfs_graph *graph, const struct pfs_cred *cred, struct pfs_node **ret_run);
+/* The sources may start. The first error of those that have consumers already; the others have started. */
+int pfs_run_start(struct pfs_node *run, struct pfs_diag *diag);
+/* Removes the run and all in it. Readers drain, then EOF. More than once does nothing. */
+void pfs_run_end(struct pfs_node *run);
+/* The name of a node, "run:4711"; valid as long as the node is. */
+const char *pfs_node_name(const struct pfs_node *node);
+
+/*
  * Listing: calls each() for every subdirectory (children, classes seen, devices), under no lock that each() could want.
  * Stops when each() returns non-zero.
  */
@@ -142,6 +164,7 @@ int pfs_node_params_set(struct pfs_node *node, const char *text, size_t len,
 struct pfs_reader_options {
 	const char *view; /* "pcapng", "json", "txt"; NULL: the bytes themselves */
 	int policy;	  /* -1: the source's default, 0: lossy, 1: reliable */
+	bool end;	  /* of a sink: no bytes, only the end, when it has done with the stream */
 	struct pfs_cred cred;
 };
 
@@ -150,7 +173,7 @@ extern const char *const pfs_view_names[];
 
 /*
  * Attaches: everything from now on. May start the source: its error is ours (-EPERM, -ENODEV, ...).
- * -EINVAL: the directory has no such stream (a sink; a packet view of bytes).
+ * -EINVAL: the directory has no such stream (a sink, unless its end is all that is asked for; a packet view of bytes).
  */
 int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *options,
 		    struct pfs_reader **ret_reader, struct pfs_diag *diag);

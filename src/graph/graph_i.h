@@ -50,6 +50,7 @@ struct pfs_graph {
 	struct pfs_graph_options options;
 	struct pfs_rings *rings;
 	struct pfs_node *root;
+	struct pfs_node *common;   /* the stages of all runs; equal names are allowed there */
 	struct pfs_ticker *ticker; /* made when the first task waits for time or a descriptor */
 	_Atomic uint64_t memory;   /* bytes of rings and queues */
 	_Atomic unsigned nodes;	   /* but for classes that are there without mkdir */
@@ -92,6 +93,7 @@ struct pfs_domain {
 	uint64_t looked;	/* lock of retired rings */
 	struct pfs_feed feed;
 	bool active;		     /* control: the source has a consumer */
+	bool held;		     /* control: ... and does not start before its run */
 	_Atomic bool standing;	     /* a sink or counter is in a plan: it takes every generation */
 	_Atomic unsigned writers;    /* open pfs_writers */
 	_Atomic uint32_t generation; /* ends of generations so far */
@@ -120,6 +122,11 @@ struct pfs_node {
 	mode_t mode;
 	struct timespec created;
 	struct timespec changed;
+
+	struct pfs_node *same; /* NAME: a reference to what it names */
+	unsigned uses;	       /* control; of what has names: how many, classes aside */
+	bool common;	       /* lies in graph->common */
+	bool started;	       /* control; RUN */
 
 	const struct pfs_filter *filter; /* FILTER, VIEW */
 	const struct pfs_source *from;	 /* SOURCE; FOLDER of devices */
@@ -287,6 +294,7 @@ uint64_t pfs_node_lost_sum(const struct pfs_node *node);
 void pfs_domain_kick(struct pfs_domain *domain);
 void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out); /* control */
 void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag);
+unsigned pfs_node_filters(const struct pfs_node *dir); /* below it, also below its classes; control */
 int pfs_graph_charge(struct pfs_graph *graph, uint64_t bytes); /* -ENOMEM beyond memory_max */
 void pfs_graph_refund(struct pfs_graph *graph, uint64_t bytes);
 /* A ring of this tree, charged; size 0: the default. floor: what its owner's reader has not taken yet, or NULL. */
@@ -314,8 +322,6 @@ int pfs_build_source(struct pfs_node *parent, const struct pfs_source *source, c
 		     struct pfs_args *args, const struct pfs_cred *cred, mode_t mode,
 		     struct pfs_node **ret_node, struct pfs_diag *diag);
 void pfs_node_finish(struct pfs_node *node); /* control, unplanned: fini of its state */
-const struct pfs_filter *pfs_filter_find(const char *type, size_t len, bool view);
-const struct pfs_source *pfs_source_find(const char *type, size_t len);
 int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pfs_place *ret_place);
 
 /* --- classdir.c: directories of classes ------------------------------------------------------ */
@@ -331,6 +337,9 @@ int pfs_class_find(struct pfs_node *dir, const char *name, bool make, uint16_t *
 		   struct pfs_diag *diag);
 /* Of an open set: the directory that there is, borrowed; or NULL. */
 struct pfs_node *pfs_class_known(const struct pfs_node *dir, uint16_t class_);
+/* mkdir of a class: -EEXIST; -ENOENT: it is none; else it stays, and *ret_node is borrowed. */
+int pfs_class_make(struct pfs_node *dir, const char *name, struct pfs_node **ret_node,
+		   struct pfs_diag *diag);
 /* The directory of a class that was found, borrowed; made when there is none. */
 int pfs_class_dir(struct pfs_node *dir, const char *name, uint16_t class_, struct pfs_node **ret_node);
 void pfs_class_forget(struct pfs_node *dir, uint16_t class_); /* it has no directory */
@@ -341,6 +350,22 @@ void pfs_class_gone(struct pfs_node *node); /* a node is being unlinked */
 void pfs_class_begin(struct pfs_node *dir);
 void pfs_class_end(struct pfs_node *dir);
 void pfs_class_watch(struct pfs_graph *graph); /* expire= may have changed */
+
+/* --- runs.c: what differs below a run ------------------------------------------------------- */
+
+static inline struct pfs_node *pfs_node_real(struct pfs_node *node)
+{
+	return node->same ? node->same : node;
+}
+static inline bool pfs_in_run(const struct pfs_node *dir)
+{
+	return dir->kind == PFS_NODE_RUN || dir->kind == PFS_NODE_NAME;
+}
+/* As pfs_node_make() and so on; control. */
+int pfs_stage_make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
+		   struct pfs_node **ret_node, struct pfs_diag *diag);
+int pfs_stage_lookup(struct pfs_node *dir, const char *name, struct pfs_node **ret_node);
+int pfs_stage_remove(struct pfs_node *node, struct pfs_diag *diag);
 
 /* --- plan.c -------------------------------------------------------------------------------- */
 

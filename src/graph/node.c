@@ -32,7 +32,7 @@ static void node_free(struct pfs_node *node)
 {
 	struct pfs_domain *domain = node->domain;
 	struct pfs_graph *graph = node->graph;
-	struct pfs_node *above = node->above;
+	struct pfs_node *above = node->above, *same = node->same;
 
 	assert(!node->children && !node->state);
 	pfs_task_free(node->task);
@@ -49,6 +49,7 @@ static void node_free(struct pfs_node *node)
 	free(node->name);
 	free(node);
 	pfs_domain_unref(domain);
+	pfs_node_unref(same);
 	pfs_node_unref(above);
 }
 
@@ -88,6 +89,7 @@ int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node
 		node->mode = parent->mode;
 		node->domain = parent->domain ? pfs_domain_ref(parent->domain) : NULL;
 		node->owner = parent->owner;
+		node->common = parent->common;
 	}
 	node->counted = counted;
 	atomic_fetch_add(&graph->nodes, counted);
@@ -156,14 +158,16 @@ struct pfs_node *pfs_node_child(struct pfs_node *dir, const char *name)
 	return NULL;
 }
 
-static unsigned count_filters(const struct pfs_node *dir)
+unsigned pfs_node_filters(const struct pfs_node *dir)
 {
 	unsigned n = 0;
 
-	for (const struct pfs_node *c = dir->children; c; c = c->sibling) {
-		if (c->kind == PFS_NODE_CLASS)
-			n += count_filters(c);
-		else if (c->kind != PFS_NODE_VIEW)
+	for (struct pfs_node *c = dir->children; c; c = c->sibling) {
+		enum pfs_node_kind kind = pfs_node_real(c)->kind;
+
+		if (kind == PFS_NODE_CLASS)
+			n += pfs_node_filters(c);
+		else if (kind != PFS_NODE_VIEW)
 			n++;
 	}
 	return n;
@@ -174,8 +178,28 @@ static bool is_sink(const struct pfs_node *node)
 	return node->filter && (node->filter->flags & PFS_FILTER_SINK);
 }
 
+static void fill_info(const struct pfs_node *node, struct pfs_node_info *info);
+
+/* A name looks like what it names, and is its maker's. */
+static void fill_name_info(const struct pfs_node *node, struct pfs_node_info *info)
+{
+	fill_info(node->same, info);
+	info->id = node->id;
+	info->uid = node->uid;
+	info->gid = node->gid;
+	info->mode = node->mode;
+	info->created = node->created;
+	info->alive = info->alive && !atomic_load(&node->dead);
+	info->children = pfs_node_filters(node);
+	info->writable = info->writable && node->same->uses < 2;
+}
+
 static void fill_info(const struct pfs_node *node, struct pfs_node_info *info)
 {
+	if (node->same) {
+		fill_name_info(node, info);
+		return;
+	}
 	*info = (struct pfs_node_info){
 		.kind = node->kind,
 		.id = node->id,
@@ -186,7 +210,7 @@ static void fill_info(const struct pfs_node *node, struct pfs_node_info *info)
 		.flow = node->flow,
 		.sink = is_sink(node),
 		.alive = !atomic_load(&node->dead),
-		.children = count_filters(node),
+		.children = pfs_node_filters(node),
 	};
 	info->writable = node->domain && !info->sink &&
 			 (node->flow != PFS_FLOW_BYTES || node->kind == PFS_NODE_FILTER ||
@@ -210,6 +234,11 @@ static void path_of(const struct pfs_node *node, struct pfs_buf *out)
 	path_of(node->parent, out);
 	pfs_buf_str(out, "/");
 	pfs_buf_str(out, node->name);
+}
+
+const char *pfs_node_name(const struct pfs_node *node)
+{
+	return node->name;
 }
 
 void pfs_node_path(struct pfs_node *node, struct pfs_buf *out)
@@ -263,6 +292,8 @@ static int lookup(struct pfs_node *dir, const char *name, struct pfs_node **ret_
 		return -ENOENT;
 	if (dir->kind == PFS_NODE_FOLDER)
 		return lookup_device(dir, name, ret_node);
+	if (pfs_in_run(dir))
+		return pfs_stage_lookup(dir, name, ret_node);
 	if (pfs_class_find(dir, name, false, &class_, NULL) == 0) {
 		r = pfs_class_dir(dir, name, class_, &node);
 		if (r < 0)
@@ -340,11 +371,16 @@ static void listing_add_missing(void *arg, const char *name)
 	listing_add(list, name, &info);
 }
 
-static bool class_is_listed(const struct pfs_node *node)
+static bool class_is_listed(struct pfs_node *node)
 {
-	const struct pfs_filter *filter = node->parent->filter;
+	const struct pfs_filter *filter;
+	bool used = pfs_node_filters(node) > 0;
 
-	if (count_filters(node) > 0 || !filter || !filter->classes)
+	node = pfs_node_real(node);
+	if (atomic_load(&node->dead))
+		return false; /* a name of a class that has gone */
+	filter = node->parent->filter;
+	if (used || !filter || !filter->classes)
 		return true;
 	return atomic_load(&node->parent->seen) >> (node->class_ - 1) & 1;
 }
@@ -352,21 +388,22 @@ static bool class_is_listed(const struct pfs_node *node)
 /* Classes that were seen but never looked up. */
 static void list_closed(struct listing *list, const char *const *classes)
 {
-	struct pfs_node *dir = list->dir;
+	struct pfs_node *dir = pfs_node_real(list->dir);
 	struct pfs_node_info info;
 
-	fill_info(dir, &info);
+	fill_info(list->dir, &info);
 	info.kind = PFS_NODE_CLASS;
 	info.id = 0;
 	for (size_t i = 0; classes[i] && i < 64; i++)
-		if ((atomic_load(&dir->seen) >> i & 1) && !pfs_node_child(dir, classes[i]))
+		if ((atomic_load(&dir->seen) >> i & 1) && !pfs_node_child(list->dir, classes[i]))
 			listing_add(list, classes[i], &info);
 }
 
 /* All that are not among the children. */
 static void list_open(struct listing *list, struct pfs_classes *set)
 {
-	struct pfs_node *dir = list->dir;
+	struct pfs_node *dir = pfs_node_real(list->dir);
+	bool named = dir != list->dir;
 	char name[PKT_FIELD_NAME_SIZE];
 	struct pfs_node_info info;
 	uint16_t classes[64];
@@ -378,11 +415,13 @@ static void list_open(struct listing *list, struct pfs_classes *set)
 		for (size_t i = 0; i < n; i++) {
 			struct pfs_node *node = pfs_class_known(dir, classes[i]);
 
-			if ((node && node->used) || pfs_classes_name(set, classes[i], name) < 0)
+			if ((!named && node && node->used) ||
+			    pfs_classes_name(set, classes[i], name) < 0 ||
+			    (named && pfs_node_child(list->dir, name)))
 				continue;
-			fill_info(node ? node : dir, &info);
+			fill_info(node && !named ? node : list->dir, &info);
 			info.kind = PFS_NODE_CLASS;
-			info.id = node ? node->id : 0;
+			info.id = node && !named ? node->id : 0;
 			listing_add(list, name, &info);
 		}
 	}
@@ -390,21 +429,23 @@ static void list_open(struct listing *list, struct pfs_classes *set)
 
 static void list_all(struct listing *list)
 {
-	struct pfs_node *dir = list->dir;
+	struct pfs_node *dir = list->dir, *real = pfs_node_real(dir);
 	struct pfs_node_info info;
 
 	for (struct pfs_node *c = dir->children; c; c = c->sibling) {
-		if (c->kind == PFS_NODE_VIEW || (c->kind == PFS_NODE_CLASS && !class_is_listed(c)))
+		enum pfs_node_kind kind = pfs_node_real(c)->kind;
+
+		if (kind == PFS_NODE_VIEW || (kind == PFS_NODE_CLASS && !class_is_listed(c)))
 			continue;
 		if (dir->kind == PFS_NODE_FOLDER && c->args.n == 0)
 			continue; /* comes with the devices, if it still exists */
 		fill_info(c, &info);
 		listing_add(list, c->name, &info);
 	}
-	if (dir->filter && dir->filter->classes)
-		list_closed(list, dir->filter->classes);
-	if (pfs_class_set(dir))
-		list_open(list, pfs_class_set(dir));
+	if (real->filter && real->filter->classes)
+		list_closed(list, real->filter->classes);
+	if (pfs_class_set(real))
+		list_open(list, pfs_class_set(real));
 	if (dir->kind == PFS_NODE_FOLDER && dir->from->devices)
 		dir->from->devices(listing_add_missing, list);
 }
@@ -467,34 +508,12 @@ static int make_source(struct pfs_node *dir, const char *name, const struct pfs_
 	return pfs_build_source(dir, source, name, &args, cred, mode & 0700, ret_node, diag);
 }
 
-/* A name of a class is that class. -ENOENT: it is none. */
-static int make_class(struct pfs_node *dir, const char *name, struct pfs_node **ret_node,
-		      struct pfs_diag *diag)
-{
-	uint16_t class_;
-	int r = pfs_class_find(dir, name, false, &class_, diag);
-
-	if (r == 0)
-		return -EEXIST;
-	if (r != -ENOENT || !pfs_class_set(dir))
-		return r;
-	r = pfs_class_find(dir, name, true, &class_, diag);
-	if (r < 0)
-		return r;
-	r = pfs_class_dir(dir, name, class_, ret_node);
-	if (r == 0)
-		pfs_class_keep(*ret_node);
-	else
-		pfs_class_forget(dir, class_);
-	return r;
-}
-
 static int make_filter(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
 		       mode_t mode, struct pfs_node **ret_node, struct pfs_diag *diag)
 {
 	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
 	const struct pfs_filter *filter;
-	int r = make_class(dir, name, ret_node, diag);
+	int r = pfs_class_make(dir, name, ret_node, diag);
 
 	if (r != -ENOENT)
 		return r;
@@ -542,6 +561,9 @@ static int make(struct pfs_node *dir, const char *name, const struct pfs_cred *c
 		return make_source(dir, name, cred, mode, ret_node, diag);
 	case PFS_NODE_FOLDER:
 		return make_in_folder(dir, name, cred, mode, ret_node, diag);
+	case PFS_NODE_RUN:
+	case PFS_NODE_NAME:
+		return pfs_stage_make(dir, name, cred, mode, ret_node, diag);
 	case PFS_NODE_SOURCE:
 	case PFS_NODE_FILTER:
 	case PFS_NODE_CLASS:
@@ -557,7 +579,7 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 		  struct pfs_node **ret_node, struct pfs_diag *diag)
 {
 	struct pfs_graph *graph = dir->graph;
-	struct pfs_node *node = NULL;
+	struct pfs_node *node = NULL, *real;
 	int r;
 
 	if (diag)
@@ -570,8 +592,9 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 	if (r < 0)
 		return r;
 	assert(node); /* set on success, and errors are negative */
-	if (node->filter && (node->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))
-		pfs_domain_kick(node->domain);
+	real = pfs_node_real(node);
+	if (real->filter && (real->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))
+		pfs_domain_kick(real->domain);
 	if (ret_node)
 		*ret_node = node;
 	else
@@ -623,11 +646,13 @@ int pfs_node_drop(struct pfs_node *node)
 static int remove_node(struct pfs_node *dir, struct pfs_node *node, const struct pfs_cred *cred,
 		       struct pfs_diag *diag)
 {
+	if (pfs_in_run(node))
+		return pfs_stage_remove(node, diag);
 	if (node->kind == PFS_NODE_FOLDER ||
 	    (node->from && (node->from->flags & PFS_SOURCE_STATIC) && node->args.n == 0) ||
 	    (dir->kind == PFS_NODE_FOLDER && node->args.n == 0))
 		return pfs_diag_set(diag, EBUSY, "'%s' is always there", node->name);
-	if (count_filters(node) > 0)
+	if (pfs_node_filters(node) > 0)
 		return -ENOTEMPTY;
 	if (dir->kind == PFS_NODE_ROOT && cred->uid != 0 && cred->uid != node->uid &&
 	    cred->uid != node->graph->options.uid)
@@ -649,8 +674,8 @@ int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cre
 	if (r == 0)
 		r = remove_node(dir, node, cred, diag);
 	pthread_mutex_unlock(&dir->graph->control);
-	if (node && r == 0 && node->domain)
-		pfs_domain_kick(node->domain);
+	if (node && r == 0 && pfs_node_real(node)->domain)
+		pfs_domain_kick(pfs_node_real(node)->domain);
 	pfs_node_unref(node);
 	pfs_work_end(outermost);
 	return r;

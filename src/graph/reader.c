@@ -162,14 +162,17 @@ static void detach(struct pfs_reader *reader)
 static int open_locked(struct pfs_reader *reader, struct pfs_node *dir,
 		       const struct pfs_reader_options *options, struct pfs_diag *diag)
 {
+	bool sink = dir->filter && (dir->filter->flags & PFS_FILTER_SINK);
 	struct pfs_node *node = dir;
 	bool reliable;
 	int r;
 
 	if (atomic_load(&dir->dead))
 		return -ENOENT;
-	if (!dir->domain || (dir->filter && (dir->filter->flags & PFS_FILTER_SINK)))
+	if (!dir->domain || (sink && (!options->end || options->view)))
 		return pfs_diag_set(diag, EINVAL, "nothing comes out of '%s'", dir->name);
+	if (options->end && !sink)
+		return pfs_diag_set(diag, EINVAL, "'%s' is no sink: its stream is `all`", dir->name);
 	if (options->view) {
 		r = view_node(dir, options->view, &node, diag);
 		if (r < 0)
@@ -198,7 +201,8 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 		return -ENOMEM;
 	reader->cred = options->cred;
 	pthread_mutex_lock(&graph->control);
-	r = open_locked(reader, node, options, diag);
+	r = atomic_load(&node->dead) ? -ENOENT
+				     : open_locked(reader, pfs_node_real(node), options, diag);
 	pthread_mutex_unlock(&graph->control);
 	if (r < 0) {
 		pfs_node_unref(reader->node);

@@ -72,6 +72,8 @@ static void stats(struct pfs_node *node, struct pfs_buf *out)
 		line(out, "", pfs_counter_get(&node->lost[i].n));
 	}
 	line(out, "readers", count_readers(node));
+	if (node->uses)
+		line(out, "shared", node->uses);
 	if (node->kind == PFS_NODE_SOURCE)
 		line(out, "active", node->domain->active);
 	if (node->state && node->filter && node->filter->stats)
@@ -113,11 +115,13 @@ static void manual(struct pfs_node *node, struct pfs_buf *out)
 
 static void graph_line(struct pfs_node *node, struct pfs_buf *out)
 {
-	static const char *const kinds[] = { "root", "folder", "source", "filter", "class", "view" };
+	static const char *const kinds[] = { "root",  "folder", "source", "filter",
+					     "class", "view",	"run" };
 	uint64_t in, passed, bytes;
 
 	pfs_buf_printf(out, "%*s", 2 * (int)node->depth, "");
 	pfs_buf_clean(out, node->parent ? node->name : "/", node->parent ? strlen(node->name) : 1);
+	node = pfs_node_real(node);
 	pfs_buf_printf(out, "  %s", kinds[node->kind]);
 	counts(node, &in, &passed, &bytes);
 	if (node->domain)
@@ -139,6 +143,7 @@ static void graph_text(struct pfs_node *node, struct pfs_buf *out)
 
 int pfs_node_text(struct pfs_node *node, enum pfs_text which, struct pfs_buf *out)
 {
+	node = pfs_node_real(node);
 	pthread_mutex_lock(&node->graph->control);
 	switch (which) {
 	case PFS_TEXT_STATS:
@@ -202,6 +207,9 @@ static int params_set(struct pfs_node *node, const char *text, size_t len,
 
 	if (atomic_load(&node->dead) || !node->state)
 		return -ENOENT;
+	if (node->uses > 1)
+		return pfs_diag_set(diag, EBUSY, "%u equal pipelines share '%s': it stays as it is",
+				    node->uses, node->name);
 	if (!can)
 		return pfs_diag_set(diag, EINVAL, "'%s' has no parameters that can be changed",
 				    node->name);
@@ -229,6 +237,7 @@ int pfs_node_params_set(struct pfs_node *node, const char *text, size_t len,
 {
 	int r;
 
+	node = pfs_node_real(node);
 	if (diag)
 		diag->text[0] = '\0';
 	pthread_mutex_lock(&node->graph->control);

@@ -93,6 +93,10 @@ static int open_locked(struct pfs_writer *writer, struct pfs_node *node, struct 
 
 	if (atomic_load(&node->dead))
 		return -ENOENT;
+	if (node->uses > 1)
+		return pfs_diag_set(diag, EBUSY,
+				    "%u equal pipelines share '%s': nothing can be written to it",
+				    node->uses, node->name);
 	if (!domain || node->kind == PFS_NODE_VIEW ||
 	    (node->filter && (node->filter->flags & PFS_FILTER_SINK)))
 		return pfs_diag_set(diag, EINVAL, "nothing can be written to '%s'", node->name);
@@ -134,7 +138,7 @@ int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
 	if (!writer)
 		return -ENOMEM;
 	pthread_mutex_lock(&graph->control);
-	r = open_locked(writer, node, diag);
+	r = atomic_load(&node->dead) ? -ENOENT : open_locked(writer, pfs_node_real(node), diag);
 	pthread_mutex_unlock(&graph->control);
 	if (r < 0)
 		return r;

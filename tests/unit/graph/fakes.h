@@ -4,8 +4,8 @@
  *	numbers, numbers:lossy	a thread that makes `fake.count` records of 8 bytes, each the next number, then the end
  *	huge			pulls; its record never fits its ring
  *	copy			pulls; new bytes for each record
- *	relay			pulls; passes refs on
- *	slow			the same, and takes a millisecond for each
+ *	relay			pulls; passes refs on; has a parameter `note` that may change
+ *	slow			pulls; passes refs on and takes a millisecond for each
  *	label			inline; an open set of classes: the record's length
  */
 #ifndef TESTS_GRAPH_FAKES_H
@@ -139,8 +139,18 @@ static size_t relay_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_e
 	return n;
 }
 
+static const struct pfs_param relay_params[] = { { "note", "" }, { NULL, NULL } };
+
+static int relay_reconfigure(void *state, const struct pfs_args *args,
+			     const struct pfs_place *place, struct pfs_diag *diag)
+{
+	return 0;
+}
+
 static const struct pfs_filter relay = {
 	.name = "relay",
+	.params = relay_params,
+	.reconfigure = relay_reconfigure,
 	.in = PFS_FLOW_ANY,
 	.out = PFS_FLOW_BYTES,
 	.pull = relay_pull,
