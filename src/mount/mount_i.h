@@ -3,7 +3,7 @@
  *
  *	ops.c		what FUSE asks, handed to the kind of the entry
  *	inode.c		entries: what a nodeid of the kernel's means
- *	dir.c text.c pipe.c errors.c manuals.c control.c	the kinds
+ *	dir.c text.c pipe.c errors.c manuals.c control.c runs.c	the kinds
  *	held.c		requests that are answered later, exactly once
  *	work.c		threads for what may wait
  *	session.c	threads that take requests from the kernel
@@ -81,6 +81,7 @@ extern const struct pfs_kind pfs_kind_errors;  /* .errors */
 extern const struct pfs_kind pfs_kind_manuals; /* .filters */
 extern const struct pfs_kind pfs_kind_manual;  /* .filters/<name> */
 extern const struct pfs_kind pfs_kind_control; /* .control */
+extern const struct pfs_kind pfs_kind_run;     /* .run */
 
 struct pfs_entry {
 	uint64_t id;  /* the kernel's nodeid: a node's id, or a fresh number for files */
@@ -89,7 +90,9 @@ struct pfs_entry {
 	struct pfs_node *node;	 /* a reference; NULL: not of the graph */
 	int which;		 /* pipes: view or -1; texts: enum pfs_text; manuals: index */
 	int policy;		 /* pipes: as in struct pfs_reader_options */
+	bool end;		 /* pipes: the same */
 	_Atomic unsigned duplex; /* pipes: read-write opens */
+	double timeout;		 /* seconds for which the kernel may believe that it is there */
 	uint64_t lookups;	 /* table lock */
 	struct pfs_entry *next;	 /* table lock */
 };

@@ -11,11 +11,6 @@
 #include <stdio.h>
 #include <sys/statvfs.h>
 
-static double timeout_of(const struct pfs_entry *entry)
-{
-	return entry->kind == &pfs_kind_dir ? PFS_DIR_TIMEOUT : 0;
-}
-
 /* --- init ------------------------------------------------------------------------------ */
 
 /* Pages that the kernel allows in one request; libfuse does not tell what came of its offer. */
@@ -67,8 +62,8 @@ static void param_of(struct pfs_mount *mount, struct pfs_entry *entry,
 {
 	*ret_param = (struct fuse_entry_param){
 		.ino = entry->id,
-		.attr_timeout = timeout_of(entry),
-		.entry_timeout = timeout_of(entry),
+		.attr_timeout = entry->timeout,
+		.entry_timeout = entry->timeout,
 	};
 	pfs_inode_stat(mount, entry, &ret_param->attr);
 }
@@ -124,7 +119,7 @@ static void reply_attr(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry
 	/* cat refuses to read and write one file: seen through one descriptor, it is two. */
 	if (entry->duplex)
 		st.st_ino = atomic_fetch_add(&mount->inodes.next_ino, 1);
-	fuse_reply_attr(req, &st, timeout_of(entry));
+	fuse_reply_attr(req, &st, entry->timeout);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -10,9 +10,6 @@
 
 #define PFS_NAME_LIMIT 255
 
-/* Directories change only through us: a second of caching makes `find` three times faster. */
-#define PFS_DIR_TIMEOUT 1.0
-
 /* listing.c */
 void pfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void pfs_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);

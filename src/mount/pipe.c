@@ -1,5 +1,5 @@
 /*
- * pipe - the pipe files: all, all.<view>, all,policy=reliable|lossy
+ * pipe - the pipe files: all, all.<view>, all,policy=reliable|lossy, and of sinks all,end
  *
  * Regular files of size 0 whose reads come to us (direct_io), because a FIFO's open would never
  * reach us. How they are opened depends on the access mode:
@@ -19,6 +19,7 @@
 
 #define PIPE_NAME "all"
 #define POLICY_KEY ",policy="
+#define END_KEY ",end"
 
 /* --- names ------------------------------------------------------------------------------- */
 
@@ -88,6 +89,8 @@ int pfs_pipe_name(const struct pfs_node_info *info, const char *name, struct pfs
 			like->policy = 0;
 		else
 			return -ENOENT;
+	} else if (!strcmp(name, END_KEY) && like->which < 0) {
+		like->end = true;
 	} else if (*name) {
 		return -ENOENT;
 	}
@@ -280,6 +283,7 @@ static void pipe_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry 
 	open->fi = *fi;
 	open->options.view = entry->which < 0 ? NULL : pfs_view_names[entry->which];
 	open->options.policy = entry->policy;
+	open->options.end = entry->end;
 	pfs_task_start(mount, &open->task, req);
 }
 

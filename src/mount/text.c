@@ -35,7 +35,7 @@ static bool has_text(const struct pfs_node_info *info, enum pfs_text which)
 {
 	if (which == PFS_TEXT_GRAPH)
 		return info->kind == PFS_NODE_ROOT;
-	if (info->kind == PFS_NODE_ROOT || info->kind == PFS_NODE_FOLDER)
+	if (info->kind == PFS_NODE_ROOT || info->kind == PFS_NODE_FOLDER || info->kind == PFS_NODE_RUN)
 		return false;
 	return which != PFS_TEXT_PROGRAM || info->program;
 }
