@@ -120,8 +120,8 @@ int pfs_node_chmod(struct pfs_node *node, mode_t mode);
  * --- runs: private pipelines that go with whoever made them ---
  *
  * A run is the directory `run:PID` at the root, for its maker alone. Sources are made in it, and stages below them,
- * with pfs_node_make(); nothing of it has a name elsewhere. Its sources wait until pfs_run_start(), so that every reader
- * can be there before the first record.
+ * with pfs_node_make(); nothing of it has a name elsewhere. Its sources wait until pfs_run_start(), so that every
+ * reader can be there before the first record.
  *
  * Each of its directories is a *name* of a node that may have several: a run that makes a stage which an equal run of
  * the same user has made at an equal place gets that node, as far as what comes out of it does not depend on who came
