@@ -35,7 +35,8 @@ static int abort_run(int argc, char **argv)
 const struct pfs_command pfs_cmd_abort = {
 	.name = "abort",
 	.summary = "end the mount on DIR that hangs: whoever waits gets an error",
-	.usage = "DIR",
+	.operands = "DIR",
+	.words = PFS_WORDS_MOUNT,
 	.help = "For a mount that hangs: its processes are killed, the connection is aborted in the kernel and\n"
 		"the mount detached, without asking anybody. Whoever waits gets ECONNABORTED, also those\n"
 		"whom kill -9 does not end.\n",

@@ -2,7 +2,7 @@
  * cmd - the subcommands of pipesfs
  *
  * One file a subcommand, one `const struct pfs_command pfs_cmd_NAME` in it, one line in the table
- * of main.c. The program is the only place that speaks: libraries return a number and a struct
+ * of commands.c. The program is the only place that speaks: libraries return a number and a struct
  * pfs_diag, the command says the sentence once, on stderr, in words that tell what to do next.
  * Results go to stdout.
  *
@@ -28,13 +28,41 @@ enum {
 	PFS_EXIT_USAGE = 2,
 };
 
+/* What stands in a place of the command line: for completion. */
+enum pfs_words {
+	PFS_WORDS_NONE,
+	PFS_WORDS_CHOICE, /* one of the list beside it */
+	PFS_WORDS_DIR,
+	PFS_WORDS_FILE,
+	PFS_WORDS_MOUNT,    /* where a pipesfs is mounted */
+	PFS_WORDS_TREE,	    /* a path in one */
+	PFS_WORDS_OPTIONS,  /* mount options, separated by commas */
+	PFS_WORDS_PIPELINE, /* the pipeline language */
+	PFS_WORDS_COMMAND,  /* a command of ours */
+};
+
+struct pfs_option {
+	char key;	      /* what pfs_getopt() returns; unique in its table; 0 ends the table */
+	bool letter;	      /* the key is also the short form: -k */
+	const char *name;     /* the long form, or NULL */
+	const char *value;    /* what it takes, in capitals: "SECONDS"; NULL: nothing */
+	const char *help;     /* NULL: understood, but not told */
+	enum pfs_words words; /* of the value */
+	const char *const *choices; /* PFS_WORDS_CHOICE: ends with NULL */
+};
+
 struct pfs_command {
 	const char *name;
-	const char *summary; /* one line for the list of commands */
-	const char *usage;   /* what follows "pipesfs NAME": "[-f] [-o OPTION,...] DIR" */
-	const char *help; /* lines for `pipesfs help NAME`, each ended by a newline; NULL: none */
+	const char *summary;		  /* one line for the list of commands */
+	const struct pfs_option *options; /* NULL: none */
+	bool options_first;		  /* what follows the first operand is no option */
+	const char *operands;		  /* what follows the options: "[DIR...]"; NULL: nothing */
+	enum pfs_words words;		  /* of the operands */
+	const char *const *choices;
+	const char *usage; /* what follows "pipesfs NAME"; NULL: made from options and operands */
+	const char *help; /* lines for `pipesfs help NAME` behind the options, each ended by a newline; NULL: none */
 	void (*more_help)(struct pfs_buf *out); /* lines made from a table; NULL: none */
-	/* argv[0] is the name; getopt(3) may be used as it is. Returns the exit status. */
+	/* argv[0] is the name; cmd/options.h. Returns the exit status. */
 	int (*run)(int argc, char **argv);
 };
 
@@ -46,6 +74,9 @@ extern const struct pfs_command pfs_cmd_mount;
 extern const struct pfs_command pfs_cmd_portal;
 extern const struct pfs_command pfs_cmd_stat;
 extern const struct pfs_command pfs_cmd_umount;
+
+extern const struct pfs_command *const pfs_commands[];	      /* all of them; ends with NULL */
+const struct pfs_command *pfs_command_find(const char *name); /* NULL: there is none */
 
 /* "pipesfs: sentence" on stderr. */
 void pfs_say(const char *fmt, ...) PFS_PRINTF(1, 2);

@@ -6,11 +6,11 @@
  */
 #include "cmd/cmd.h"
 #include "cmd/demo_i.h"
+#include "cmd/options.h"
 #include "cmd/tree.h"
 #include "packet/generate.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 
 #define PIPELINE "p/accept/unpcap/ip/httpplus"
@@ -181,17 +181,12 @@ static void play(struct demo *demo)
 
 static int demo_run(int argc, char **argv)
 {
-	static const struct option longs[] = {
-		{ "live", no_argument, NULL, 'l' },
-		{ "capture", required_argument, NULL, 'c' },
-		{ 0 },
-	};
 	struct demo demo;
 	const char *capture = NULL;
 	bool live = false;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+	while ((c = pfs_getopt(&pfs_cmd_demo, argc, argv)) != -1) {
 		if (c == 'c')
 			capture = optarg;
 		else if (c == 'l')
@@ -215,12 +210,21 @@ static int demo_run(int argc, char **argv)
 	return demo_end(&demo);
 }
 
+static const struct pfs_option demo_options[] = {
+	{ .key = 'l', .name = "live", .help = "real traffic between two network namespaces (root)" },
+	{ .key = 'c',
+	  .name = "capture",
+	  .value = "FILE",
+	  .words = PFS_WORDS_FILE,
+	  .help = "only write the capture that the demo plays with" },
+	{ 0 },
+};
+
 const struct pfs_command pfs_cmd_demo = {
 	.name = "demo",
 	.summary = "show a capture going through a mounted pipeline, and check every number",
+	.options = demo_options,
 	.usage = "[--live | --capture FILE]",
-	.help = "      --live          real traffic between two network namespaces (root)\n"
-		"      --capture FILE  only write the capture that the demo plays with\n"
-		"It asks nothing, uses no network, takes seconds, and removes what it made.\n",
+	.help = "It asks nothing, uses no network, takes seconds, and removes what it made.\n",
 	.run = demo_run,
 };

@@ -3,11 +3,11 @@
  */
 #include "cmd/cmd.h"
 #include "cmd/doctor_i.h"
+#include "cmd/options.h"
 
 #include "config.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/utsname.h>
@@ -197,13 +197,12 @@ static void print_tail(bool json, const unsigned count[VERDICT_COUNT_], const ch
 
 static int doctor_run(int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
 	unsigned count[VERDICT_COUNT_] = { 0 };
 	bool json = false, first = true;
 	const char *obstacle = NULL;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+	while ((c = pfs_getopt(&pfs_cmd_doctor, argc, argv)) != -1) {
 		if (c != 'j')
 			return pfs_usage(&pfs_cmd_doctor, NULL);
 		json = true;
@@ -234,11 +233,15 @@ static int doctor_run(int argc, char **argv)
 	return obstacle ? PFS_EXIT_FAILED : 0;
 }
 
+static const struct pfs_option doctor_options[] = {
+	{ .key = 'j', .name = "json", .help = "one JSON object" },
+	{ 0 },
+};
+
 const struct pfs_command pfs_cmd_doctor = {
 	.name = "doctor",
 	.summary = "say what this machine can do, what it cannot, and what to do about that",
-	.usage = "[--json]",
-	.help = "      --json   one JSON object\n"
-		"Exit status 0 unless nothing can be mounted here. It looks and changes nothing.\n",
+	.options = doctor_options,
+	.help = "Exit status 0 unless nothing can be mounted here. It looks and changes nothing.\n",
 	.run = doctor_run,
 };

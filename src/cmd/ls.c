@@ -7,10 +7,10 @@
 #include "base/name.h"
 #include "cmd/cmd.h"
 #include "cmd/mounts.h"
+#include "cmd/options.h"
 #include "cmd/tree.h"
 #include "graph/tables.h"
 
-#include <getopt.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <math.h>
@@ -398,20 +398,12 @@ static int list_mounts(const struct mounts *mounts, const struct ls_options *opt
 
 static int parse_options(int argc, char **argv, struct ls_options *ret_options)
 {
-	static const struct option longs[] = {
-		{ "all", no_argument, NULL, 'a' },
-		{ "rates", no_argument, NULL, 'r' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "interval", required_argument, NULL, 'i' },
-		{ "depth", required_argument, NULL, 'L' },
-		{ 0 },
-	};
 	struct ls_options options = { .interval = 0.5, .depth = DEPTH_MAX };
 	uint64_t depth;
 	char *end;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "ari:L:", longs, NULL)) != -1) {
+	while ((c = pfs_getopt(&pfs_cmd_ls, argc, argv)) != -1) {
 		switch (c) {
 		case 'a':
 			options.all = true;
@@ -471,16 +463,29 @@ static int ls_run(int argc, char **argv)
 	return worst;
 }
 
+static const struct pfs_option ls_options[] = {
+	{ .key = 'a', .letter = true, .name = "all", .help = "also sources and classes that are idle" },
+	{ .key = 'r',
+	  .letter = true,
+	  .name = "rates",
+	  .help = "measure for half a second and show rates as well" },
+	{ .key = 'i',
+	  .letter = true,
+	  .name = "interval",
+	  .value = "SECONDS",
+	  .help = "measure for that long (implies -r)" },
+	{ .key = 'L', .letter = true, .name = "depth", .value = "N", .help = "show that many levels" },
+	{ .key = 'j', .name = "json", .help = "one JSON object for each DIR" },
+	{ 0 },
+};
+
 const struct pfs_command pfs_cmd_ls = {
 	.name = "ls",
 	.summary = "show the tree of running filters with their counters and rates",
-	.usage = "[-a] [-r] [-i SECONDS] [-L DEPTH] [--json] [DIR...]",
-	.help = "  -a, --all            also sources and classes that are idle\n"
-		"  -r, --rates          measure for half a second and show rates as well\n"
-		"  -i, --interval SEC   measure for that long (implies -r)\n"
-		"  -L, --depth N        show that many levels\n"
-		"      --json           one JSON object for each DIR\n"
-		"Without DIR: the mounted pipesfs, or a list of them when there are several.\n"
+	.options = ls_options,
+	.operands = "[DIR...]",
+	.words = PFS_WORDS_TREE,
+	.help = "Without DIR: the mounted pipesfs, or a list of them when there are several.\n"
 		"It only lists directories and reads .stats: looking changes nothing.\n",
 	.run = ls_run,
 };

@@ -6,38 +6,27 @@
  * be mounted.
  */
 #include "cmd/cmd.h"
+#include "cmd/options.h"
 
 #include "config.h"
 
 #include <libgen.h>
 #include <stdio.h>
 
-static const struct pfs_command *const commands[] = {
-	&pfs_cmd_mount, &pfs_cmd_umount, &pfs_cmd_abort, &pfs_cmd_portal, &pfs_cmd_ls,
-	&pfs_cmd_stat,	&pfs_cmd_doctor, &pfs_cmd_demo,	 NULL,
-};
-
-static const struct pfs_command *find(const char *name)
-{
-	for (size_t i = 0; commands[i]; i++)
-		if (!strcmp(commands[i]->name, name))
-			return commands[i];
-	return NULL;
-}
-
 static void list(FILE *to)
 {
 	fputs("usage: pipesfs COMMAND [ARGUMENT...]\n"
 	      "A directory is a running filter, a path a pipeline, a pipe file its live stream.\n\n",
 	      to);
-	for (size_t i = 0; commands[i]; i++)
-		fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	for (size_t i = 0; pfs_commands[i]; i++)
+		fprintf(to, "  %-8s %s\n", pfs_commands[i]->name, pfs_commands[i]->summary);
 	fputs("  help     [COMMAND] say what a command does\n", to);
 }
 
 static int help(int argc, char **argv)
 {
-	const struct pfs_command *cmd = argc > 1 ? find(argv[1]) : NULL;
+	const struct pfs_command *cmd = argc > 1 ? pfs_command_find(argv[1]) : NULL;
+	PFS_BUF struct pfs_buf text = { 0 };
 
 	if (argc > 1 && !cmd)
 		return pfs_fail("there is no command '%s'; `pipesfs help` lists them", argv[1]);
@@ -45,15 +34,19 @@ static int help(int argc, char **argv)
 		list(stdout);
 		return 0;
 	}
-	printf("usage: pipesfs %s %s\n%s.\n", cmd->name, cmd->usage, cmd->summary);
+	pfs_buf_printf(&text, "usage: pipesfs %s ", cmd->name);
+	pfs_options_usage(cmd, &text);
+	pfs_buf_printf(&text, "\n%s.\n", cmd->summary);
+	if (pfs_options_count(cmd))
+		pfs_buf_str(&text, "\n");
+	pfs_options_help(cmd, &text);
 	if (cmd->help)
-		printf("\n%s", cmd->help);
+		pfs_buf_printf(&text, "%s%s", pfs_options_count(cmd) ? "" : "\n", cmd->help);
 	if (cmd->more_help) {
-		PFS_BUF struct pfs_buf text = { 0 };
-
+		pfs_buf_str(&text, "\n");
 		cmd->more_help(&text);
-		printf("\n%s", text.data ? text.data : "");
 	}
+	fputs(text.data ? text.data : "", stdout);
 	return 0;
 }
 
@@ -77,7 +70,7 @@ int main(int argc, char **argv)
 		return PFS_EXIT_USAGE;
 	}
 
-	const struct pfs_command *cmd = find(argv[1]);
+	const struct pfs_command *cmd = pfs_command_find(argv[1]);
 
 	if (cmd && argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h")))
 		return help(2, argv);

@@ -4,11 +4,10 @@
  * Returns when the mount can be used. A dead pipesfs at DIR, left by a machine that lost its
  * processes, is taken away first.
  */
-#include "cmd/cmd.h"
+#include "cmd/options.h"
 #include "mount/mount.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -93,7 +92,7 @@ static int mount_run(int argc, char **argv)
 	int c, r = 0;
 
 	pfs_mount_options_init(&options);
-	while ((c = getopt(argc, argv, "fo:nrwsv")) != -1) {
+	while ((c = pfs_getopt(&pfs_cmd_mount, argc, argv)) != -1) {
 		if (c == 'f')
 			options.foreground = true;
 		else if (c == 'o' && (r = pfs_mount_options_parse(&options, optarg, &diag)) < 0)
@@ -113,12 +112,26 @@ static int mount_run(int argc, char **argv)
 	return r;
 }
 
+/* The last four are what mount(8) hands to its helpers. */
+static const struct pfs_option mount_options[] = {
+	{ .key = 'f', .letter = true, .help = "stay in the foreground and speak on standard error" },
+	{ .key = 'o', .letter = true, .value = "OPTION,...", .words = PFS_WORDS_OPTIONS, .help = "see below" },
+	{ .key = 'r', .letter = true, .help = "as -o ro" },
+	{ .key = 'n', .letter = true },
+	{ .key = 'w', .letter = true },
+	{ .key = 's', .letter = true },
+	{ .key = 'v', .letter = true },
+	{ 0 },
+};
+
 const struct pfs_command pfs_cmd_mount = {
 	.name = "mount",
 	.summary = "mount the tree of running filters on DIR",
-	.usage = "[-f] [-o OPTION,...] DIR",
-	.help = "It returns when the mount can be used. -f stays in the foreground. An ordinary user\n"
-		"needs fusermount3 and may write to DIR; nobody else can enter his mount.\n",
+	.options = mount_options,
+	.operands = "DIR",
+	.words = PFS_WORDS_DIR,
+	.help = "It returns when the mount can be used. An ordinary user needs fusermount3 and may write\n"
+		"to DIR; nobody else can enter his mount.\n",
 	.more_help = pfs_mount_options_help,
 	.run = mount_run,
 };

@@ -2,6 +2,7 @@
  * say - how commands speak to people
  */
 #include "cmd/cmd.h"
+#include "cmd/options.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,6 +39,7 @@ int pfs_fail(const char *fmt, ...)
 
 int pfs_usage(const struct pfs_command *cmd, const char *fmt, ...)
 {
+	PFS_BUF struct pfs_buf usage = { 0 };
 	va_list ap;
 
 	if (fmt) {
@@ -45,6 +47,7 @@ int pfs_usage(const struct pfs_command *cmd, const char *fmt, ...)
 		say_line(fmt, ap);
 		va_end(ap);
 	}
-	fprintf(stderr, "usage: pipesfs %s %s\n", cmd->name, cmd->usage);
+	pfs_options_usage(cmd, &usage);
+	fprintf(stderr, "usage: pipesfs %s %s\n", cmd->name, usage.data ? usage.data : "");
 	return PFS_EXIT_USAGE;
 }

@@ -6,10 +6,10 @@
  */
 #include "cmd/cmd.h"
 #include "cmd/mounts.h"
+#include "cmd/options.h"
 #include "cmd/tree.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -311,12 +311,11 @@ static int print_json(struct dir_info *info)
 
 static int stat_run(int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
 	MOUNTS struct mounts mounts = { 0 };
 	bool json = false;
 	int c, r, worst = 0;
 
-	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+	while ((c = pfs_getopt(&pfs_cmd_stat, argc, argv)) != -1) {
 		if (c != 'j')
 			return pfs_usage(&pfs_cmd_stat, NULL);
 		json = true;
@@ -339,11 +338,17 @@ static int stat_run(int argc, char **argv)
 	return worst;
 }
 
+static const struct pfs_option stat_options[] = {
+	{ .key = 'j', .name = "json", .help = "one JSON object for each PATH" },
+	{ 0 },
+};
+
 const struct pfs_command pfs_cmd_stat = {
 	.name = "stat",
 	.summary = "show one directory: its counters, parameters and readers",
-	.usage = "[--json] PATH...",
-	.help = "      --json   one JSON object for each PATH\n"
-		"A pipe file (DIR/all) stands for its directory.\n",
+	.options = stat_options,
+	.operands = "PATH...",
+	.words = PFS_WORDS_TREE,
+	.help = "A pipe file (DIR/all) stands for its directory.\n",
 	.run = stat_run,
 };

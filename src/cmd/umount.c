@@ -98,7 +98,8 @@ static int umount_run(int argc, char **argv)
 const struct pfs_command pfs_cmd_umount = {
 	.name = "umount",
 	.summary = "end the streams of the mount on DIR, and the mount",
-	.usage = "DIR",
+	.operands = "DIR",
+	.words = PFS_WORDS_MOUNT,
 	.help = "Readers get end of file, writers that wait an error, then the mount is detached. umount(8)\n"
 		"does it too when nobody has a file open. A dead mount, or one that does not answer, is\n"
 		"detached all the same.\n",
