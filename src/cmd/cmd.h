@@ -55,7 +55,6 @@ struct pfs_command {
 	const char *name;
 	const char *summary;		  /* one line for the list of commands */
 	const struct pfs_option *options; /* NULL: none */
-	bool options_first;		  /* what follows the first operand is no option */
 	const char *operands;		  /* what follows the options: "[DIR...]"; NULL: nothing */
 	enum pfs_words words;		  /* of the operands */
 	const char *const *choices;
@@ -72,6 +71,7 @@ extern const struct pfs_command pfs_cmd_doctor;
 extern const struct pfs_command pfs_cmd_ls;
 extern const struct pfs_command pfs_cmd_mount;
 extern const struct pfs_command pfs_cmd_portal;
+extern const struct pfs_command pfs_cmd_run;
 extern const struct pfs_command pfs_cmd_stat;
 extern const struct pfs_command pfs_cmd_umount;
 

@@ -25,8 +25,6 @@ int pfs_getopt(const struct pfs_command *cmd, int argc, char **argv)
 	size_t n = pfs_options_count(cmd);
 
 	assert(n <= OPTIONS_MAX);
-	if (cmd->options_first)
-		*s++ = '+';
 	for (size_t i = 0; i < n; i++) {
 		const struct pfs_option *option = &cmd->options[i];
 

@@ -156,12 +156,12 @@ static void test_what_mkdir_and_rmdir_say(void **state)
 	struct pfs_diag diag;
 
 	(void)state;
-	expect_refused(run, "nombers", &ann, -ENOENT,
-		       "there is no source 'nombers'; did you mean 'numbers'?");
+	expect_refused(run, "numbrs", &ann, -ENOENT,
+		       "there is no source 'numbrs'; did you mean 'numbers'?");
 	expect_refused(run, "relay", &ann, -ENOENT,
 		       "'relay' is a filter: it goes below a source, as in accept/relay");
-	expect_refused(source, "lable", &ann, -ENOENT,
-		       "there is no filter 'lable'; did you mean 'label'?");
+	expect_refused(source, "labl", &ann, -ENOENT,
+		       "there is no filter 'labl'; did you mean 'label'?");
 	expect_refused(source, "relay:x", &ann, -EINVAL, "'relay' takes no argument");
 	expect_refused(source, "relay", &ann, -EEXIST, "");
 	expect_refused(run, "flood", &ann, -EEXIST, "");
