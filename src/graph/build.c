@@ -64,7 +64,8 @@ static size_t distance(const char *a, size_t alen, const char *b)
 void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag)
 {
 	bool sources = dir->kind == PFS_NODE_ROOT || dir->kind == PFS_NODE_RUN;
-	const char *what = sources ? "source" : "filter", *best = NULL;
+	const char *const *classes = NULL, *what = sources ? "source" : "filter", *best = NULL;
+	const struct pfs_filter *filter = pfs_node_real(dir)->filter;
 	size_t len = pfs_name_type_len(name), least = 3;
 
 	if (sources ? pfs_filter_find(name, len, false) != NULL : pfs_source_find(name, len) != NULL) {
@@ -85,6 +86,16 @@ void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *dia
 			least = d;
 			best = known;
 		}
+	}
+	if (filter && filter->classes) {
+		what = "filter or class";
+		classes = filter->classes;
+	}
+	for (; classes && *classes; classes++) {
+		size_t d = distance(name, len, *classes);
+
+		best = d < least ? *classes : best;
+		least = pfs_min(least, d);
 	}
 	if (best)
 		pfs_diag_set(diag, ENOENT, "there is no %s '%.*s'; did you mean '%s'?", what,
