@@ -94,8 +94,10 @@ void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *dia
 	for (; classes && *classes; classes++) {
 		size_t d = distance(name, len, *classes);
 
-		best = d < least ? *classes : best;
-		least = pfs_min(least, d);
+		if (d < 3 && d <= least) { /* rather than a filter that is as near */
+			least = d;
+			best = *classes;
+		}
 	}
 	if (best)
 		pfs_diag_set(diag, ENOENT, "there is no %s '%.*s'; did you mean '%s'?", what,

@@ -42,6 +42,17 @@ run 'pcapin many.pcap' >got.pcapng
 t_ok "every packet of a larger file" capture same got.pcapng many.pcap
 nothing_left "files"
 
+# Streamline's own example. tcpdump has to be told to look behind VLAN tags.
+"$PIPESFS" demo --capture trace.pcap >/dev/null
+tcpdump -r trace.pcap --time-stamp-precision=nano -w want.pcap 'tcp dst port 80 or (vlan and tcp dst port 80)' 2>/dev/null
+run 'pcapin trace.pcap | tcp | dstport |80' >got.pcapng
+t_ok "a class is a condition" capture same got.pcapng want.pcap
+t_eq "... and a stage may follow it" "$(run 'pcapin trace.pcap | tcp | dstport |80 inspect' | grep -c '^20')" "$(capture count want.pcap)"
+t_eq "... there were some" "$(run -o json 'pcapin trace.pcap | tcp | dstport | 80 | httpplus |get head 5' | jq -r .method | sort | uniq -c | tr -s ' ')" ' 5 GET'
+tcpdump -r trace.pcap --time-stamp-precision=nano -w want.pcap 'tcp dst port 80 or tcp dst port 443 or (vlan and (tcp dst port 80 or tcp dst port 443))' 2>/dev/null
+run -o json 'pcapin trace.pcap | tcp | dstport | ( 80 + |443 )' >got.json
+t_eq "two classes" "$(wc -l <got.json)" "$(capture count want.pcap)"
+
 # --- forms -----------------------------------------------------------------------------------------
 
 t_eq "raw: the bytes" "$(run -o raw 'pcapin many.pcap' | md5sum)" "$(capture bytes many.pcap >/dev/null; tcpdump -r many.pcap -w - 2>/dev/null | python3 -c '
