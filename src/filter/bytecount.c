@@ -85,8 +85,8 @@ static void bytecount_stats(void *state, struct pfs_buf *out)
 	pfs_buf_printf(out, "captured %llu\n", (unsigned long long)pfs_counter_get(&c->captured));
 }
 
-static int bytecount_preamble(void *state, const struct pfs_emitter *out, const struct pfs_record *at,
-			    uint64_t lost, struct pfs_buf *ret_bytes)
+static int bytecount_preamble(void *state, const struct pfs_emitter *out,
+			      const struct pfs_record *at, uint64_t lost, struct pfs_buf *ret_bytes)
 {
 	(void)out;
 	return pfs_report_line(bytecount_text, state, ret_bytes);

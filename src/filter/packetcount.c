@@ -71,8 +71,8 @@ static void packetcount_stats(void *state, struct pfs_buf *out)
 	pfs_buf_printf(out, "packets %llu\n", (unsigned long long)pfs_counter_get(&c->packets));
 }
 
-static int packetcount_preamble(void *state, const struct pfs_emitter *out, const struct pfs_record *at,
-			    uint64_t lost, struct pfs_buf *ret_bytes)
+static int packetcount_preamble(void *state, const struct pfs_emitter *out,
+				const struct pfs_record *at, uint64_t lost, struct pfs_buf *ret_bytes)
 {
 	(void)out;
 	return pfs_report_line(packetcount_text, state, ret_bytes);

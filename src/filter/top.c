@@ -282,7 +282,7 @@ static void top_stats(void *state, struct pfs_buf *out)
 }
 
 static int top_preamble(void *state, const struct pfs_emitter *out, const struct pfs_record *at,
-			    uint64_t lost, struct pfs_buf *ret_bytes)
+			uint64_t lost, struct pfs_buf *ret_bytes)
 {
 	(void)out;
 	return pfs_report_line(top_text, state, ret_bytes);
