@@ -60,13 +60,16 @@ static int mount_helper(int argc, char **argv)
 	return pfs_cmd_mount.run(argc - 1, argv + 1);
 }
 
-/* Whoever closed the first three wants nothing there; files that we open are no place for what others say. */
+/*
+ * Whoever closed the first three wants nothing there; files that we open are no place for what others say. Programs that
+ * we start see them closed, as they were.
+ */
 static void standard_files(void)
 {
 	int fd;
 
 	do {
-		fd = open("/dev/null", O_RDWR);
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	} while (fd >= 0 && fd <= STDERR_FILENO);
 	if (fd >= 0)
 		close(fd);

@@ -252,18 +252,6 @@ static int rules_get(const struct options *o, struct pfs_portal_rules **ret_rule
 	return r;
 }
 
-/* 0 to 2 are there, so that nothing of ours gets these numbers; the command sees them closed as they were. */
-static void fill_stdio(void)
-{
-	int fd;
-
-	do
-		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	while (fd >= 0 && fd <= STDERR_FILENO);
-	if (fd >= 0)
-		close(fd);
-}
-
 static int run(const struct pfs_serve_options *serve)
 {
 	struct waiter w = { .signals = -1, .command = -1, .name = serve->argv[0], .status = -1 };
@@ -295,7 +283,6 @@ static int portal_run(int argc, char **argv)
 
 	if (r)
 		return r;
-	fill_stdio();
 	if (rules_get(&options, &rules) < 0)
 		return EXIT_OURS;
 	if (pfs_where_init(&where, options.prefix, &diag) < 0) {
