@@ -309,6 +309,17 @@ int pfs_time_parse(const char *text, uint64_t *ret_ns)
 	return -EINVAL;
 }
 
+int pfs_args_number(const struct pfs_args *args, const char *key, bool binary, uint64_t min,
+		    uint64_t max, uint64_t *value, struct pfs_diag *diag)
+{
+	const char *text = pfs_args_get(args, key);
+
+	if (text && pfs_number_parse(text, binary, min, max, value) < 0)
+		return pfs_diag_set(diag, EINVAL, "%s= takes a number from %llu to %llu, not '%.32s'",
+				    key, (unsigned long long)min, (unsigned long long)max, text);
+	return 0;
+}
+
 void pfs_name_escape(struct pfs_buf *out, const char *name, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {

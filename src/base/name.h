@@ -66,6 +66,12 @@ int pfs_number_parse(const char *text, bool binary, uint64_t min, uint64_t max, 
  */
 int pfs_time_parse(const char *text, uint64_t *ret_ns);
 
+/*
+ * The number that a parameter says, as pfs_number_parse(); *value stays what it is without it. -EINVAL with a sentence.
+ */
+int pfs_args_number(const struct pfs_args *args, const char *key, bool binary, uint64_t min,
+		    uint64_t max, uint64_t *value, struct pfs_diag *diag);
+
 /* Writes `name` with '/', '%', ',' and control bytes escaped, so that it can be one path component. */
 void pfs_name_escape(struct pfs_buf *out, const char *name, size_t len);
 

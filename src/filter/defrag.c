@@ -40,27 +40,16 @@ struct filter {
 	pfs_counter duplicates;
 };
 
-static int number_of(const struct pfs_args *args, const char *key, bool binary, uint64_t min,
-		     uint64_t max, uint64_t *ret_value, struct pfs_diag *diag)
-{
-	const char *text = pfs_args_get(args, key);
-
-	if (text && pfs_number_parse(text, binary, min, max, ret_value) < 0)
-		return pfs_diag_set(diag, EINVAL, "%s= takes a number from %llu to %llu, not '%.32s'",
-				    key, (unsigned long long)min, (unsigned long long)max, text);
-	return 0;
-}
-
 static int options_of(const struct pfs_args *args, struct defrag_options *ret_options,
 		      struct pfs_diag *diag)
 {
 	uint64_t timeout = 30, memory = UINT64_C(16) << 20;
 	int r;
 
-	r = number_of(args, "timeout", false, 1, 3600, &timeout, diag);
+	r = pfs_args_number(args, "timeout", false, 1, 3600, &timeout, diag);
 	if (r == 0)
-		r = number_of(args, "memory", true, DEFRAG_MEMORY_MIN, UINT64_C(1) << 30, &memory,
-			      diag);
+		r = pfs_args_number(args, "memory", true, DEFRAG_MEMORY_MIN, UINT64_C(1) << 30,
+				    &memory, diag);
 	if (r < 0)
 		return r;
 	*ret_options = (struct defrag_options){ .memory = memory, .timeout = timeout * NS_PER_S };

@@ -1,10 +1,11 @@
 /*
- * httpplus - keep HTTP/1.x messages, one class a method
+  * httpplus - keep HTTP/1.x messages, one class a method
  *
  * Synopsis:   …/httpplus
  *             …/http
+ *             …/stream/httpplus
  *
- * Passes the TCP packets that HTTP/1.x messages are made of: a packet whose payload begins with a
+ * Of packets: passes the TCP packets that HTTP/1.x messages are made of: a packet whose payload begins with a
  * start line opens a message, and the packets that follow in the same direction of the same
  * connection belong to it until its end. The end is where content-length says (counted in
  * sequence numbers, so retransmissions do no harm), at the blank line of a message without a
@@ -14,27 +15,45 @@
  * Packets without payload are not HTTP and are dropped; so is what cannot be told to belong to a
  * message: connections seen from the middle, fragments after the first, TLS.
  *
- * Memory is fixed: connections beyond the table push out the one unused for longest in their set
+  * Memory is fixed: connections beyond the table push out the one unused for longest in their set
  * of eight, and what follows of its message is dropped.
  *
- * Stats:      messages (start lines seen), flows (in the table), evicted (pushed out)
- * Parameters: flows=N  connections to remember, 64 to 1M (default 16k; about 64 bytes each)
+ * Of byte streams, best below stream: a record is one message, head and body as they were sent (chunks,
+ * gzip and all), whatever segments it came in. A body ends where its length or its last chunk says, or
+ * with the connection; responses to HEAD and 1xx, 204 and 304 have none; pipelined requests and
+ * their responses are told apart. A message that lies in one segment is not copied. One that
+ * is longer than message= comes in several records, and so does one that bytes are missing of: the
+ * later ones begin with no start line. After 101, and after CONNECT was answered, nothing
+ * more of the connection is looked at. What is no HTTP is skipped; where messages were followed before,
+ * each line is tried as the start of another.
+ *
+ * all.json:   (of byte streams) http ("request", "response", "part"), method host path or status,
+ *             content_length, chunked, version, head and body (their bytes in this record)
+ * Stats:      messages (start lines seen), flows (in the table), evicted (pushed out); of byte streams
+ *             incomplete (messages that bytes are missing of), skipped (bytes that are no message)
+ * Parameters: flows=N    connections (of byte streams: directions) to remember, 64 to 1M (default 16k)
+ *             message=N  bytes of the largest record that is put together, 64k to 1M (default 1M)
+ *             memory=N   bytes of messages in the making, 1M to 4G (default 64M); beyond, they go on in
+ *                        several records
  * Classes:    get post put head delete options trace connect patch response
  *             (requests with another method are in `all` only)
- * Example:    mkdir -p /p/netfilter_out/ip/httpplus; cat /p/netfilter_out/ip/httpplus/get/all
+  * Example:    mkdir -p /p/netfilter_out/ip/httpplus; cat /p/netfilter_out/ip/httpplus/get/all
+ *             mkdir -p /p/dev/eth0/stream/http; jq .path /p/dev/eth0/stream/http/get/all.json
  *
- * Source:     RFC 9112, sections 2, 3, 6
+ * Source:     RFC 9112
  */
+
 #include <strings.h>
-#include <sys/random.h>
 
 #include "base/bytes.h"
+#include "filter/httpplus_i.h"
 #include "graph/proto.h"
 
 #define FLOWS_DEFAULT 16384
 #define FLOWS_MIN 64
 #define FLOWS_MAX (1u << 20)
 #define WAYS 8
+#define RING ((size_t)8 << 20) /* its largest record holds the largest message */
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
@@ -61,9 +80,11 @@ struct flow {
 };
 
 struct http {
+	bool bytes; /* of byte streams, and nothing of what is for packets */
+	struct http_bytes in_bytes;
 	struct flow *flows; /* owned; nsets * WAYS */
 	uint64_t nsets;	    /* a power of two */
-	uint64_t seed;
+	struct pfs_seed seed;
 	uint64_t tick;
 	pfs_counter messages; /* the counters' writer is the worker */
 	pfs_counter nflows;
@@ -83,22 +104,13 @@ struct segment {
 
 /* --- the table of flows ------------------------------------------------------------------ */
 
-static uint64_t mix(uint64_t a, uint64_t b)
-{
-	unsigned __int128 m = (unsigned __int128)(a ^ UINT64_C(0xa0761d6478bd642f)) *
-			      (b ^ UINT64_C(0xe7037ed1a0b428db));
-
-	return (uint64_t)m ^ (uint64_t)(m >> 64);
-}
-
 /* The set that the key lives in. Seeded, so that nobody can fill one set from outside. */
 static struct flow *flow_set(const struct http *h, const struct flow_key *key)
 {
-	uint64_t hash = mix(key->addr[0] ^ h->seed, key->addr[1]);
+	uint64_t words[sizeof(*key) / 8];
 
-	hash = mix(hash ^ key->addr[2], key->addr[3] ^ h->seed);
-	hash = mix(hash ^ key->ports, (uint64_t)key->version ^ h->seed);
-	return h->flows + (hash & (h->nsets - 1)) * WAYS;
+	memcpy(words, key, sizeof(words));
+	return h->flows + (pfs_hash_words(&h->seed, words, ARRAY_SIZE(words)) & (h->nsets - 1)) * WAYS;
 }
 
 static struct flow *flow_find(struct http *h, const struct flow_key *key)
@@ -140,7 +152,7 @@ static void flow_forget(struct http *h, struct flow *flow)
 
 /* --- messages ------------------------------------------------------------------------------- */
 
-static uint16_t class_of(const struct pkt_http_head *head)
+uint16_t http_class(const struct pkt_http_head *head)
 {
 	const char *name = head->kind == PKT_HTTP_RESPONSE ? "response" : head->method;
 
@@ -189,7 +201,7 @@ static struct flow *message_open(struct http *h, struct segment *s, size_t at, s
 		return NULL;
 	if (!flow)
 		flow = flow_make(h, &s->key);
-	flow->class_ = class_of(&head);
+	flow->class_ = http_class(&head);
 	flow->start = s->seq + (uint32_t)at;
 	flow->bounded = message_bound(&head, &len);
 	flow->end = flow->start + (uint32_t)len;
@@ -316,26 +328,47 @@ static void http_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emi
 		http_ref(h, &in[i], out);
 }
 
+static size_t http_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
+			uint64_t *ret_wait)
+{
+	struct http *h = state;
+
+	(void)ret_wait;
+	return http_bytes_pull(&h->in_bytes, in, n, out);
+}
+
+static bool http_control(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
+			 struct pfs_emitter *out)
+{
+	struct http *h = state;
+
+	return !h->bytes || http_bytes_control(&h->in_bytes, ref, meta, out);
+}
+
 static int http_init(void *state, const struct pfs_args *args, const struct pfs_place *place,
 		     struct pfs_diag *diag)
 {
+	uint64_t flows = FLOWS_DEFAULT, message = 1 << 20, memory = 64 << 20;
 	struct http *h = state;
-	const char *text = pfs_args_get(args, "flows");
-	uint64_t flows = FLOWS_DEFAULT;
+	int r;
 
-	(void)place;
-	if (text && pfs_number_parse(text, true, FLOWS_MIN, FLOWS_MAX, &flows) < 0)
-		return pfs_diag_set(diag, EINVAL, "flows= takes a number from %d to 1M, not '%.32s'",
-				    FLOWS_MIN, text);
+	r = pfs_args_number(args, "flows", true, FLOWS_MIN, FLOWS_MAX, &flows, diag);
+	if (r == 0)
+		r = pfs_args_number(args, "message", true, 65536, 1 << 20, &message, diag);
+	if (r == 0)
+		r = pfs_args_number(args, "memory", true, 1 << 20, UINT64_C(4) << 30, &memory, diag);
+	if (r < 0)
+		return r;
+	h->bytes = place->flow & PFS_FLOW_BYTES;
+	if (h->bytes)
+		return http_bytes_init(&h->in_bytes, flows, message, memory);
 	for (h->nsets = 1; h->nsets * WAYS < flows;)
 		h->nsets *= 2;
 	h->flows = pfs_zalloc(h->nsets * WAYS, sizeof(*h->flows));
 	if (!h->flows)
 		return pfs_diag_set(diag, ENOMEM, "no memory for %llu flows",
 				    (unsigned long long)flows);
-	/* A poor seed (early at boot) costs speed under attack, nothing else. */
-	if (getrandom(&h->seed, sizeof(h->seed), GRND_NONBLOCK) < 0)
-		h->seed = pfs_clock_real();
+	pfs_seed_init(&h->seed);
 	return 0;
 }
 
@@ -343,6 +376,7 @@ static void http_fini(void *state)
 {
 	struct http *h = state;
 
+	http_bytes_release(&h->in_bytes);
 	free(h->flows);
 }
 
@@ -350,6 +384,10 @@ static void http_stats(void *state, struct pfs_buf *out)
 {
 	const struct http *h = state;
 
+	if (h->bytes) {
+		http_bytes_stats(&h->in_bytes, out);
+		return;
+	}
 	pfs_buf_printf(out, "messages %llu\n", (unsigned long long)pfs_counter_get(&h->messages));
 	pfs_buf_printf(out, "flows %llu\n", (unsigned long long)pfs_counter_get(&h->nflows));
 	pfs_buf_printf(out, "evicted %llu\n", (unsigned long long)pfs_counter_get(&h->evicted));
@@ -357,6 +395,10 @@ static void http_stats(void *state, struct pfs_buf *out)
 
 static const struct pfs_param http_params[] = {
 	{ "flows", "connections to remember, 64 to 1M; default 16k" },
+	{ "message",
+	  "of byte streams: bytes of the largest record that is put together, 64k to 1M; default 1M" },
+	{ "memory", "of byte streams: bytes of messages in the making, 1M to 4G; default 64M" },
+
 	{ NULL, NULL },
 };
 
@@ -364,7 +406,7 @@ const struct pfs_filter pfs_filter_httpplus = {
 	.name = "httpplus",
 	.alias = "http",
 	.summary = "keep HTTP/1.x messages, one class a method",
-	.in = PFS_FLOW_ANY_PACKET,
+	.in = PFS_FLOW_ANY_PACKET | PFS_FLOW_BYTES,
 	.out = PFS_FLOW_SAME,
 	.params = http_params,
 	.classes = http_classes,
@@ -372,5 +414,11 @@ const struct pfs_filter pfs_filter_httpplus = {
 	.init = http_init,
 	.fini = http_fini,
 	.batch = http_batch,
+	.pull = http_pull,
+	.pulls = PFS_FLOW_BYTES,
+	.control = http_control,
+	.ring_size = RING,
+	.describe = &http_describe,
+
 	.stats = http_stats,
 };

@@ -266,32 +266,21 @@ static bool stream_control(void *state, const struct pfs_ref *ref, const struct 
 	return done;
 }
 
-static int number_of(const struct pfs_args *args, const char *key, bool binary, uint64_t min,
-		     uint64_t max, uint64_t *ret_value, struct pfs_diag *diag)
-{
-	const char *text = pfs_args_get(args, key);
-
-	if (text && pfs_number_parse(text, binary, min, max, ret_value) < 0)
-		return pfs_diag_set(diag, EINVAL, "%s= takes a number from %llu to %llu, not '%.32s'",
-				    key, (unsigned long long)min, (unsigned long long)max, text);
-	return 0;
-}
-
 static int options_of(const struct pfs_args *args, struct tcps_options *ret_options,
 		      struct pfs_diag *diag)
 {
 	uint64_t flows = 65536, hold = 4 << 20, memory = 64 << 20, timeout = 600, gap = 30;
 	int r;
 
-	r = number_of(args, "flows", true, 64, 4 << 20, &flows, diag);
+	r = pfs_args_number(args, "flows", true, 64, 4 << 20, &flows, diag);
 	if (r == 0)
-		r = number_of(args, "hold", true, 4096, 256 << 20, &hold, diag);
+		r = pfs_args_number(args, "hold", true, 4096, 256 << 20, &hold, diag);
 	if (r == 0)
-		r = number_of(args, "memory", true, 65536, UINT64_C(4) << 30, &memory, diag);
+		r = pfs_args_number(args, "memory", true, 65536, UINT64_C(4) << 30, &memory, diag);
 	if (r == 0)
-		r = number_of(args, "timeout", false, 1, 1000000, &timeout, diag);
+		r = pfs_args_number(args, "timeout", false, 1, 1000000, &timeout, diag);
 	if (r == 0)
-		r = number_of(args, "gap", false, 0, 1000000, &gap, diag);
+		r = pfs_args_number(args, "gap", false, 0, 1000000, &gap, diag);
 	if (r < 0)
 		return r;
 	*ret_options = (struct tcps_options){

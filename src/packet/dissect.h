@@ -111,4 +111,12 @@ extern const char *const pkt_http_methods[];
 /* Does a message start at p? */
 void pkt_http(const uint8_t *p, size_t n, struct pkt_http_head *ret_head);
 
+/*
+ * Of a whole message, or what is there of it: `,"http":"request","method":"GET","host":"h","path":"/","version":"1.1",
+ * "head":120,"body":0`; responses have status; content_length, chunked where they are said. What is no beginning of a
+ * message is `,"http":"part"`. And as words for a line, with a colon in front.
+ */
+void pkt_http_json(const uint8_t *p, size_t n, struct pfs_buf *out);
+void pkt_http_text(const uint8_t *p, size_t n, struct pfs_buf *out);
+
 #endif

@@ -13,6 +13,22 @@ static void json_string(const char *name, const void *value, size_t len, struct 
 	pfs_buf_add(out, "\"", 1);
 }
 
+static void json_head(const struct pkt_http_head *head, struct pfs_buf *out)
+{
+	if (head->kind == PKT_HTTP_RESPONSE) {
+		pkt_say(out, ",\"http\":\"response\",\"status\":%u", head->status);
+	} else {
+		pfs_buf_str(out, ",\"http\":\"request\"");
+		json_string("method", head->method_text, head->method_len, out);
+
+		if (head->host)
+			json_string("host", head->host, head->host_len, out);
+		json_string("path", head->path, head->path_len, out);
+	}
+	if (head->content_length >= 0)
+		pkt_say(out, ",\"content_length\":%zu", (size_t)head->content_length);
+}
+
 static bool json_http(const uint8_t *p, size_t n, struct pfs_buf *out)
 {
 	struct pkt_http_head head;
@@ -20,19 +36,25 @@ static bool json_http(const uint8_t *p, size_t n, struct pfs_buf *out)
 	pkt_http(p, n, &head);
 	if (head.kind == PKT_HTTP_NONE)
 		return false;
-	if (head.kind == PKT_HTTP_RESPONSE) {
-		pkt_say(out, ",\"http\":\"response\",\"status\":%u", head.status);
-	} else {
-		pfs_buf_str(out, ",\"http\":\"request\"");
-		json_string("method", head.method_text, head.method_len, out);
-
-		if (head.host)
-			json_string("host", head.host, head.host_len, out);
-		json_string("path", head.path, head.path_len, out);
-	}
-	if (head.content_length >= 0)
-		pkt_say(out, ",\"content_length\":%zu", (size_t)head.content_length);
+	json_head(&head, out);
 	return true;
+}
+
+void pkt_http_json(const uint8_t *p, size_t n, struct pfs_buf *out)
+{
+	struct pkt_http_head head;
+	size_t len;
+
+	pkt_http(p, n, &head);
+	if (head.kind == PKT_HTTP_NONE) {
+		pfs_buf_str(out, ",\"http\":\"part\"");
+		return;
+	}
+	len = head.complete ? head.head_len : n;
+	json_head(&head, out);
+	if (head.chunked)
+		pfs_buf_str(out, ",\"chunked\":true");
+	pkt_say(out, ",\"version\":\"1.%u\",\"head\":%zu,\"body\":%zu", head.minor, len, n - len);
 }
 
 static void json_dns(const uint8_t *p, size_t n, struct pfs_buf *out)

@@ -34,6 +34,11 @@ static void summary_http(const uint8_t *p, size_t n, struct pfs_buf *out)
 	summary_string(head.path, head.path_len, out);
 }
 
+void pkt_http_text(const uint8_t *p, size_t n, struct pfs_buf *out)
+{
+	summary_http(p, n, out);
+}
+
 static void summary_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
 {
 	struct pkt_dns dns;
