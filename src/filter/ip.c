@@ -1,18 +1,25 @@
 /*
  * ip - keep IPv4 packets
  *
- * Synopsis:   …/ip
+ * Synopsis:   …/ip[,tunnel=KINDS]
  *
  * Passes packets whose network layer is IPv4, also behind VLAN tags and on every link type that
  * is known; finds where that layer begins for the filters below. Packets are passed whole, with
  * their link layer.
  *
+ * With tunnel= it looks into tunnels: `yes` keeps IPv4 packets carried in one, `any` those in a tunnel or in
+ * none, names joined by '+' those in just these, `gre+vxlan`. What passes is then the innermost packet
+ * that is IPv4, as if it had come by itself: nothing is copied, but what was around it is not seen below.
+ * gre is also NVGRE, PPTP, ERSPAN; vxlan VXLAN-GPE; ipip IP in IP, 4 or 6; mpls labels with IP or a
+ * pseudowire's frame below; qinq two VLAN tags, which stay. Eight headers deep at most.
+ *
  * Stats:      none beyond in, out, dropped, lost and bytes
- * Parameters: none
+ * Parameters: tunnel=KINDS  no, yes, any, or some of gre vxlan geneve ipip mpls pppoe qinq no (default no); can be
+ *             changed through .params
  * Classes:    none
  * Example:    cat /p/netfilter_out/ip/all.txt
  */
-#include "graph/proto.h"
+#include "graph/through.h"
 
 static bool ip_keep(const struct pfs_ref *ref)
 {
@@ -21,8 +28,7 @@ static bool ip_keep(const struct pfs_ref *ref)
 
 static void ip_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out)
 {
-	(void)state;
-	pfs_keep_batch(in, n, out, ip_keep);
+	pfs_through_keep(state, in, n, out, ip_keep);
 }
 
 const struct pfs_filter pfs_filter_ip = {
@@ -30,5 +36,9 @@ const struct pfs_filter pfs_filter_ip = {
 	.summary = "keep IPv4 packets",
 	.in = PFS_FLOW_ANY_PACKET,
 	.out = PFS_FLOW_SAME,
+	.params = pfs_through_params,
+	.state_size = sizeof(struct pfs_through),
+	.init = pfs_through_init,
+	.reconfigure = pfs_through_init,
 	.batch = ip_batch,
 };

@@ -28,8 +28,12 @@ static void find_ethertype(const uint8_t *p, size_t n, size_t type, size_t paylo
 		return;
 	ethertype = be16_load(p + type);
 	while (ethertype == ETHER_VLAN || ethertype == ETHER_QINQ || ethertype == ETHER_QINQ_OLD) {
+		uint16_t id = has(n, payload, 2) ? be16_load(p + payload) & 0xfff : 0;
+
 		if (link->vlan < 0)
-			link->vlan = has(n, payload, 2) ? be16_load(p + payload) & 0xfff : 0;
+			link->vlan = id;
+		if (link->nvlans < ARRAY_SIZE(link->vlans))
+			link->vlans[link->nvlans++] = id;
 		if (!has(n, payload, 4))
 			break;
 		ethertype = be16_load(p + payload + 2);
@@ -116,6 +120,10 @@ static void find_ppp_protocol(const uint8_t *p, size_t n, size_t at, struct pkt_
 		break;
 	case 0x0057:
 		link->ethertype = ETHER_IP6;
+		break;
+	case 0x0281:
+	case 0x0283:
+		link->ethertype = ETHER_MPLS;
 		break;
 	default:
 		return;

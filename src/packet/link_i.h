@@ -26,7 +26,9 @@ struct pkt_link {
 	size_t l3;	    /* offset of the network header, may be == n; valid when ethertype is */
 	uint16_t ethertype; /* innermost; 0: not known */
 	int vlan;	    /* outermost VLAN id, 0 when it is cut off; -1: no tag */
-	size_t mac;	    /* offset of destination and source, six bytes each; SIZE_MAX: none */
+	uint16_t vlans[4];  /* the outermost ids */
+	uint8_t nvlans;
+	size_t mac; /* offset of destination and source, six bytes each; SIZE_MAX: none */
 };
 
 /* Pure; reads nothing outside [p, p + n). */

@@ -249,6 +249,8 @@ void pfs_ref_meta(const struct pfs_rings *table, const struct pfs_ref *ref, stru
 		       pfs_origin_get(table, ref->origin), ret_meta);
 	if (ref->flags & PFS_REF_IN_STREAM)
 		ret_meta->stream = ref->stream;
+	else /* what is in front of it is no part of it */
+		ret_meta->wire_len -= ref->off < ret_meta->wire_len ? ref->off : ret_meta->wire_len;
 }
 
 struct pfs_ref pfs_ref_of_record(const struct pfs_ring *ring, const struct pfs_record *rec, uint64_t pos)

@@ -9,12 +9,11 @@ Where tcpdump refuses an expression for a link type, the directory is refused or
 """
 import errno
 import os
-import subprocess
 import sys
-import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pfscap  # noqa: E402
+from pouring import Failure, Reader, by_link, difference, escape, pour, tcpdump  # noqa: E402
 
 EXPRESSIONS = """
 tcp
@@ -116,60 +115,6 @@ pim or vrrp
 
 CUTS = 132  # every length up to here
 CUT_PACKETS = 40  # packets of a link type that are cut
-PATIENCE = float(os.environ.get("T_SLOW", "1")) * 60
-WRAP = 2**32 * 10**9  # tcpdump's times
-
-
-class Failure(Exception):
-    pass
-
-
-def escape(text):
-    return "".join(f"%{ord(c):02x}" if c in "/%," else c for c in text)
-
-
-def tcpdump(data, *expression):
-    """Packets that tcpdump keeps of a capture; None when it refuses the expression."""
-    r = subprocess.run(["tcpdump", "--nano", "-O", "-r", "-", "-w", "-", *expression], input=data, capture_output=True,
-                       check=False)
-    if r.returncode and not r.stdout:
-        return None
-    try:
-        return pfscap.read(r.stdout)
-    except pfscap.Malformed as e:
-        return e.packets
-
-
-class Reader(threading.Thread):
-    """Everything a pipe gives until its end."""
-
-    def __init__(self, path):
-        super().__init__(daemon=True)
-        self.fd = os.open(path, os.O_RDONLY)
-        self.path = path
-        self.data = b""
-        self.error = None
-        self.start()
-
-    def run(self):
-        parts = []
-        try:
-            while part := os.read(self.fd, 1 << 20):
-                parts.append(part)
-        except OSError as e:
-            self.error = e
-        os.close(self.fd)
-        self.data = b"".join(parts)
-
-    def packets(self):
-        self.join(PATIENCE)
-        if self.is_alive():
-            raise Failure(f"{self.path}: no end after {PATIENCE:.0f} s")
-        if self.error:
-            raise Failure(f"{self.path}: {self.error}")
-        return pfscap.read(self.data) if self.data else []
-
-
 def run_link(mount, link, files, counts):
     """files: name -> bytes, all of this link type."""
     source = f"{mount}/accept:link{link}"
@@ -204,11 +149,9 @@ def run_link(mount, link, files, counts):
     failures = []
 
     def check(what, got, want):
-        for p in got + want:
-            p.time %= WRAP
-        text = pfscap.difference(got, want)
+        text = difference(what, got, want)
         if text:
-            failures.append(f"{what}: {text}")
+            failures.append(text)
         return not text
 
     check("all packets", everything.packets(), seen)
@@ -235,24 +178,10 @@ def run_link(mount, link, files, counts):
     return len(seen), failures
 
 
-def pour(pipe, data):
-    view = memoryview(data)
-    while view:
-        view = view[pipe.write(view):]
-
-
 def main():
     mount, folder = sys.argv[1:3]
-    links, unreadable, n = {}, 0, 0
-    for name in sorted(os.listdir(folder)):
-        with open(os.path.join(folder, name), "rb") as f:
-            data = f.read()
-        packets = tcpdump(data)
-        if packets is None:
-            unreadable += 1
-        elif packets:
-            links.setdefault(packets[0].link, {})[name] = data
-            n += 1
+    links, unreadable = by_link(folder)
+    n = sum(map(len, links.values()))
     own = pfscap.assortment()
     links.setdefault(pfscap.ETHER, {})["own"] = pfscap.pcap(own, nano=True)
     for link in (pfscap.NULL, pfscap.RAW, pfscap.LOOP, pfscap.SLL):
