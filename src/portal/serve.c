@@ -218,13 +218,15 @@ static void close_others(int *keep, size_t n)
 	close_range(from, ~0U, 0);
 }
 
-/* In the background, holding nothing of what the caller has. */
+/*
+ * In the background, holding nothing of what the caller has but its process group: a process in another one would keep
+ * the caller's group from being orphaned, and when it ends, the kernel hangs up on a group that has a stopped member.
+ */
 static void go_apart(const char *name, int last_of_stdio)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	prctl(PR_SET_NAME, name);
-	setpgid(0, 0);
 	for (int fd = 0; null >= 0 && fd <= last_of_stdio; fd++)
 		dup2(null, fd);
 	if (chdir("/") < 0)
