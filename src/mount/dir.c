@@ -118,6 +118,8 @@ static int dir_list(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_l
 			pfs_listing_add(listing, root_entries[i].name,
 					pfs_file_ino(FUSE_ROOT_ID, root_entries[i].slot),
 					root_entries[i].kind->directory ? S_IFDIR : S_IFREG);
+	if (info.kind == PFS_NODE_ROOT)
+		pfs_portal_names(mount, listing);
 	pfs_text_list(&info, listing);
 	if (is_filter(&info))
 		pfs_pipe_list(&info, listing);

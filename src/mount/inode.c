@@ -11,6 +11,7 @@
 #define BUCKETS_MIN 256
 #define FILE_IDS ((uint64_t)1 << 61) /* nodeids of files begin here, those of nodes are small */
 #define FRESH_INOS ((uint64_t)3 << 60)
+#define NAMED_IDS ((uint64_t)1 << 62) /* nodeids of directories that are known by their text */
 
 /*
  * Directories change only through us: a second of caching makes `find` three times faster. A run goes without a call of
@@ -46,6 +47,8 @@ int pfs_inodes_init(struct pfs_mount *mount)
 static void entry_free(struct pfs_entry *entry)
 {
 	pfs_node_unref(entry->node);
+	free(entry->text);
+	free(entry->raw);
 	free(entry);
 }
 
@@ -158,6 +161,38 @@ int pfs_inode_file(struct pfs_mount *mount, const struct pfs_entry *like, struct
 	entry->id = inodes->next_file++;
 	insert(inodes, entry);
 	pthread_mutex_unlock(&inodes->lock);
+	*ret_entry = entry;
+	return 0;
+}
+
+int pfs_inode_named(struct pfs_mount *mount, const struct pfs_entry *like, uint64_t hash,
+		    struct pfs_entry **ret_entry)
+{
+	struct pfs_inodes *inodes = &mount->inodes;
+	struct pfs_entry *entry, *made = malloc(sizeof(*made));
+	uint64_t id = NAMED_IDS | (hash >> 3);
+
+	if (!made)
+		return -ENOMEM;
+	pthread_mutex_lock(&inodes->lock);
+	entry = find(inodes, id);
+	if (entry && !strcmp(entry->text, like->text)) {
+		entry->lookups++;
+	} else {
+		/* Two texts with one hash: the second gets a number like a file's. */
+		id = entry ? inodes->next_file++ : id;
+		entry = TAKE_PTR(made);
+		*entry = *like;
+		entry->id = id;
+		entry->lookups = 1;
+		insert(inodes, entry);
+	}
+	pthread_mutex_unlock(&inodes->lock);
+	if (made) {
+		free(like->text);
+		free(like->raw);
+		free(made);
+	}
 	*ret_entry = entry;
 	return 0;
 }

@@ -94,7 +94,11 @@ static int do_mount(struct pfs_mount *mount, const struct pfs_mount_options *opt
 	struct pfs_mountinfo info;
 	int r;
 
+	struct pfs_diag diag;
+
 	fuse_set_log_func(fuse_log_keep);
+	/* While nothing is mounted there: afterwards we would ask ourselves. */
+	mount->knows_where = pfs_where_init(&mount->where, options->dir, &diag) == 0;
 	r = session_new(mount, options);
 	if (r == 0 && fuse_session_mount(mount->se, options->dir) < 0)
 		r = -EIO;
@@ -210,6 +214,11 @@ static void signals_read(struct keeper *keeper)
 	while (read(keeper->signal_fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			continue;
+		/* Sent by somebody: read portal.conf again. By the kernel: the terminal has gone. */
+		if (info.ssi_signo == SIGHUP && info.ssi_code <= 0) {
+			kill(keeper->child, SIGHUP);
+			continue;
+		}
 		kill(keeper->child, SIGTERM);
 		if (!keeper->end_at)
 			keeper->end_at = pfs_clock_mono() + END_GRACE;

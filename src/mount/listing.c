@@ -89,6 +89,10 @@ void pfs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		fuse_reply_err(req, entry ? ENOTDIR : ESTALE);
 		return;
 	}
+	if (pfs_portal_flip(mount, req, entry, fi->flags)) {
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
 	dir = pfs_zalloc(1, sizeof(*dir));
 	if (!dir) {
 		fuse_reply_err(req, ENOMEM);

@@ -25,12 +25,15 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
+#include "base/spawn.h"
 #include "graph/graph.h"
 #include "mount/mount.h"
+#include "portal/where.h"
 
 struct pfs_mount;
 struct pfs_entry;
 struct pfs_file;
+struct pfs_gate;
 
 /* --- entries and kinds --------------------------------------------------------------- */
 
@@ -68,31 +71,37 @@ struct pfs_kind {
 		     struct fuse_file_info *fi);
 	void (*read)(struct pfs_file *file, fuse_req_t req, size_t size, off_t off, int flags);
 	void (*write)(struct pfs_file *file, fuse_req_t req, const char *bytes, size_t size, int flags);
+	/* Instead, where the offset counts. */
+	void (*write_at)(struct pfs_file *file, fuse_req_t req, const char *bytes, size_t size,
+			 off_t off, int flags);
 	void (*poll)(struct pfs_file *file, fuse_req_t req, unsigned events,
 		     struct fuse_pollhandle *handle);
 	/* The last close. Does not answer. */
 	void (*release)(struct pfs_file *file);
 };
 
-extern const struct pfs_kind pfs_kind_dir;     /* directories of the graph */
-extern const struct pfs_kind pfs_kind_pipe;    /* all, all.<view> */
-extern const struct pfs_kind pfs_kind_text;    /* .stats .params .readers .program .graph */
-extern const struct pfs_kind pfs_kind_errors;  /* .errors */
-extern const struct pfs_kind pfs_kind_manuals; /* .filters */
-extern const struct pfs_kind pfs_kind_manual;  /* .filters/<name> */
-extern const struct pfs_kind pfs_kind_control; /* .control */
-extern const struct pfs_kind pfs_kind_run;     /* .run */
+extern const struct pfs_kind pfs_kind_dir;	  /* directories of the graph */
+extern const struct pfs_kind pfs_kind_pipe;	  /* all, all.<view> */
+extern const struct pfs_kind pfs_kind_text;	  /* .stats .params .readers .program .graph */
+extern const struct pfs_kind pfs_kind_errors;	  /* .errors */
+extern const struct pfs_kind pfs_kind_manuals;	  /* .filters */
+extern const struct pfs_kind pfs_kind_manual;	  /* .filters/<name> */
+extern const struct pfs_kind pfs_kind_control;	  /* .control */
+extern const struct pfs_kind pfs_kind_portal_dir; /* tcp, tcp/HOST, pipe/usr ... */
+extern const struct pfs_kind pfs_kind_portal;	  /* tcp/HOST/PORT ... */
+extern const struct pfs_kind pfs_kind_run;	  /* .run */
 
 struct pfs_entry {
 	uint64_t id;  /* the kernel's nodeid: a node's id, or a fresh number for files */
 	uint64_t ino; /* st_ino */
 	const struct pfs_kind *kind;
-	struct pfs_node *node;	 /* a reference; NULL: not of the graph */
-	int which;		 /* pipes: view or -1; texts: enum pfs_text; manuals: index */
+	struct pfs_node *node; /* a reference; NULL: not of the graph */
+	int which; /* pipes: view or -1; texts: enum pfs_text; manuals: index; portals: flags of open(2) */
 	int policy;		 /* pipes: as in struct pfs_reader_options */
 	bool end;		 /* pipes: the same */
 	_Atomic unsigned duplex; /* pipes: read-write opens */
 	double timeout;		 /* seconds for which the kernel may believe that it is there */
+	char *text, *raw;	 /* portals: the path, and as it was written or NULL; owned */
 	uint64_t lookups;	 /* table lock */
 	struct pfs_entry *next;	 /* table lock */
 };
@@ -127,6 +136,9 @@ void pfs_inodes_release(struct pfs_mount *mount);
 struct pfs_entry *pfs_inode_get(struct pfs_mount *mount, uint64_t id);
 /* The entry of a directory, looked up once more. Takes over the node reference in any case. */
 int pfs_inode_dir(struct pfs_mount *mount, struct pfs_node *node, struct pfs_entry **ret_entry);
+/* The entry of a directory with this text, which is taken over (unless -ENOMEM). */
+int pfs_inode_named(struct pfs_mount *mount, const struct pfs_entry *like, uint64_t hash,
+		    struct pfs_entry **ret_entry);
 /* A new entry with a nodeid of its own (made from `like`, whose node is referenced again). */
 int pfs_inode_file(struct pfs_mount *mount, const struct pfs_entry *like, struct pfs_entry **ret_entry);
 /*
@@ -294,6 +306,11 @@ struct pfs_mount {
 	const struct pfs_mount_options *options; /* borrowed */
 	struct fuse_session *se;		 /* owned by streams */
 	struct pfs_graph *graph;
+	struct pfs_spawner *spawner; /* owned by streams */
+	struct pfs_home home;
+	struct pfs_gate *gate; /* portals; NULL: there are none */
+	struct pfs_where where;
+	bool knows_where;
 	pid_t keeper;
 	unsigned dev_major, dev_minor;
 	size_t read_max; /* bytes of the kernel's largest READ */
@@ -333,6 +350,19 @@ static inline struct pfs_cred pfs_req_cred(fuse_req_t req)
 
 	return (struct pfs_cred){ .uid = ctx->uid, .gid = ctx->gid, .pid = ctx->pid };
 }
+
+/* portal_gate.c: the thread of portals. After the spawner was started. -errno */
+int pfs_gate_new(struct pfs_mount *mount);
+/* All files are released. -ETIMEDOUT: something waits for ever. */
+int pfs_gate_free(struct pfs_mount *mount);
+/* Reads portal.conf again; says what came of it. */
+void pfs_gate_reload(struct pfs_mount *mount);
+/* portal.c: a LOOKUP in the root (of what nothing else is called) or below a portal directory; answers. */
+void pfs_portal_lookup(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *dir,
+		       const char *name);
+/* OPENDIR of what was taken for a directory but is opened as a file: true, and ESTALE lets the kernel ask again. */
+bool pfs_portal_flip(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *entry, int flags);
+void pfs_portal_names(struct pfs_mount *mount, struct pfs_listing *listing);
 
 /* Answers a LOOKUP or MKDIR; forgets the entry when nobody got it. */
 void pfs_reply_entry(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *entry);

@@ -86,11 +86,18 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (!dir)
 		r = -ESTALE;
+	else if (dir->kind == &pfs_kind_portal_dir)
+		r = 1;
 	else if (strlen(name) > PFS_NAME_LIMIT)
 		r = -ENAMETOOLONG;
 	else if (dir->kind->lookup)
 		r = dir->kind->lookup(mount, dir, name, &entry);
-	if (r < 0)
+	/* Nothing else is called so: a portal, perhaps. */
+	if (r == -ENOENT && parent == FUSE_ROOT_ID)
+		r = 1;
+	if (r == 1)
+		pfs_portal_lookup(mount, req, dir, name);
+	else if (r < 0)
 		fuse_reply_err(req, -r);
 	else
 		pfs_reply_entry(mount, req, entry);
@@ -202,7 +209,9 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t siz
 {
 	struct pfs_file *file = file_of(fi);
 
-	if (file->kind->write)
+	if (file->kind->write_at)
+		file->kind->write_at(file, req, buf, size, off, fi->flags);
+	else if (file->kind->write)
 		file->kind->write(file, req, buf, size, fi->flags);
 	else
 		fuse_reply_err(req, EBADF);

@@ -15,6 +15,7 @@ enum kind {
 	KIND_COUNT, /* a number, k M */
 	KIND_TIME,  /* ns us ms s; a bare number is seconds */
 	KIND_FLAG,
+	KIND_FILE, /* an absolute path */
 	KIND_KERNEL,
 	KIND_IGNORED,
 };
@@ -42,6 +43,12 @@ static const struct option options_table[] = {
 	  "how long packets of several CPUs may be held back to be put in order (default 1ms)" },
 	{ "stall", KIND_TIME, FIELD(stall), 0, 86400 * SEC,
 	  "end the mount when it has not answered for so long (default 10s; 0: never)" },
+	{ "portals", KIND_FILE, FIELD(portals), 0, 0,
+	  "rules of portals, portal.conf(5) (default /etc/pipesfs/portal.conf, if root mounts)" },
+	{ "user_portals", KIND_COUNT, FIELD(user_portals), 1, 100000,
+	  "portals that one user may have open (default 1024): beyond it EMFILE" },
+	{ "user_commands", KIND_COUNT, FIELD(user_commands), 1, 100000,
+	  "... of these, commands (default 256): beyond it EAGAIN" },
 	{ "allow_other", KIND_FLAG, FIELD(allow_other), 0, 0,
 	  "other users may enter too; the default when root mounts" },
 	{ "ro", KIND_KERNEL, 0, 0, 0, "nothing can be made or written" },
@@ -84,6 +91,8 @@ void pfs_mount_options_init(struct pfs_mount_options *options)
 
 void pfs_mount_options_release(struct pfs_mount_options *options)
 {
+	free(options->portals);
+	options->portals = NULL;
 	free(options->dir);
 	options->dir = NULL;
 	pfs_buf_release(&options->kernel);
@@ -122,6 +131,24 @@ static int value_set(struct pfs_mount_options *options, const struct option *opt
 	return 0;
 }
 
+/* The daemon changes its directory: absolute from here on. */
+static int file_set(struct pfs_mount_options *options, const struct option *option,
+		    const char *value, struct pfs_diag *diag)
+{
+	char **field = (char **)(void *)((char *)options + option->offset), *path;
+
+	if (!value || !*value)
+		return pfs_diag_set(diag, EINVAL, "option %s needs a file: %s=FILE", option->name,
+				    option->name);
+	path = realpath(value, NULL);
+	if (!path)
+		return pfs_diag_set(diag, EINVAL, "option %s=%s: %s", option->name, value,
+				    strerror(errno));
+	free(*field);
+	*field = path;
+	return 0;
+}
+
 static int one_parse(struct pfs_mount_options *options, char *word, struct pfs_diag *diag)
 {
 	char *value = strchr(word, '=');
@@ -137,6 +164,8 @@ static int one_parse(struct pfs_mount_options *options, char *word, struct pfs_d
 			continue;
 		if (option->kind == KIND_IGNORED)
 			return 0;
+		if (option->kind == KIND_FILE)
+			return file_set(options, option, value, diag);
 		if (option->kind <= KIND_TIME)
 			return value_set(options, option, value, diag);
 		if (value)
@@ -171,7 +200,7 @@ void pfs_mount_options_help(struct pfs_buf *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(options_table); i++) {
 		const struct option *option = &options_table[i];
-		static const char *const values[] = { "=SIZE", "=N", "=TIME", "", "", "" };
+		static const char *const values[] = { "=SIZE", "=N", "=TIME", "", "=FILE", "", "" };
 		char name[40];
 
 		if (!option->summary)

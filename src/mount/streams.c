@@ -19,6 +19,8 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 
+#include "portal/helper.h"
+
 #define LINGER 500  /* ms for clients to read their EOF and close */
 #define FINISH 1000 /* ms for threads to end */
 #define MAKE_THREADS 16
@@ -136,7 +138,9 @@ static void mount_release(struct pfs_mount *mount)
 		pthread_mutex_lock(&mount->files.lock);
 	}
 	pthread_mutex_unlock(&mount->files.lock);
-	r = pfs_pool_stop(&mount->make, FINISH);
+	r = pfs_gate_free(mount);
+	if (r == 0)
+		r = pfs_pool_stop(&mount->make, FINISH);
 	if (r == 0)
 		r = pfs_pool_stop(&mount->open, FINISH);
 	/* A thread that waits for ever, a file opened this moment: the process ends anyway. */
@@ -145,6 +149,7 @@ static void mount_release(struct pfs_mount *mount)
 	pfs_pipe_finish();
 	pfs_inodes_release(mount);
 	pfs_graph_free(mount->graph);
+	pfs_spawner_free(mount->spawner);
 	pfs_refusals_free(mount->refusals);
 	pfs_pool_release(&mount->make);
 	pfs_pool_release(&mount->open);
@@ -181,6 +186,18 @@ static int sooner(int a, int b)
 	return a < b ? a : b;
 }
 
+/* SIGHUP from somebody only lets portal.conf be read again. */
+static bool signal_ends(struct streams *streams)
+{
+	struct signalfd_siginfo info;
+
+	if (read(streams->signal_fd, &info, sizeof(info)) != sizeof(info) ||
+	    info.ssi_signo != SIGHUP || info.ssi_code > 0)
+		return true;
+	pfs_gate_reload(streams->mount);
+	return false;
+}
+
 /* Waits for an end, which is returned: true when the mount has ended by itself. */
 static bool wait_for_end(struct streams *streams)
 {
@@ -203,7 +220,9 @@ static bool wait_for_end(struct streams *streams)
 		if (fds[ENDED].revents)
 			return true;
 		/* The keeper says nothing: readable means that it has died. */
-		if (fds[SIGNAL].revents || fds[KEEPER].revents || fds[END].revents)
+		if (fds[SIGNAL].revents && signal_ends(streams))
+			return false;
+		if (fds[KEEPER].revents || fds[END].revents)
 			return false;
 		if (fds[INIT].revents && consume(mount->init_fd) && !streams->ready)
 			say_ready(streams);
@@ -284,10 +303,19 @@ int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *m
 		r = 0;
 	limits_prepare();
 	memory_prepare();
+	/* While there is one thread, and all of the privileges that its commands' users may have. */
+	if (r == 0)
+		r = pfs_home_get(&mount->home);
+	if (r == 0)
+		r = pfs_spawner_new(pfs_helper_main, &mount->spawner);
 	if (r == 0)
 		r = pfs_caps_keep(caps_kept, ARRAY_SIZE(caps_kept));
 	if (r == 0)
+		r = pfs_spawner_start(mount->spawner);
+	if (r == 0)
 		r = mount_prepare(mount, options);
+	if (r == 0)
+		r = pfs_gate_new(mount);
 	if (r == 0)
 		r = pfs_session_start(mount->se, streams.ended_fd, &streams.session);
 	if (r < 0) {

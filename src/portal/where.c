@@ -378,7 +378,7 @@ int pfs_where_find(const struct pfs_where *where, pid_t tid, int dirfd, const ch
 		snprintf(w.todo, sizeof(w.todo), "%ld/fd/%d/%s", (long)tid, dirfd, path);
 	else
 		snprintf(w.todo, sizeof(w.todo), "%s", path);
-	if (!is_below(where, path) && !is_of_self(path) &&
+	if (!(flags & PFS_WHERE_WALK) && !is_below(where, path) && !is_of_self(path) &&
 	    is_elsewhere(where, path[0] == '/' ? AT_FDCWD : where->proc, w.todo))
 		return 0;
 	w.where = where;
