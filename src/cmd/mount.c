@@ -6,6 +6,7 @@
  */
 #include "cmd/options.h"
 #include "mount/mount.h"
+#include "portal/conf.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -85,6 +86,26 @@ static int in_background(struct pfs_mount_options *options)
 	return n == 1 ? 0 : PFS_EXIT_FAILED;
 }
 
+/* What `portals=FILE` would mean: the rules, and every complaint. */
+static int check_config(const char *file)
+{
+	PFS_BUF struct pfs_buf all = { 0 }, text = { 0 };
+	struct pfs_portal_rules *rules = NULL;
+	struct pfs_diag diag = { "" };
+	int r = pfs_portal_rules_load(file, &rules, &all, &diag);
+
+	if (all.len)
+		fputs(all.data, stderr);
+	else if (r < 0)
+		pfs_say("%s", diag.text[0] ? diag.text : strerror(-r));
+	if (r < 0)
+		return PFS_EXIT_FAILED;
+	pfs_portal_rules_print(rules, &text);
+	pfs_portal_rules_unref(rules);
+	fputs(text.data ? text.data : "", stdout);
+	return PFS_EXIT_OK;
+}
+
 static int mount_run(int argc, char **argv)
 {
 	struct pfs_mount_options options;
@@ -93,6 +114,10 @@ static int mount_run(int argc, char **argv)
 
 	pfs_mount_options_init(&options);
 	while ((c = pfs_getopt(&pfs_cmd_mount, argc, argv)) != -1) {
+		if (c == 'C') {
+			pfs_mount_options_release(&options);
+			return check_config(optarg);
+		}
 		if (c == 'f')
 			options.foreground = true;
 		else if (c == 'o' && (r = pfs_mount_options_parse(&options, optarg, &diag)) < 0)
@@ -121,6 +146,11 @@ static const struct pfs_option mount_options[] = {
 	{ .key = 'w', .letter = true },
 	{ .key = 's', .letter = true },
 	{ .key = 'v', .letter = true },
+	{ .key = 'C',
+	  .name = "check-config",
+	  .value = "FILE",
+	  .help = "mount nothing: say how portal.conf (-o portals=FILE) is understood",
+	  .words = PFS_WORDS_FILE },
 	{ 0 },
 };
 

@@ -44,6 +44,8 @@ const struct pfs_kind pfs_kind_portal = {
 	.release = pfs_portal_release,
 };
 
+#define NAMED_INOS ((uint64_t)1 << 62)
+
 /* --- entries ---------------------------------------------------------------------------- */
 
 /* Takes over text and raw in any case. */
@@ -59,7 +61,8 @@ static void reply_name(struct pfs_mount *mount, fuse_req_t req, bool directory, 
 	struct pfs_entry *entry;
 	int r;
 
-	like.ino = atomic_fetch_add(&mount->inodes.next_ino, 1);
+	/* The same each time: cp, rm and others compare what they saw with what they opened. */
+	like.ino = NAMED_INOS | pfs_gate_hash(mount->gate, text) >> 4;
 	r = directory ? pfs_inode_named(mount, &like, pfs_gate_hash(mount->gate, text), &entry)
 		      : pfs_inode_file(mount, &like, &entry);
 	if (r < 0) {

@@ -159,7 +159,8 @@ enum pfs_answer pfs_portal_asked(struct pfs_gate *gate, pid_t tid, const char *t
 		return *path && path[strlen(path) - 1] == '/' ? PFS_ANSWER_DIR : PFS_ANSWER_UNKNOWN;
 	if (!begins_with(rest, text, &end))
 		return PFS_ANSWER_UNKNOWN;
-	if (*end)
+	/* It goes on, or the call is one for directories. */
+	if (*end || asked.call->number == SYS_chdir || asked.flags & O_DIRECTORY)
 		return PFS_ANSWER_DIR;
 	*ret_raw = TAKE_PTR(rest);
 	*ret_flags = asked.flags;

@@ -13,8 +13,8 @@
  * from the portal's form; a guess that it is a directory is corrected when it is opened as a file (ESTALE makes the
  * kernel walk again).
  *
- * Whoever looks a portal up acts on nothing. Each LOOKUP of a file is a new file, with a new st_ino, as each open
- * of it will be another connection.
+ * Whoever looks a portal up acts on nothing. Each LOOKUP of a file gives a nodeid of its own, as each open of it will
+ * be another connection; its st_ino is that of the path.
  */
 #ifndef PFS_MOUNT_PORTAL_I_H
 #define PFS_MOUNT_PORTAL_I_H

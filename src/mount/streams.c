@@ -1,7 +1,7 @@
 /*
  * streams - the process that serves the mount and runs the graph
  *
- * It ends when it is told to (SIGTERM, SIGINT, SIGHUP, `end` in .control), when the keeper has
+ * It ends when it is told to (SIGTERM, SIGINT, `end` in .control), when the keeper has
  * died, and when the mount is gone and its last file closed. Being told, it detaches the mount,
  * gives every reader EOF and every waiting writer an error, serves those that still have files open
  * for a moment, and exits; the kernel then aborts what is left.

@@ -26,7 +26,7 @@ aborted='connection abort'
 
 # --- on purpose --------------------------------------------------------------------------
 
-for sig in TERM INT HUP; do
+for sig in TERM INT; do
 	begin
 	kill -$sig "$KEEPER"
 	t_nobody "SIG$sig to the keeper" $R

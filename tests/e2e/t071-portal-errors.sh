@@ -1,0 +1,129 @@
+#!/bin/sh
+# t071 - portals: errors of open, ends, signals, commands that fail
+. "$T_LIB"
+
+t_need_root
+t_need python3 setpriv
+t_mount
+cd "$TMPDIR"
+
+t_errno ECONNREFUSED cat "$P/tcp/127.0.0.1/1"
+t_errno ENETUNREACH cat "$P/tcp/192.0.2.1/1"
+t_errno ENOENT cat "$P/tcp/no.such.host.invalid/80"
+t_errno EINVAL cat "$P/tcp/127.0.0.1/no-such-service"
+t_errno EINVAL cat "$P/tcp/127.0.0.1/80/other"
+t_errno EINVAL sh -c "exec 3<>'$P/pipe/bin/cat'"
+t_errno ENOENT cat "$P/pipe/no/such/command"
+t_errno EACCES cat "$P/pipe/etc/passwd"
+t_errno EINVAL cat "$P/pipe/bin/echo 'open"
+t_errno EISDIR cat "$P/tcp/localhost"
+t_errno ENOENT cat "$P/unix/no/such"
+t_errno ENOENT cat "$P/fs/no/such"
+t_errno ELOOP cat "$P/fs$P/fs/etc/passwd"
+t_errno ELOOP cat "$P/fs$P/.errors"
+t_errno ELOOP cat "$P/unix$P/fs/x"
+t_has ".errors tells why" "$(cat "$P/.errors")" 'ENOENT no.such.host.invalid: '
+t_has "... and of a quote" "$(cat "$P/.errors")" 'a quote is not closed'
+
+# --- commands ------------------------------------------------------------------------------------
+
+got=$(cat "$P/pipe/bin/sh -c 'echo half; echo why >&2; exit 3'" 2>err) && t_fail "a command that fails succeeds"
+t_eq "what it wrote is read" "$got" half
+t_has "... then EIO" "$(cat err)" 'Input/output error'
+t_wait_for 5 grep -q 'EIO why' "$P/.errors"
+t_has "and its end is told" "$(cat "$P/.errors")" 'the command failed with status 3'
+t_has "its stderr too" "$(cat "$P/.errors")" 'EIO why'
+t_eq "1 MiB goes through" "$(cat "$P/pipe/bin/dd if=/dev/zero bs=1M count=3 status=none" | wc -c)" 3145728
+head -c 3000000 /dev/urandom >in
+cat in >"$P/pipe/bin/dd of=$PWD/out bs=1M status=none"
+t_wait_for 5 cmp in out
+t_same "... and into a command" in out
+t_eq "head leaves" "$(head -1 "$P/pipe/usr/bin/yes")" y
+t_wait_for 5 sh -c '! pgrep -x yes'
+echo "ok: ... and the command ends"
+
+running() {
+	pgrep -fx "/bin/sleep $1" >/dev/null
+}
+timeout 0.5 cat "$P/pipe/bin/sleep 4711" || true
+t_wait_for 5 sh -c '! pgrep -fx "/bin/sleep 4711"'
+echo "ok: a command that says nothing ends with its reader"
+
+# --- waiting ---------------------------------------------------------------------------------------
+
+for path in tcplisten/ANY/4711 fs/"$PWD"/fifo pipe/'bin/sleep 4712'; do
+	[ -p fifo ] || mkfifo fifo
+	cat "$P/$path" >/dev/null 2>&1 &
+	pid=$!
+	sleep 0.2
+	kill -9 $pid
+	t_ends 2 sh -c "while kill -0 $pid 2>/dev/null && [ \"\$(cut -d' ' -f3 /proc/$pid/stat)\" != Z ]; do sleep 0.02; done"
+	wait $pid 2>/dev/null || true
+	echo "ok: kill -9 of who waits for $path"
+done
+t_wait_for 5 sh -c '! pgrep -fx "/bin/sleep 4712"'
+t_wait_for 8 sh -c '! grep -q :1267 /proc/net/tcp6'
+echo "ok: and nobody listens any more"
+
+# --- both directions ----------------------------------------------------------------------------------
+
+cat >echo.py <<'PY'
+import socket
+s = socket.socket(); s.bind(("127.0.0.1", 4713)); s.listen(300)
+open("ready", "w").close()
+import threading
+def serve(c):
+    while True:
+        b = c.recv(1 << 20)
+        if not b:
+            break
+        c.sendall(b)
+    c.close()
+while True:
+    threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+PY
+t_bg python3 echo.py
+t_wait_for 10 test -e ready
+cat >duplex.py <<'PY'
+import os, select, sys, threading, errno
+path = sys.argv[1] + "/tcp/127.0.0.1/4713"
+fd = os.open(path, os.O_RDWR)
+data = os.urandom(4 << 20)
+def write():
+    at = 0
+    while at < len(data):
+        at += os.write(fd, data[at:at + (1 << 20)])
+t = threading.Thread(target=write); t.start()
+got = b""
+while len(got) < len(data):
+    got += os.read(fd, 1 << 20)
+t.join()
+assert got == data, "other bytes"
+p = select.poll(); p.register(fd, select.POLLIN)
+assert p.poll(0) == [], "nothing is there"
+os.write(fd, b"x")
+assert p.poll(5000)[0][1] & select.POLLIN, "poll"
+assert os.read(fd, 100) == b"x"
+os.set_blocking(fd, False)
+try:
+    os.read(fd, 1); sys.exit("should be EAGAIN")
+except BlockingIOError:
+    pass
+n = 0
+try:
+    while True:
+        n += os.write(fd, data[:1 << 20])
+except BlockingIOError:
+    pass
+assert n > 0
+os.close(fd)
+many = [os.open(path, os.O_RDWR) for i in range(300)]
+for i, fd in enumerate(many):
+    os.write(fd, b"%d" % i)
+for i, fd in enumerate(many):
+    assert os.read(fd, 100) == b"%d" % i
+    os.close(fd)
+PY
+t_ends 60 python3 duplex.py "$P"
+echo "ok: both directions, 4 MiB, poll, O_NONBLOCK, 300 at a time"
+t_eq "one thread serves them" "$(ls "/proc/$(pgrep -x pipesfs-streams | head -1)/task" | wc -l | awk '{ print ($1 < 40) }')" 1
