@@ -486,7 +486,7 @@ static int make_in_folder(struct pfs_node *dir, const char *name, const struct p
 		return r;
 	if (args.n == 0)
 		return pfs_diag_set(diag, ENODEV, "there is no network device '%.100s'", name);
-	return pfs_build_source(dir, dir->from, name, &args, cred, mode, ret_node, diag);
+	return pfs_build_source(dir, dir->from, name, &args, cred, mode & 0700, ret_node, diag);
 }
 
 static int make_source(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
