@@ -80,8 +80,8 @@ static int serve(void)
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	if (listener < 0 || bind(listener, (void *)&at, sizeof(at)) < 0 || listen(listener, 128) < 0 ||
-	    getsockname(listener, (void *)&at, &size) < 0)
+	if (listener < 0 || bind(listener, (void *)&at, sizeof(at)) < 0 ||
+	    listen(listener, 128) < 0 || getsockname(listener, (void *)&at, &size) < 0)
 		return die("listen");
 	printf("%d\n", ntohs(at.sin_port));
 	fflush(stdout);
@@ -104,7 +104,8 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "serve"))
 		return serve();
 	if (argc != 4) {
-		fprintf(stderr, "usage: bench-portalfd connect PORT N | portal PATH N | open PATH N | serve\n");
+		fprintf(stderr,
+			"usage: bench-portalfd connect PORT N | portal PATH N | open PATH N | serve\n");
 		return 2;
 	}
 	if (!strcmp(what, "connect"))

@@ -71,7 +71,9 @@ extern const struct pfs_command pfs_cmd_doctor;
 extern const struct pfs_command pfs_cmd_ls;
 extern const struct pfs_command pfs_cmd_mount;
 extern const struct pfs_command pfs_cmd_portal;
+extern const struct pfs_command pfs_cmd_restore;
 extern const struct pfs_command pfs_cmd_run;
+extern const struct pfs_command pfs_cmd_save;
 extern const struct pfs_command pfs_cmd_stat;
 extern const struct pfs_command pfs_cmd_umount;
 

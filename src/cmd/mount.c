@@ -5,12 +5,14 @@
  * processes, is taken away first.
  */
 #include "cmd/options.h"
+#include "cmd/pipelines.h"
 #include "mount/mount.h"
 #include "portal/conf.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define ANSWER_TIME 2000 /* ms that a mount which is there already has to answer */
 
@@ -106,6 +108,38 @@ static int check_config(const char *file)
 	return PFS_EXIT_OK;
 }
 
+/* What cannot be made is said, and does not stop the mount. */
+static void start_pipelines(const struct pfs_mount_options *options)
+{
+	const char *folder = options->pipelines;
+
+	if (folder ? *folder : geteuid() == 0)
+		pipelines_make(options->dir, folder ? folder : PIPELINES_DIR, !folder);
+}
+
+/* The keeper in this process; a process of its own, nobody's child, waits for it and makes the pipelines. */
+static int in_foreground(struct pfs_mount_options *options)
+{
+	int fds[2], status;
+	pid_t pid;
+	char byte;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return pfs_fail("no pipe: %s", strerror(errno));
+	pid = fork();
+	if (pid == 0) {
+		close(fds[1]);
+		if (fork() == 0 && read(fds[0], &byte, 1) == 1)
+			start_pipelines(options);
+		_exit(0);
+	}
+	close(fds[0]);
+	if (pid < 0)
+		return pfs_fail("no process: %s", strerror(errno));
+	waitpid(pid, &status, 0);
+	return pfs_keeper_run(options, fds[1]);
+}
+
 static int mount_run(int argc, char **argv)
 {
 	struct pfs_mount_options options;
@@ -132,7 +166,9 @@ static int mount_run(int argc, char **argv)
 		return pfs_usage(&pfs_cmd_mount, "one directory is needed");
 	r = find_dir(&options, argv[optind]);
 	if (r == 0)
-		r = options.foreground ? pfs_keeper_run(&options, -1) : in_background(&options);
+		r = options.foreground ? in_foreground(&options) : in_background(&options);
+	if (r == 0 && !options.foreground)
+		start_pipelines(&options);
 	pfs_mount_options_release(&options);
 	return r;
 }

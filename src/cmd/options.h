@@ -12,7 +12,9 @@
 
 #include "cmd/cmd.h"
 
-/* As getopt(3): the key of the next option, its value in optarg; -1: operands follow, from optind on; '?': it was said. */
+/*
+ * As getopt(3): the key of the next option, its value in optarg; -1: operands follow, from optind on; '?': it was said.
+ */
 int pfs_getopt(const struct pfs_command *cmd, int argc, char **argv);
 
 size_t pfs_options_count(const struct pfs_command *cmd);

@@ -25,46 +25,76 @@ bool place_is_private(const char *point)
 
 /* --- what is there ------------------------------------------------------------------------------ */
 
-/* The only one that is for everybody; NULL: none, several, or it is not for us. */
-static const struct mounts_entry *the_mount(const struct mounts *mounts)
+/* The only one that is for everybody. NULL: none, or several. */
+static const struct mounts_entry *only_mount(const struct mounts *mounts, size_t *ret_n)
 {
 	const struct mounts_entry *found = NULL;
-	PFS_BUF struct pfs_buf path = { 0 };
 
+	*ret_n = 0;
 	for (size_t i = 0; i < mounts->n; i++) {
 		if (place_is_private(mounts->entry[i].point))
 			continue;
-		if (found)
-			return NULL;
 		found = &mounts->entry[i];
+		++*ret_n;
 	}
-	if (!found || pfs_mount_answers(found->point, ANSWER_MS) < 0)
-		return NULL;
-	pfs_buf_printf(&path, "%s/.run", found->point);
-	return !path.failed && access(path.data, R_OK | W_OK) == 0 ? found : NULL;
+	return *ret_n == 1 ? found : NULL;
+}
+
+/* Does it answer, and may we make something in it? */
+static bool is_for_us(const struct mounts_entry *entry)
+{
+	PFS_BUF struct pfs_buf path = { 0 };
+
+	pfs_buf_printf(&path, "%s/.run", entry->point);
+	return !path.failed && pfs_mount_answers(entry->point, ANSWER_MS) == 0 &&
+	       access(path.data, R_OK | W_OK) == 0;
+}
+
+static int take(const char *root, struct place *ret_place)
+{
+	*ret_place = (struct place){ .root = strdup(root) };
+	return ret_place->root ? 0 : pfs_fail("not enough memory");
+}
+
+static int find_in(const struct mounts *mounts, const char *dir, struct place *ret_place)
+{
+	const struct mounts_entry *entry;
+	PFS_FREE char *path = NULL;
+	struct pfs_diag diag = { "" };
+	int r = mounts_find(mounts, dir, &path, &entry, &diag);
+
+	return r < 0 ? pfs_fail("%s", diag.text) : take(entry->point, ret_place);
 }
 
 int place_find(const char *dir, struct place *ret_place)
 {
 	MOUNTS struct mounts mounts = { 0 };
 	const struct mounts_entry *entry;
-	PFS_FREE char *path = NULL;
-	struct pfs_diag diag = { "" };
 	int r = mounts_read(&mounts);
+	size_t n;
 
 	if (r < 0)
 		return pfs_fail("/proc/self/mountinfo: %s", strerror(-r));
-	if (dir) {
-		r = mounts_find(&mounts, dir, &path, &entry, &diag);
-		if (r < 0)
-			return pfs_fail("%s", diag.text);
-	} else {
-		entry = the_mount(&mounts);
-	}
-	if (!entry)
-		return place_private(ret_place);
-	*ret_place = (struct place){ .root = strdup(entry->point) };
-	return ret_place->root ? 0 : pfs_fail("not enough memory");
+	if (dir)
+		return find_in(&mounts, dir, ret_place);
+	entry = only_mount(&mounts, &n);
+	return entry && is_for_us(entry) ? take(entry->point, ret_place) : place_private(ret_place);
+}
+
+int place_mounted(const char *dir, struct place *ret_place)
+{
+	MOUNTS struct mounts mounts = { 0 };
+	const struct mounts_entry *entry;
+	int r = mounts_read(&mounts);
+	size_t n;
+
+	if (r < 0)
+		return pfs_fail("/proc/self/mountinfo: %s", strerror(-r));
+	entry = only_mount(&mounts, &n);
+	if (!dir && !entry)
+		return n ? pfs_fail("%zu pipesfs are mounted: say which one; `pipesfs ls` names them", n)
+			 : pfs_fail("no pipesfs is mounted here; `pipesfs mount DIR` mounts one");
+	return find_in(&mounts, dir ? dir : entry->point, ret_place);
 }
 
 /* --- a private one --------------------------------------------------------------------------------- */

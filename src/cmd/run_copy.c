@@ -1,9 +1,9 @@
 /*
  * run_copy - from the pipes to the standard output
  *
- * One loop that never waits for one thing only. A single pipe is read in large pieces; several are read record by record,
- * so that each record goes out whole, in the order in which they were read. A stream of blocks or lines is cut only
- * between two of them, also when we are told to stop.
+ * One loop that never waits for one thing only. A single pipe is read in large pieces; several are read record by
+ * record, so that each record goes out whole, in the order in which they were read. A stream of blocks or lines is
+ * cut only between two of them, also when we are told to stop.
  */
 #include <fcntl.h>
 #include <poll.h>

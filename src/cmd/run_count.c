@@ -1,8 +1,8 @@
 /*
  * run_count - what was seen, what came out, what was lost
  *
- * From .stats and .readers of our own directories. A source that we share has counted before we came: what it had counted
- * when we started is taken off.
+ * From .stats and .readers of our own directories. A source that we share has counted before we came: what it had
+ * counted when we started is taken off.
  */
 #include <dirent.h>
 #include <fcntl.h>

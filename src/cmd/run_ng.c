@@ -1,8 +1,8 @@
 /*
  * run_ng - several pcapng streams as one
  *
- * The view writes what is read here, in the byte order of this machine's file formats: little-endian sections, interface
- * descriptions, enhanced packets, interface statistics. Others pass as they are.
+ * The view writes what is read here, in the byte order of this machine's file formats: little-endian sections,
+ * interface descriptions, enhanced packets, interface statistics. Others pass as they are.
  */
 #include "base/bytes.h"
 #include "cmd/run_i.h"

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <syslog.h>
 
 #include "cmd/cmd.h"
 #include "cmd/tree.h"
@@ -14,7 +15,7 @@
 
 void stages_say(const struct stages_text *text, size_t at, const char *sentence)
 {
-	PFS_BUF struct pfs_buf clean = { 0 }, shown = { 0 };
+	PFS_BUF struct pfs_buf clean = { 0 }, shown = { 0 }, where = { 0 };
 	bool one_line = !memchr(text->text, '\n', text->len);
 	size_t line, column;
 
@@ -24,12 +25,17 @@ void stages_say(const struct stages_text *text, size_t at, const char *sentence)
 	if (clean.failed || shown.failed)
 		return;
 	if (text->file)
-		pfs_say("%s:%zu:%zu: %s", text->file, line, column, clean.data);
+		pfs_buf_printf(&where, "%s:%zu:%zu", text->file, line, column);
 	else if (one_line)
-		pfs_say("column %zu: %s", column, clean.data);
+		pfs_buf_printf(&where, "column %zu", column);
 	else
-		pfs_say("line %zu, column %zu: %s", line, column, clean.data);
+		pfs_buf_printf(&where, "line %zu, column %zu", line, column);
+	if (where.failed)
+		return;
+	pfs_say("%s: %s", where.data, clean.data);
 	fputs(shown.data, stderr);
+	if (text->log)
+		syslog(LOG_NOTICE, "%s: %s", where.data, clean.data);
 }
 
 int stages_parse(const struct stages_text *text, struct lang_program *ret_program)

@@ -15,6 +15,7 @@ struct stages_text {
 	const char *file; /* NULL: the command line */
 	const char *text;
 	size_t len;
+	bool log; /* into the system's log, too */
 };
 
 /* Says a sentence about a place in the text on stderr: with line and column, and for people with the line itself. */
@@ -38,7 +39,10 @@ struct stages {
 int stages_make(struct stages *stages);
 void stages_release(struct stages *stages);
 
-/* What .errors says last of a call on path (as in the tree, "/run:4711/tcp") that failed with -error, or the errno's text. */
+/*
+ * What .errors says last of a call on path (as in the tree, "/run:4711/tcp") that failed with -error, or the errno's
+ * text.
+ */
 void stages_reason(int root, const char *path, int error, struct pfs_buf *out);
 /* The path of a stage in the tree. */
 void stages_path(const struct stages *stages, size_t stage, struct pfs_buf *out);

@@ -338,15 +338,13 @@ static int wait_ready(struct keeper *keeper)
 	return -EIO;
 }
 
-/* The terminal, and whoever waits for our output to end, are left alone. */
-static void go_background(int ready_fd)
+static void say_ready(int ready_fd)
 {
-	pfs_log_to_syslog();
-	if (ready_fd >= 0) {
-		if (write(ready_fd, "", 1) != 1)
-			pfs_log("nobody waited for the mount");
-		close(ready_fd);
-	}
+	if (ready_fd < 0)
+		return;
+	if (write(ready_fd, "", 1) != 1)
+		pfs_log("nobody waited for the mount");
+	close(ready_fd);
 }
 
 int pfs_keeper_run(struct pfs_mount_options *options, int ready_fd)
@@ -376,8 +374,10 @@ int pfs_keeper_run(struct pfs_mount_options *options, int ready_fd)
 		pfs_log("the keeper cannot give up its privileges: %s", strerror(-r));
 	if (wait_ready(&keeper) < 0)
 		return 1;
+	/* The terminal, and whoever waits for our output to end, are left alone. */
 	if (!options->foreground)
-		go_background(ready_fd);
+		pfs_log_to_syslog();
+	say_ready(ready_fd);
 	if (options->stall && pfs_probe_start(options->dir, &keeper.probe) < 0)
 		pfs_log("cannot watch whether %s answers", options->dir);
 	keeper.probe_at = pfs_clock_mono();

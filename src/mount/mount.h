@@ -45,6 +45,7 @@ struct pfs_mount_options {
 	char *portals;	  /* portal.conf; owned; NULL: the usual one */
 	uint64_t user_portals, user_commands; /* of one user at a time; 0: default */
 	struct pfs_buf kernel;		      /* what mount(2) gets: "ro,noatime" */
+	char *pipelines; /* owned; folder of pipelines that the command makes; "": none, NULL: the usual one */
 };
 
 void pfs_mount_options_init(struct pfs_mount_options *options);

@@ -14,6 +14,7 @@ enum kind {
 	KIND_SIZE,  /* bytes, k M G */
 	KIND_COUNT, /* a number, k M */
 	KIND_TIME,  /* ns us ms s; a bare number is seconds */
+	KIND_TEXT,  /* what follows, up to the next comma */
 	KIND_FLAG,
 	KIND_FILE, /* an absolute path */
 	KIND_KERNEL,
@@ -49,6 +50,8 @@ static const struct option options_table[] = {
 	  "portals that one user may have open (default 1024): beyond it EMFILE" },
 	{ "user_commands", KIND_COUNT, FIELD(user_commands), 1, 100000,
 	  "... of these, commands (default 256): beyond it EAGAIN" },
+	{ "pipelines", KIND_TEXT, FIELD(pipelines), 0, 0,
+	  "folder of *.pipe files to begin with (root: /etc/pipesfs/pipelines.d; empty: none)" },
 	{ "allow_other", KIND_FLAG, FIELD(allow_other), 0, 0,
 	  "other users may enter too; the default when root mounts" },
 	{ "ro", KIND_KERNEL, 0, 0, 0, "nothing can be made or written" },
@@ -94,7 +97,8 @@ void pfs_mount_options_release(struct pfs_mount_options *options)
 	free(options->portals);
 	options->portals = NULL;
 	free(options->dir);
-	options->dir = NULL;
+	free(options->pipelines);
+	options->dir = options->pipelines = NULL;
 	pfs_buf_release(&options->kernel);
 }
 
@@ -149,6 +153,19 @@ static int file_set(struct pfs_mount_options *options, const struct option *opti
 	return 0;
 }
 
+static int text_set(struct pfs_mount_options *options, const struct option *option,
+		    const char *value, struct pfs_diag *diag)
+{
+	char **field = (char **)(void *)((char *)options + option->offset);
+
+	if (!value)
+		return pfs_diag_set(diag, EINVAL, "option %s needs a value: %s=..., %s",
+				    option->name, option->name, option->summary);
+	free(*field);
+	*field = strdup(value);
+	return *field ? 0 : -ENOMEM;
+}
+
 static int one_parse(struct pfs_mount_options *options, char *word, struct pfs_diag *diag)
 {
 	char *value = strchr(word, '=');
@@ -168,6 +185,8 @@ static int one_parse(struct pfs_mount_options *options, char *word, struct pfs_d
 			return file_set(options, option, value, diag);
 		if (option->kind <= KIND_TIME)
 			return value_set(options, option, value, diag);
+		if (option->kind == KIND_TEXT)
+			return text_set(options, option, value, diag);
 		if (value)
 			return pfs_diag_set(diag, EINVAL, "option %s takes no value", word);
 		if (option->kind == KIND_FLAG)
@@ -200,7 +219,8 @@ void pfs_mount_options_help(struct pfs_buf *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(options_table); i++) {
 		const struct option *option = &options_table[i];
-		static const char *const values[] = { "=SIZE", "=N", "=TIME", "", "=FILE", "", "" };
+		static const char *const values[] = { "=SIZE", "=N",	"=TIME", "", "",
+						      "=DIR",  "=FILE", "",	 "" };
 		char name[40];
 
 		if (!option->summary)
