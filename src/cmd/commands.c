@@ -4,9 +4,21 @@
 #include "cmd/cmd.h"
 
 const struct pfs_command *const pfs_commands[] = {
-	&pfs_cmd_mount,	  &pfs_cmd_umount, &pfs_cmd_abort, &pfs_cmd_run,
-	&pfs_cmd_portal,  &pfs_cmd_ls,	   &pfs_cmd_stat,  &pfs_cmd_save,
-	&pfs_cmd_restore, &pfs_cmd_doctor, &pfs_cmd_demo,  NULL,
+	/* clang-format off */
+	&pfs_cmd_mount,
+	&pfs_cmd_umount,
+	&pfs_cmd_abort,
+	&pfs_cmd_run,
+	&pfs_cmd_portal,
+	&pfs_cmd_ls,
+	&pfs_cmd_stat,
+	&pfs_cmd_save,
+	&pfs_cmd_restore,
+	&pfs_cmd_doctor,
+	&pfs_cmd_demo,
+	&pfs_cmd_complete,
+	NULL,
+	/* clang-format on */
 };
 
 const struct pfs_command *pfs_command_find(const char *name)

@@ -31,6 +31,8 @@
 #include "base/base.h"
 #include "base/mountinfo.h"
 
+#define PFS_MOUNT_OPTION_SIZE 40 /* of a name */
+
 /* --- options ------------------------------------------------------------------------ */
 
 struct pfs_mount_options {
@@ -52,6 +54,8 @@ void pfs_mount_options_init(struct pfs_mount_options *options);
 void pfs_mount_options_release(struct pfs_mount_options *options);
 /* Adds "name=value,name,..." to options. -EINVAL: the sentence says which one and why. -ENOMEM. */
 int pfs_mount_options_parse(struct pfs_mount_options *options, const char *text, struct pfs_diag *diag);
+/* The options of the manual one by one, "ring=" or "ro", from 0 on. False: there are no more. */
+bool pfs_mount_option(size_t index, char ret_name[PFS_MOUNT_OPTION_SIZE], const char **ret_summary);
 /* One line an option, for the manual. */
 void pfs_mount_options_help(struct pfs_buf *out);
 

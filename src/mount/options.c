@@ -215,12 +215,26 @@ int pfs_mount_options_parse(struct pfs_mount_options *options, const char *text,
 	return 0;
 }
 
+bool pfs_mount_option(size_t index, char ret_name[PFS_MOUNT_OPTION_SIZE], const char **ret_summary)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(options_table); i++) {
+		const struct option *option = &options_table[i];
+
+		if (!option->summary || index--)
+			continue;
+		snprintf(ret_name, PFS_MOUNT_OPTION_SIZE, "%s%s", option->name,
+			 option->kind <= KIND_TEXT ? "=" : "");
+		*ret_summary = option->summary;
+		return true;
+	}
+	return false;
+}
+
 void pfs_mount_options_help(struct pfs_buf *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(options_table); i++) {
 		const struct option *option = &options_table[i];
-		static const char *const values[] = { "=SIZE", "=N",	"=TIME", "", "",
-						      "=DIR",  "=FILE", "",	 "" };
+		static const char *const values[] = { "=SIZE", "=N", "=TIME", "=DIR", "", "=FILE", "", "" };
 		char name[40];
 
 		if (!option->summary)
