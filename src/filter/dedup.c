@@ -3,8 +3,9 @@
  *
  * Synopsis:   …/dedup:MS[,compare=ip|all]
  *
- * Drops a record that is equal to one of the last MS milliseconds, dropped ones among them: what
- * a mirror port, `dev/any` or two taps show twice. The time is that of the records.
+ * Drops a record that is equal to one of the last MS milliseconds, dropped ones among them: what a mirror port,
+ * `dev/any` or two taps show twice. The time is that of the records. When the stream ends, or the first reader
+ * comes, all is forgotten.
  *
  * Packets are compared from the IP header on to the end that it states, without TTL (hop limit)
  * and header checksum: a packet seen before and after a router, with other addresses in its link
@@ -45,6 +46,7 @@ struct dedup {
 	uint64_t *buckets; /* owned; size of them: number of the last one */
 	uint64_t size;	   /* a power of two */
 	uint64_t number;   /* of the last record, from 1 */
+	uint64_t begin;	   /* number of the last one of an earlier stream */
 	uint64_t window;   /* ns */
 	bool all;
 	struct pfs_seed seed;
@@ -176,7 +178,7 @@ static bool dedup_seen(struct dedup *d, uint64_t hash, uint64_t time)
 	bool equal = false;
 
 	/* The latest of a kind decides. */
-	for (; at && number - at < d->size; at = d->seen[at & (d->size - 1)].before) {
+	for (; at > d->begin && number - at < d->size; at = d->seen[at & (d->size - 1)].before) {
 		const struct seen *seen = &d->seen[at & (d->size - 1)];
 
 		if (seen->hash == hash) {
@@ -184,7 +186,7 @@ static bool dedup_seen(struct dedup *d, uint64_t hash, uint64_t time)
 			break;
 		}
 	}
-	if (number > d->size && time - pfs_min64(slot->time, time) < d->window)
+	if (number > d->begin + d->size && time - pfs_min64(slot->time, time) < d->window)
 		pfs_counter_add(&d->forgotten, 1);
 	*slot = (struct seen){ .hash = hash, .time = time, .before = *bucket };
 	*bucket = number;
@@ -203,6 +205,26 @@ static void dedup_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_em
 		if (!dedup_seen(d, hash_ref(d, pfs_bytes(out, &in[i]), &in[i]), meta.time))
 			pfs_emit(out, &in[i]);
 	}
+}
+
+/* What comes next is another stream: the same capture once more is no duplicate. */
+static bool dedup_control(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
+			  struct pfs_emitter *out)
+{
+	struct dedup *d = state;
+
+	(void)meta;
+	(void)out;
+	if (ref->flags & PFS_REF_EOF)
+		d->begin = d->number;
+	return true;
+}
+
+static void dedup_attach(void *state)
+{
+	struct dedup *d = state;
+
+	d->begin = d->number;
 }
 
 static void dedup_stats(void *state, struct pfs_buf *out)
@@ -231,6 +253,8 @@ const struct pfs_filter pfs_filter_dedup = {
 	.init = dedup_init,
 	.reconfigure = dedup_reconfigure,
 	.fini = dedup_fini,
+	.attach = dedup_attach,
 	.batch = dedup_batch,
+	.control = dedup_control,
 	.stats = dedup_stats,
 };

@@ -6,7 +6,7 @@
  *
  * Passes N records a second (%2fm: a minute, %2fh: an hour) and drops what comes above that. It is a
  * bucket of tokens: a record takes one or is dropped, N of them come in each second, and up to
- * burst= are saved for later. It begins full.
+ * burst= are saved for later. It is full when the first reader comes, and when a stream has ended.
  *
  * Time is that of the records, not of the clock on the wall: a capture file read in a moment is
  * thinned as the traffic itself would have been, always alike. Behind a device or a writer the
@@ -128,6 +128,24 @@ static void rate_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emi
 	}
 }
 
+static void rate_attach(void *state)
+{
+	struct rate *rate = state;
+
+	rate->begun = false;
+}
+
+/* Each stream is thinned alike. */
+static bool rate_control(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
+			 struct pfs_emitter *out)
+{
+	(void)meta;
+	(void)out;
+	if (ref->flags & PFS_REF_EOF)
+		rate_attach(state);
+	return true;
+}
+
 static const struct pfs_param rate_params[] = {
 	{ "burst", "records that may pass at once; default N" },
 	{ NULL, NULL },
@@ -144,5 +162,7 @@ const struct pfs_filter pfs_filter_rate = {
 	.state_size = sizeof(struct rate),
 	.init = rate_init,
 	.reconfigure = rate_reconfigure,
+	.attach = rate_attach,
 	.batch = rate_batch,
+	.control = rate_control,
 };

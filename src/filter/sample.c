@@ -6,7 +6,7 @@
  *
  * Passes the Nth record, the 2Nth and so on, and drops the others: always the same ones of the
  * same stream. With phase=P those pass whose number divided by N leaves P, counted from 1: phase=1
- * begins with the first. It begins to count when the first reader comes.
+ * begins with the first. It begins to count when the first reader comes, and anew when the stream ends.
  *
  * With random=1 each record passes with a chance of one in N, whatever the others do: what
  * repeats itself every N records is not mistaken for all of it.
@@ -76,6 +76,17 @@ static void sample_attach(void *state)
 	s->number = 0;
 }
 
+/* Each stream is sampled alike. */
+static bool sample_control(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
+			   struct pfs_emitter *out)
+{
+	(void)meta;
+	(void)out;
+	if (ref->flags & PFS_REF_EOF)
+		sample_attach(state);
+	return true;
+}
+
 static bool sample_takes(struct sample *s)
 {
 	uint64_t chance;
@@ -115,4 +126,5 @@ const struct pfs_filter pfs_filter_sample = {
 	.reconfigure = sample_reconfigure,
 	.attach = sample_attach,
 	.batch = sample_batch,
+	.control = sample_control,
 };

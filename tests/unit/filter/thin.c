@@ -118,6 +118,36 @@ static void test_sample_at_random(void **state)
 	assert_memory_not_equal(first, second, 1700 * sizeof(first[0]));
 }
 
+/* One stream after the other, for a reader that stays. */
+static void test_each_stream_is_thinned_alike(void **state)
+{
+	static const char *const filters[] = { "sample:3", "rate:2" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
+		PFS_BUF struct pfs_buf cap = { 0 };
+		PFS_BUF struct pfs_buf first = { 0 };
+		PFS_BUF struct pfs_buf again = { 0 };
+		struct pfs_writer *writer;
+		struct rig rig;
+		char path[64];
+
+		cap_head(&cap, PFS_LINK_ETHERNET);
+		for (uint32_t n = 0; n < 10; n++)
+			numbered(&cap, RIG_TIME + n * MS, n);
+		snprintf(path, sizeof(path), "accept/unpcap/%s", filters[i]);
+		rig_run(&rig, path, NULL, cap.data, cap.len, 0, &first);
+		writer = rig_writer(&rig);
+		rig_write(&rig, writer, cap.data, cap.len, 0, &again);
+		pfs_writer_close(writer);
+		rig_finish(&rig, &again);
+		assert_true(first.len >= 2 * NUMBERED);
+		assert_int_equal(first.len, again.len);
+		assert_memory_equal(first.data, again.data, first.len);
+		rig_release(&rig);
+	}
+}
+
 /* --- rate ---------------------------------------------------------------------------------------------- */
 
 static size_t rate_of(const char *filter, size_t packets, uint64_t step)
@@ -331,6 +361,27 @@ static void test_dedup_is_bounded(void **state)
 	rig_release(&rig);
 }
 
+/* The same once more, after the end, is new. */
+static void test_dedup_forgets_at_the_end(void **state)
+{
+	PFS_BUF struct pfs_buf cap = { 0 };
+	PFS_BUF struct pfs_buf out = { 0 };
+	struct pfs_writer *writer;
+	struct rig rig;
+
+	(void)state;
+	cap_head(&cap, PFS_LINK_ETHERNET);
+	numbered(&cap, RIG_TIME, 1);
+	rig_run(&rig, "accept/unpcap/dedup:20", NULL, cap.data, cap.len, 0, &out);
+	assert_int_equal(out.len, NUMBERED);
+	writer = rig_writer(&rig);
+	rig_write(&rig, writer, cap.data, cap.len, 0, &out);
+	pfs_writer_close(writer);
+	rig_finish(&rig, &out);
+	assert_int_equal(out.len, 2 * NUMBERED);
+	rig_release(&rig);
+}
+
 /* A capture, and the same poured in twice at once. */
 static void test_dedup_of_two_taps(void **state)
 {
@@ -425,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_sample_takes_every_nth),
 		cmocka_unit_test(test_sample_begins_anew),
 		cmocka_unit_test(test_sample_at_random),
+		cmocka_unit_test(test_each_stream_is_thinned_alike),
 		cmocka_unit_test(test_rate_by_the_time_of_records),
 		cmocka_unit_test(test_rate_when_time_jumps),
 		cmocka_unit_test(test_dedup_within_its_time),
@@ -432,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_dedup_of_what_is_cut_off),
 		cmocka_unit_test(test_dedup_chains),
 		cmocka_unit_test(test_dedup_is_bounded),
+		cmocka_unit_test(test_dedup_forgets_at_the_end),
 		cmocka_unit_test(test_dedup_of_two_taps),
 		cmocka_unit_test(test_bad_arguments_are_refused),
 		cmocka_unit_test(test_what_cannot_change_is_refused),
