@@ -52,6 +52,7 @@ static ssize_t text_of(int dir, const char *name, char *text, size_t size)
 	size_t have = 0;
 	ssize_t n;
 
+	text[0] = '\0';
 	if (fd < 0)
 		return -errno;
 	do {
@@ -75,7 +76,7 @@ static bool begins(const char *line, const char *name, const char **ret_value)
 
 static void line_take(const char *line, size_t len, struct status *status)
 {
-	const char *value;
+	const char *value = line;
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		if (begins(line, texts[i], &value)) {

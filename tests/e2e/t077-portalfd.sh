@@ -15,7 +15,7 @@ t_eq "cat reads a connection" "$(portal cat "/p/tcp/127.0.0.1/$GREET")" "hello $
 t_eq "by name" "$(portal cat "/p/tcp/localhost/$GREET")" "hello $GREET"
 t_eq "head, and a shell's <" "$(portal sh -c "head -n 1 </p/tcp/127.0.0.1/$GREET")" "hello $GREET"
 t_eq "exec 3<> in bash, both ways" \
-	"$(portal bash -c "exec 3<>/p/tcp/127.0.0.1/$ECHO; echo to and fro >&3; head -n 1 <&3")" "to and fro"
+	"$(portal bash -c "exec 3<>/p/tcp/127.0.0.1/$ECHO; echo there and back >&3; head -n 1 <&3")" "there and back"
 t_eq "a child inherits it" \
 	"$(portal bash -c "exec 3<>/p/tcp/127.0.0.1/$ECHO; echo down >&3; sh -c 'head -n 1 <&3'")" down
 t_has "it is a socket" "$(portal bash -c "exec 3<>/p/tcp/127.0.0.1/$ECHO; readlink /proc/\$\$/fd/3")" "socket:["

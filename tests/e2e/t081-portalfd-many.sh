@@ -17,7 +17,7 @@ reader=$!
 listens() {
 	pid=$(t_servers | sed -n 's/^pipesfs-opener //p')
 	[ -n "$pid" ] || return 1
-	inodes=$(ls -l "/proc/$pid/fd" | sed -n 's/.*socket:\[\([0-9]*\)\].*/\1/p' | tr '\n' '|')
+	inodes=$(find "/proc/$pid/fd" -printf '%l\n' 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\].*/\1/p' | tr '\n' '|')
 	awk -v inodes="|$inodes" '$4 == "0A" && index(inodes, "|" $10 "|") { n++ } END { exit !n }' /proc/net/tcp /proc/net/tcp6
 }
 t_wait_for 10 listens

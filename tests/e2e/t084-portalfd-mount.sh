@@ -31,6 +31,7 @@ t_errno ELOOP in_portal cat "$P/fs$P/accept/all"
 
 # A build is what it would have been.
 if command -v gcc >/dev/null; then
+	# shellcheck disable=SC2016
 	compile='cd "$1" && for f in src/base/name.c src/packet/http.c; do gcc -O1 -std=gnu17 -D_GNU_SOURCE -Isrc -c "$f" -o "$2.${f##*/}.o"; done'
 	sh -c "$compile" sh "$TOP" "$PWD/without"
 	in_portal sh -c "$compile" sh "$TOP" "$PWD/with"
