@@ -105,7 +105,7 @@ struct pkt_http_head {
 	bool contradictory;	/* several lengths that differ */
 };
 
-/* "GET" "POST" … ends with NULL; lower case of it is the class name. Others are methods too when all of the line is there. */
+/* "GET" "POST" … ends with NULL; lower case is the class name. Others are methods when all of the line is there. */
 extern const char *const pkt_http_methods[];
 
 /* Does a message start at p? */
