@@ -76,6 +76,10 @@ struct pfs_kind {
 			 off_t off, int flags);
 	void (*poll)(struct pfs_file *file, fuse_req_t req, unsigned events,
 		     struct fuse_pollhandle *handle);
+	/* ioctl(2) with an int of the caller's; -errno. */
+	int (*ioctl)(struct pfs_file *file, unsigned command, int value);
+	/* A close of a copy of the descriptor, of files whose OPEN asked for it. */
+	void (*flush)(struct pfs_file *file, fuse_req_t req);
 	/* The last close. Does not answer. */
 	void (*release)(struct pfs_file *file);
 };

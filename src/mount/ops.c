@@ -231,6 +231,34 @@ static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
 	fuse_reply_poll(req, POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
 }
 
+static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg,
+		     struct fuse_file_info *fi, unsigned flags, const void *in, size_t in_size,
+		     size_t out_size)
+{
+	struct pfs_file *file = file_of(fi);
+	int value, r = -ENOTTY;
+
+	/* Directories have no descriptor of ours that answers. */
+	if (!(flags & FUSE_IOCTL_DIR) && file->kind->ioctl && in_size == sizeof(value)) {
+		memcpy(&value, in, sizeof(value));
+		r = file->kind->ioctl(file, command, value);
+	}
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_ioctl(req, 0, NULL, 0);
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct pfs_file *file = file_of(fi);
+
+	if (file->kind->flush)
+		file->kind->flush(file, req);
+	else
+		fuse_reply_err(req, 0);
+}
+
 static void op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct pfs_file *file = file_of(fi);
@@ -252,6 +280,8 @@ const struct fuse_lowlevel_ops pfs_mount_ops = {
 	.read = op_read,
 	.write = op_write,
 	.poll = op_poll,
+	.ioctl = op_ioctl,
+	.flush = op_flush,
 	.release = op_release,
 	.opendir = pfs_op_opendir,
 	.readdir = pfs_op_readdir,

@@ -41,6 +41,8 @@ const struct pfs_kind pfs_kind_portal = {
 	.write = pfs_channel_write,
 	.write_at = pfs_portal_write,
 	.poll = pfs_channel_poll,
+	.ioctl = pfs_portal_ioctl,
+	.flush = pfs_portal_flush,
 	.release = pfs_portal_release,
 };
 

@@ -5,6 +5,7 @@
  *	portal_ask.c	what the caller's own path says about that
  *	portal_open.c	OPEN as the caller, RELEASE
  *	portal_io.c	READ, WRITE, poll: the relay
+ *	portal_flush.c	what close(2) says of a command that was written to
  *	portal_gate.c	the thread that hears helpers and descriptors; rules
  *
  * FUSE tells one component after the other and never which is the last, while a portal's slashes are its arguments.
@@ -19,12 +20,19 @@
 #ifndef PFS_MOUNT_PORTAL_I_H
 #define PFS_MOUNT_PORTAL_I_H
 
+#include <sys/ioctl.h>
+
 #include "base/hash.h"
 #include "mount/channel_i.h"
 #include "portal/helper.h"
 
 #define PFS_PORTAL_TEXT_MAX 4096 /* as a path: longer ones the kernel refuses */
 #define PFS_FLIPS 32
+
+/* ioctl(2): shutdown(2) of a connection; the int is SHUT_RD, SHUT_WR or SHUT_RDWR. 0x40047070. */
+#define PFS_PORTAL_SHUTDOWN _IOW('p', 0x70, int)
+
+struct pfs_flush;
 
 struct pfs_gate {
 	struct pfs_mount *mount; /* borrowed */
@@ -64,7 +72,9 @@ struct pfs_portal {
 	_Atomic bool eof;   /* its output has ended, but not yet the command */
 	_Atomic bool ended; /* the command, with status */
 	int status;
-	struct pfs_portal *next; /* graves */
+	_Atomic unsigned flushed;  /* closes of copies so far */
+	struct pfs_flush *flushes; /* lock of channel: wait for the command's end */
+	struct pfs_portal *next;   /* graves */
 };
 
 static inline struct pfs_portal *pfs_portal_of(struct pfs_channel *channel)
@@ -102,10 +112,17 @@ extern const struct pfs_channel_ops pfs_portal_ops;
 void pfs_portal_read(struct pfs_file *file, fuse_req_t req, size_t size, off_t off, int flags);
 void pfs_portal_write(struct pfs_file *file, fuse_req_t req, const char *bytes, size_t size,
 		      off_t off, int flags);
+int pfs_portal_ioctl(struct pfs_file *file, unsigned command, int value);
 /* The gate's thread: epoll has said something of its descriptor. */
 void pfs_portal_event(struct pfs_portal *portal, uint32_t events);
 /* The command has ended: who waits for that goes on. */
 void pfs_portal_command_ended(struct pfs_portal *portal);
+
+/* --- portal_flush.c ----------------------------------------------------------------------------- */
+
+void pfs_portal_flush(struct pfs_file *file, fuse_req_t req);
+/* The command has ended: who closes it hears. */
+void pfs_portal_flushed(struct pfs_portal *portal);
 
 /* --- portal_open.c --------------------------------------------------------------------------- */
 

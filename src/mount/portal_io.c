@@ -248,6 +248,17 @@ const struct pfs_channel_ops pfs_portal_ops = {
 	.last = last,
 };
 
+int pfs_portal_ioctl(struct pfs_file *file, unsigned command, int value)
+{
+	struct pfs_portal *portal = pfs_portal_of(pfs_channel_of(file));
+
+	if (command != PFS_PORTAL_SHUTDOWN)
+		return -ENOTTY;
+	if (!is_socket(portal))
+		return -ENOTSOCK;
+	return shutdown(portal->fd, value) < 0 ? -errno : 0;
+}
+
 /* --- files --------------------------------------------------------------------------------------- */
 
 struct file_io {

@@ -66,7 +66,8 @@ static void on_done(struct pfs_portal_opening *opening, int result,
 	}
 	portal->channel.reads = mode != O_WRONLY;
 	portal->channel.writes = mode != O_RDONLY;
-	if (pfs_channel_reply_open(&portal->channel, portal->held.req, false) < 0)
+	if (pfs_channel_reply_open(&portal->channel, portal->held.req,
+				   portal->command && mode == O_WRONLY) < 0)
 		pfs_portal_release(&portal->channel.file);
 }
 
@@ -100,6 +101,7 @@ static void on_ended(struct pfs_portal_opening *opening, int status)
 	if (status)
 		refuse(portal, EIO, &diag);
 	pfs_portal_command_ended(portal);
+	pfs_portal_flushed(portal);
 }
 
 /* --- beginning: a thread of the pool ------------------------------------------------------------- */

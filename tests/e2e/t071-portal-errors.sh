@@ -117,6 +117,13 @@ except BlockingIOError:
     pass
 assert n > 0
 os.close(fd)
+import fcntl, socket, struct
+fd = os.open(path, os.O_RDWR)
+os.write(fd, b"last words")
+fcntl.ioctl(fd, 0x40047070, struct.pack("i", socket.SHUT_WR))
+assert os.read(fd, 100) == b"last words"
+assert os.read(fd, 100) == b"", "the other side has not heard the end"
+os.close(fd)
 many = [os.open(path, os.O_RDWR) for i in range(300)]
 for i, fd in enumerate(many):
     os.write(fd, b"%d" % i)
@@ -127,3 +134,37 @@ PY
 t_ends 60 python3 duplex.py "$P"
 echo "ok: both directions, 4 MiB, poll, O_NONBLOCK, 300 at a time"
 t_eq "one thread serves them" "$(ls "/proc/$(pgrep -x pipesfs-streams | head -1)/task" | wc -l | awk '{ print ($1 < 40) }')" 1
+
+# --- close --------------------------------------------------------------------------------------------
+
+cat >closes.py <<'PY'
+import errno, os, sys
+P = sys.argv[1]
+def close(path, data, dups=0):
+    fd = os.open(P + path, os.O_WRONLY)
+    copies = [os.dup(fd) for i in range(dups)]
+    for c in copies:
+        os.close(c)  # never the last: the command still gets what follows
+    os.write(fd, data)
+    if os.fork() == 0:
+        os.close(fd)  # nor this one
+        os._exit(0)
+    os.wait()
+    os.write(fd, data)
+    try:
+        os.close(fd)
+        return 0
+    except OSError as e:
+        return e.errno
+assert close("/pipe/bin/sh -c 'cat >/dev/null; exit 3'", b"x") == errno.EIO
+assert close("/pipe/bin/sh -c 'cat >%s/closed'" % os.getcwd(), b"x", 3) == 0
+assert open("closed").read() == "xx", "it has not finished"
+PY
+t_ends 20 python3 closes.py "$P"
+echo "ok: the last close waits for the command and tells that it failed"
+t_errno EIO dd if=in status=none of="$P/pipe/bin/sh -c 'cat >/dev/null; exit 1'"
+t_ok "after tee its sinks are done" sh -c "tee '$P/pipe/bin/sh -c \"cat >$PWD/t; sleep 0.3; echo end >>$PWD/t\"' <in >/dev/null"
+t_eq "... whole" "$(tail -c 4 t)" end
+t_ends 5 sh -c "timeout 1 sh -c ': >\"$P/pipe/bin/sleep 4714\"' || true"
+echo "ok: a signal ends the wait"
+pkill -fx '/bin/sleep 4714' || true
