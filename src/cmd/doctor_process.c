@@ -2,12 +2,14 @@
  * doctor_process - checks: rights and limits of whoever asks, and programs beside us
  */
 #include "cmd/doctor_i.h"
+#include "portal/trap.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 
 static void look_capabilities(struct finding *f)
@@ -64,6 +66,33 @@ static void look_namespaces(struct finding *f)
 		finding_set(f, VERDICT_NO, "%s", strerror(net));
 		finding_remedy(
 			f, "As root: sysctl user.max_net_namespaces; in a container ask for CAP_SYS_ADMIN");
+	}
+}
+
+static int try_trap(void)
+{
+	int fd, r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : pfs_trap_set(&fd, NULL);
+
+	return -r;
+}
+
+static void look_portal(struct finding *f)
+{
+	int error = doctor_apart(try_trap);
+
+	if (error == EBUSY) {
+		finding_set(f, VERDICT_NO, "somebody answers system calls of this process already");
+		finding_remedy(f, "Run it outside of the other `pipesfs portal`, or of the container");
+	} else if (error) {
+		finding_set(f, VERDICT_NO, "seccomp: %s", strerror(error));
+		finding_remedy(f, "In a container, ask for one that allows seccomp(2)");
+	} else if (doctor_number("/proc/sys/kernel/yama/ptrace_scope") > 1) {
+		finding_set(f, VERDICT_NO, "no process may read the memory of another");
+		finding_remedy(f, "As root: sysctl kernel.yama.ptrace_scope=1");
+	} else if (!doctor_kernel(6, 6)) {
+		finding_set(f, VERDICT_PART, "seccomp notification; slower than since Linux 6.6");
+	} else {
+		finding_set(f, VERDICT_YES, "seccomp notification");
 	}
 }
 
@@ -140,6 +169,7 @@ const struct check doctor_process_checks[] = {
 	  "Capture files, accept and everything else that asks nothing of the kernel still works.",
 	  false, look_capabilities },
 	{ "namespaces", "No netns= and no `pipesfs demo --live`.", false, look_namespaces },
+	{ "portals, seccomp", "No `pipesfs portal`.", false, look_portal },
 	{ "ring memory", "Readers in other processes would have to be trusted not to write.", false,
 	  look_memory },
 	{ "open files", "Fewer rings, devices and readers at a time.", false, look_nofile },

@@ -338,9 +338,9 @@ static bool is_ours(const struct pfs_where *where, const struct statx *st)
 /*
  * Is it plain that the kernel comes to something that is not ours, or to nothing? A name that is missing in a directory
  * that is there is nothing; one whose directory is missing may be a link that leads to the prefix where nothing is
- * mounted. path is scratch.
+ * mounted. path is scratch; before base stands a directory that is there.
  */
-static bool is_elsewhere(const struct pfs_where *where, int dir, char *path)
+static bool is_elsewhere(const struct pfs_where *where, int dir, char *path, size_t base)
 {
 	struct statx st;
 	char link[2], *slash;
@@ -352,7 +352,7 @@ static bool is_elsewhere(const struct pfs_where *where, int dir, char *path)
 	if (errno != ENOENT || readlinkat(dir, path, link, sizeof(link)) >= 0 || errno != ENOENT)
 		return false;
 	slash = strrchr(path, '/');
-	if (!slash || slash == path)
+	if (!slash || slash == path || (slash < path + base && !where->exists))
 		return true;
 	*slash = '\0';
 	return look(dir, path, &st) == 0 && !is_ours(where, &st);
@@ -367,19 +367,19 @@ static bool is_of_self(const char *path)
 int pfs_where_find(const struct pfs_where *where, pid_t tid, int dirfd, const char *path,
 		   unsigned flags, char *ret_rest)
 {
+	int base = 0;
 	struct walk w;
 
 	if (!path[0])
 		return 0;
 	/* todo is free until the walk begins. */
 	if (path[0] != '/' && dirfd == AT_FDCWD)
-		snprintf(w.todo, sizeof(w.todo), "%ld/cwd/%s", (long)tid, path);
+		base = snprintf(w.todo, sizeof(w.todo), "%ld/cwd/", (long)tid);
 	else if (path[0] != '/')
-		snprintf(w.todo, sizeof(w.todo), "%ld/fd/%d/%s", (long)tid, dirfd, path);
-	else
-		snprintf(w.todo, sizeof(w.todo), "%s", path);
+		base = snprintf(w.todo, sizeof(w.todo), "%ld/fd/%d/", (long)tid, dirfd);
+	snprintf(w.todo + base, sizeof(w.todo) - (size_t)base, "%s", path);
 	if (!(flags & PFS_WHERE_WALK) && !is_below(where, path) && !is_of_self(path) &&
-	    is_elsewhere(where, path[0] == '/' ? AT_FDCWD : where->proc, w.todo))
+	    is_elsewhere(where, path[0] == '/' ? AT_FDCWD : where->proc, w.todo, (size_t)base))
 		return 0;
 	w.where = where;
 	w.tid = tid;
