@@ -69,6 +69,7 @@ struct pfs_portal {
 	bool command, polled_fd;
 	struct pfs_waitlist in, out; /* who waits for fd */
 	pthread_mutex_t arm;
+	bool flowing;	    /* who serves the read lane: the last read got much */
 	_Atomic bool eof;   /* its output has ended, but not yet the command */
 	_Atomic bool ended; /* the command, with status */
 	int status;

@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#define FLOWING 16384 /* bytes of a read that is one of many */
+
 /* --- descriptors ------------------------------------------------------------------------- */
 
 static bool is_socket(const struct pfs_portal *portal)
@@ -69,6 +71,15 @@ static ssize_t read_request(const struct pfs_portal *portal, void *buf, size_t s
 	return more > 0 ? n + more : n;
 }
 
+/* Something to read within a moment. */
+static bool soon(const struct pfs_portal *portal)
+{
+	const struct timespec moment = { .tv_nsec = 100000 };
+	struct pollfd fd = { .fd = portal->fd, .events = POLLIN };
+
+	return ppoll(&fd, 1, &moment, NULL) > 0;
+}
+
 /* --- read ------------------------------------------------------------------------------------- */
 
 /* The end of a command's output: 0, or -EIO when it has failed, or -EAGAIN as long as it runs. */
@@ -93,6 +104,10 @@ static int portal_get(struct pfs_channel *channel, fuse_req_t req, size_t size, 
 		return 0;
 	}
 	n = portal->eof ? 0 : read_request(portal, buf, pfs_min(size, PFS_REQUEST_MAX));
+	/* In the middle of a stream the next bytes are mostly on their way: to park and be woken takes longer. */
+	if (n == -EAGAIN && portal->flowing && !portal->eof && soon(portal))
+		n = read_request(portal, buf, pfs_min(size, PFS_REQUEST_MAX));
+	portal->flowing = n >= (ssize_t)FLOWING;
 	if (n == 0 && portal->command)
 		n = command_end(portal);
 	if (n >= 0)
