@@ -91,6 +91,12 @@ static bool is_static(const char *parent, const char *name)
 	return is_folder(parent) && !strchr(name, ',');
 }
 
+/* At the root lies what is no part of the graph, too: portals, and what programs run. */
+static bool is_source(const char *name)
+{
+	return pfs_source_find(name, pfs_name_type_len(name)) != NULL;
+}
+
 /* As far as one can tell from outside. */
 static bool is_class(const char *parent, const char *name)
 {
@@ -216,9 +222,7 @@ static int save_children(struct saving *s, int fd, const char *name, unsigned de
 	int n = depth < DEPTH_MAX ? scandirat(fd, ".", &found, is_child, by_name) : 0, r = 0;
 
 	for (int i = 0; i < n; i++) {
-		bool run = !depth && !strncmp(found[i]->d_name, "run:", 4);
-
-		if (r == 0 && !run)
+		if (r == 0 && (depth || is_source(found[i]->d_name)))
 			r = save_dir(s, fd, name, found[i]->d_name, depth);
 		free(found[i]);
 	}

@@ -240,6 +240,6 @@ void pfs_mount_options_help(struct pfs_buf *out)
 		if (!option->summary)
 			continue;
 		snprintf(name, sizeof(name), "%s%s", option->name, values[option->kind]);
-		pfs_buf_printf(out, "  %-14s %s\n", name, option->summary);
+		pfs_buf_printf(out, "  %-15s %s\n", name, option->summary);
 	}
 }

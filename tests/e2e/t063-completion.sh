@@ -33,7 +33,7 @@ done | sort >modules
 } | sort -u >offered
 t_eq "every filter, sink and source" "$(comm -23 modules offered)" ''
 t_eq "every mount option" "$(words mount -o '' | tr -d = | sort)" \
-	"$(pipesfs help mount | sed -n 's/^  \([a-z_]*\)\(=[A-Z]*\)\{0,1\} .*/\1/p' | sort)"
+	"$(pipesfs help mount | sed -n 's/^  \([a-z_]*\)\(=[A-Z]*\)\{0,1\} .*/\1/p' | grep . | sort)"
 t_eq "every form of output" "$(words run --output= | tr '\n' ' ')" '--output=raw --output=pcapng --output=json --output=txt '
 t_has "with what it is" "$(pipesfs complete -- run 'accept | unpca')" "accept | unpcap	"
 
