@@ -85,6 +85,56 @@ bool pkt_dns(const uint8_t *p, size_t n, struct pkt_dns *ret_dns)
 	return true;
 }
 
+bool pkt_dns_name(const uint8_t *p, size_t n, size_t at, char ret_name[PKT_DNS_NAME_MAX],
+		  size_t *ret_len)
+{
+	struct pkt_dns dns = { 0 };
+	size_t end;
+
+	if (!name_read(p, n, at, &dns, &end))
+		return false;
+	memcpy(ret_name, dns.name, sizeof(dns.name));
+	*ret_len = dns.name_len;
+	return true;
+}
+
+/* Behind the name at `at`; 0: it does not end. */
+static size_t name_skip(const uint8_t *p, size_t n, size_t at)
+{
+	while (at < n && p[at] > 0 && p[at] < 0xc0)
+		at += 1u + p[at];
+	if (at >= n)
+		return 0;
+	return at + (p[at] ? 2 : 1);
+}
+
+size_t pkt_dns_answers(const uint8_t *p, size_t n, struct pkt_dns_answer *ret_answers, size_t max)
+{
+	size_t at = DNS_HEADER_SIZE, count = 0;
+
+	if (n < DNS_HEADER_SIZE)
+		return 0;
+	for (unsigned i = 0; i < be16_load(p + 4) && at; i++) {
+		at = name_skip(p, n, at);
+		at = at ? at + 4 : 0;
+	}
+	for (unsigned i = 0; i < be16_load(p + 6) && at && count < max; i++) {
+		struct pkt_dns_answer *a = &ret_answers[count];
+
+		at = name_skip(p, n, at);
+		if (!at || at + 10 > n || be16_load(p + at + 8) > n - at - 10)
+			break;
+		*a = (struct pkt_dns_answer){ .type = be16_load(p + at),
+					      .ttl = be32_load(p + at + 4),
+					      .len = be16_load(p + at + 8),
+					      .data = p + at + 10,
+					      .at = at + 10 };
+		at += 10 + a->len;
+		count++;
+	}
+	return count;
+}
+
 const char *pkt_dns_type(uint16_t type)
 {
 	static const struct {

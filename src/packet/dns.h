@@ -30,6 +30,31 @@ struct pkt_dns {
  */
 bool pkt_dns(const uint8_t *p, size_t n, struct pkt_dns *ret_dns);
 
+/*
+ * `,"dns":"query","id":7,"qtype":"A","name":"example.org","qname":…`; of responses rcode, answers (how many) and
+ * answer, a list of the first of them, "A 10.0.0.1". And as words for a line, with a colon in front. Nothing when
+ * it is no message.
+ */
+void pkt_dns_json(const uint8_t *p, size_t n, struct pfs_buf *out);
+void pkt_dns_text(const uint8_t *p, size_t n, struct pfs_buf *out);
+
+#define PKT_DNS_ANSWERS_MAX 16
+
+/* One resource record of the answer section. Borrowed, but for the name. */
+struct pkt_dns_answer {
+	uint16_t type;
+	uint32_t ttl;
+	const uint8_t *data;
+	size_t len;
+	size_t at; /* of data in the message */
+};
+
+/* Up to max of them; how many could be read. */
+size_t pkt_dns_answers(const uint8_t *p, size_t n, struct pkt_dns_answer *ret_answers, size_t max);
+/* The name at `at` of the message. False: there is none. */
+bool pkt_dns_name(const uint8_t *p, size_t n, size_t at, char ret_name[PKT_DNS_NAME_MAX],
+		  size_t *ret_len);
+
 /* "A", "AAAA", …; NULL: a type without a name here. */
 const char *pkt_dns_type(uint16_t type);
 /* "NOERROR", "NXDOMAIN", …; NULL likewise. */

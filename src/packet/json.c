@@ -57,7 +57,48 @@ void pkt_http_json(const uint8_t *p, size_t n, struct pfs_buf *out)
 	pkt_say(out, ",\"version\":\"1.%u\",\"head\":%zu,\"body\":%zu", head.minor, len, n - len);
 }
 
-static void json_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
+/* "A 10.0.0.1": type, and what it says where that is an address or a name. */
+static void json_answer(const uint8_t *p, size_t n, const struct pkt_dns_answer *a, struct pfs_buf *out)
+{
+	const char *type = pkt_dns_type(a->type);
+	char addr[BRIEF_ADDR_MAX], name[PKT_DNS_NAME_MAX];
+	size_t len;
+
+	if (type)
+		pkt_say(out, "\"%s", type);
+	else
+		pkt_say(out, "\"TYPE%u", a->type);
+	if (a->type == 1 && a->len == 4) {
+		pkt_brief_ip4(a->data, addr);
+		pkt_say(out, " %s", addr);
+	} else if (a->type == 28 && a->len == 16) {
+		pkt_brief_ip6(a->data, addr);
+		pkt_say(out, " %s", addr);
+	} else if ((a->type == 2 || a->type == 5 || a->type == 12) &&
+		   pkt_dns_name(p, n, a->at, name, &len)) {
+		pfs_buf_add(out, " ", 1);
+		pfs_buf_json(out, name, len);
+	}
+	pfs_buf_add(out, "\"", 1);
+}
+
+static void json_answers(const uint8_t *p, size_t n, struct pfs_buf *out)
+{
+	struct pkt_dns_answer answers[PKT_DNS_ANSWERS_MAX];
+	size_t count = pkt_dns_answers(p, n, answers, PKT_DNS_ANSWERS_MAX);
+
+	if (count == 0)
+		return;
+	pfs_buf_str(out, ",\"answer\":[");
+	for (size_t i = 0; i < count; i++) {
+		if (i > 0)
+			pfs_buf_add(out, ",", 1);
+		json_answer(p, n, &answers[i], out);
+	}
+	pfs_buf_add(out, "]", 1);
+}
+
+void pkt_dns_json(const uint8_t *p, size_t n, struct pfs_buf *out)
 {
 	const char *name;
 	struct pkt_dns dns;
@@ -72,6 +113,7 @@ static void json_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
 		else
 			pkt_say(out, ",\"qtype\":\"TYPE%u\"", dns.type); /* RFC 3597 */
 		json_string("name", dns.name, dns.name_len, out);
+		json_string("qname", dns.name, dns.name_len, out);
 	}
 	if (!dns.response)
 		return;
@@ -81,6 +123,7 @@ static void json_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
 	else
 		pkt_say(out, ",\"rcode\":\"RCODE%u\"", dns.rcode);
 	pkt_say(out, ",\"answers\":%u", dns.answers);
+	json_answers(p, n, out);
 }
 
 static void json_tcp(const struct pkt_brief *brief, struct pfs_buf *out)
@@ -129,7 +172,7 @@ static void json_transport(const struct pkt_brief *brief, struct pfs_buf *out)
 	if (!brief->has_payload || json_http(brief->payload, brief->payload_len, out))
 		return;
 	if (pkt_brief_is_dns(brief, &off))
-		json_dns(brief->payload + off, brief->payload_len - off, out);
+		pkt_dns_json(brief->payload + off, brief->payload_len - off, out);
 }
 
 static void json_arp(const struct pkt_brief *brief, struct pfs_buf *out)

@@ -39,7 +39,7 @@ void pkt_http_text(const uint8_t *p, size_t n, struct pfs_buf *out)
 	summary_http(p, n, out);
 }
 
-static void summary_dns(const uint8_t *p, size_t n, struct pfs_buf *out)
+void pkt_dns_text(const uint8_t *p, size_t n, struct pfs_buf *out)
 {
 	struct pkt_dns dns;
 	const char *rcode, *type;
@@ -86,7 +86,7 @@ static void summary_tcp(const struct pkt_brief *brief, struct pfs_buf *out)
 	}
 	pkt_say(out, " len %zu", brief->len);
 	if (pkt_brief_is_dns(brief, &off) && brief->payload_len > 0)
-		summary_dns(brief->payload + off, brief->payload_len - off, out);
+		pkt_dns_text(brief->payload + off, brief->payload_len - off, out);
 	else
 		summary_http(brief->payload, brief->payload_len, out);
 }
@@ -101,7 +101,7 @@ static void summary_udp(const struct pkt_brief *brief, struct pfs_buf *out)
 	}
 	pkt_say(out, "udp len %zu", brief->len);
 	if (pkt_brief_is_dns(brief, &off))
-		summary_dns(brief->payload, brief->payload_len, out);
+		pkt_dns_text(brief->payload, brief->payload_len, out);
 	else
 		summary_http(brief->payload, brief->payload_len, out); /* SSDP */
 }

@@ -29,7 +29,7 @@ static void check_json(const struct pfs_buf *buf)
 		}
 		if (c == '"')
 			inside = !inside;
-		CHECK(inside || strchr("\":,0123456789", c));
+		CHECK(inside || strchr("\":,[]0123456789", c));
 	}
 	CHECK(!inside && buf->data[buf->len - 1] != ',');
 }

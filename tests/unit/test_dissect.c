@@ -277,7 +277,28 @@ static void check_utf8(const char *s)
 	}
 }
 
-/* `"name":value` again and again, each name once; values are strings and numbers. */
+/* A string, a number, or a list of strings. */
+static const char *json_value_end(const char *p)
+{
+	size_t digits;
+
+	if (*p == '"')
+		return json_string_end(p);
+	if (*p == '[') {
+		do {
+			p++;
+			assert_int_equal(*p, '"');
+			p = json_string_end(p);
+		} while (*p == ',');
+		assert_int_equal(*p, ']');
+		return p + 1;
+	}
+	digits = strspn(p, "0123456789");
+	assert_true(digits > 0 && (digits == 1 || *p != '0'));
+	return p + digits;
+}
+
+/* `"name":value` again and again, each name once. */
 static void check_json(const struct pfs_buf *buf)
 {
 	const char *p = buf->data, *names[40];
@@ -298,14 +319,7 @@ static void check_json(const struct pfs_buf *buf)
 		lens[n++] = (size_t)(end - p);
 		p = end;
 		assert_int_equal(*p++, ':');
-		if (*p == '"') {
-			p = json_string_end(p);
-		} else {
-			size_t digits = strspn(p, "0123456789");
-
-			assert_true(digits > 0 && (digits == 1 || *p != '0'));
-			p += digits;
-		}
+				p = json_value_end(p);
 		if (!*p)
 			return;
 		assert_int_equal(*p++, ',');
