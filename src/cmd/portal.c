@@ -72,7 +72,7 @@ static void pass_on(struct waiter *w, const struct signalfd_siginfo *info)
 	if (number == SIGCHLD)
 		return;
 	if (w->finishing) {
-		pfs_serve_enough(&w->server);
+		pfs_serve_say(&w->server, PFS_SERVE_ENOUGH);
 		w->ended = w->status >= 0;
 		return;
 	}
@@ -114,8 +114,11 @@ static void news_read(struct waiter *w)
 		}
 		return;
 	}
+	if (news.kind != PFS_NEWS_STOPPED)
+		pfs_serve_say(&w->server, PFS_SERVE_AWAKE);
 	switch (news.kind) {
 	case PFS_NEWS_STARTED:
+	case PFS_NEWS_CONTINUED:
 		break;
 	case PFS_NEWS_FAILED:
 		pfs_say("%s", news.text);

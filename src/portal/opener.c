@@ -62,7 +62,6 @@ struct opener {
 	size_t n;	/* of them */
 	size_t waiting; /* not answered */
 	bool ending;	/* nobody is left to ask */
-	bool quiet;	/* stderr is not ours any longer */
 	bool ever_confined;
 	size_t nconfined;
 	struct confined confined[CONFINED_MAX];
@@ -77,7 +76,7 @@ static void say(const struct opener *o, const char *rest, const char *sentence)
 	pfs_buf_printf(&line, "pipesfs: %s/", o->options->prefix);
 	pfs_buf_clean(&line, rest, strlen(rest));
 	pfs_buf_printf(&line, ": %s\n", sentence);
-	if (!line.failed && !o->quiet && write(STDERR_FILENO, line.data, line.len) < 0)
+	if (!line.failed && write(STDERR_FILENO, line.data, line.len) < 0)
 		return; /* nobody reads it */
 }
 
@@ -290,7 +289,8 @@ static void on_done(struct pfs_portal_opening *portal, int result,
 				     strerror(-r));
 		diag = &said;
 	}
-	if (r < 0)
+	/* Who has left the call is told nothing. */
+	if (r < 0 && still_waits(o, opening->id))
 		refuse(o, opening->id, opening->rest, r, diag);
 	/* A command is heard until it ends; of a socket there is nothing more to know. */
 	if (r < 0 || opening->plan.kind != PFS_PORTAL_COMMAND)
@@ -382,6 +382,17 @@ static int begin(struct opener *o, const struct pfs_ask *ask, struct pfs_diag *d
 	return r;
 }
 
+/* Whoever waits for the end of the command's stderr must not wait for us. */
+static void be_quiet(void)
+{
+	PFS_CLOSE int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (null >= 0)
+		dup2(null, STDERR_FILENO);
+	else
+		close(STDERR_FILENO);
+}
+
 static void asked(struct opener *o, const struct pfs_ask *ask)
 {
 	struct pfs_diag diag = { "" };
@@ -392,7 +403,7 @@ static void asked(struct opener *o, const struct pfs_ask *ask)
 		return;
 	}
 	if (ask->kind == PFS_ASK_QUIET) {
-		o->quiet = true;
+		be_quiet();
 		return;
 	}
 	r = begin(o, ask, &diag);
@@ -489,11 +500,17 @@ static int opener_loop(struct opener *o)
 int pfs_opener_run(const struct pfs_opener_options *options)
 {
 	struct opener *o = pfs_zalloc(1, sizeof(*o));
+	struct rlimit limit;
 	int r = o ? 0 : -ENOMEM;
 
 	if (r == 0) {
 		o->options = options;
 		r = pfs_portals_new(&o->portals);
+	}
+	/* As many as we may: commands get their callers' limits. */
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	/* The filter through which they ask is theirs, and not ours. */
 	if (r == 0)

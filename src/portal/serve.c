@@ -22,6 +22,8 @@
 #define P_PIDFD 3
 #endif
 
+#define WAKE_TIME 20 /* ms between two SIGCONT */
+
 /* What is read of the command's memory, to know that it can be. */
 static const char probe[] = "pipesfs portal";
 
@@ -37,6 +39,8 @@ struct serve {
 	pid_t parent, command, opener;
 	struct pfs_deciders *deciders;
 	int status;	/* of the command */
+	bool stopped;	/* the waiter was told of a stop, once */
+	bool waking;	/* and now must hear of something else, and has not */
 	bool ended;	/* the command has */
 	bool told;	/* the waiter knows */
 	bool alone;	/* nothing is under the filter any more */
@@ -298,19 +302,31 @@ static int serve_prepare(struct serve *s, struct pfs_diag *diag)
 
 /* --- events ------------------------------------------------------------------------------------- */
 
+/*
+ * The waiter may have stopped itself, or be about to, and hears nothing then: it is sent SIGCONT until it has said that it
+ * is awake.
+ */
+static void waiter_wake(struct serve *s)
+{
+	if (s->waking && s->waiter >= 0)
+		kill(s->parent, SIGCONT);
+}
+
 static void command_news(struct serve *s, const siginfo_t *info)
 {
 	switch (info->si_code) {
 	case CLD_STOPPED:
 	case CLD_TRAPPED:
+		s->stopped = true;
+		s->waking = false;
 		tell(s, PFS_NEWS_STOPPED, info->si_status, NULL, -1);
 		break;
 	case CLD_CONTINUED:
-		/* The waiter may have stopped itself. */
-		if (s->waiter >= 0)
-			kill(s->parent, SIGCONT);
+		s->waking = s->stopped;
+		tell(s, PFS_NEWS_CONTINUED, 0, NULL, -1);
 		break;
 	default:
+		s->waking = s->stopped;
 		s->ended = true;
 		s->status = info->si_code == CLD_EXITED ? info->si_status << 8 : info->si_status;
 	}
@@ -345,7 +361,10 @@ static void waiter_look(struct serve *s)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
-		s->drained = s->finishing;
+		if (byte == PFS_SERVE_AWAKE)
+			s->waking = false;
+		else
+			s->drained = s->finishing;
 		return;
 	}
 	close(s->waiter);
@@ -400,7 +419,7 @@ static void finish(struct serve *s)
 
 static int serve_loop(struct serve *s)
 {
-	while (!s->alone || !s->told || s->opener) {
+	while (!s->alone || !s->told || s->opener || (s->waking && s->waiter >= 0)) {
 		struct pollfd fds[] = {
 			{ .fd = s->signals, .events = POLLIN },
 			{ .fd = s->wake, .events = POLLIN },
@@ -409,10 +428,13 @@ static int serve_loop(struct serve *s)
 			{ .fd = s->drained ? -1 : s->opener_socket, .events = POLLIN },
 			{ .fd = s->alone ? -1 : s->listener }, /* until nobody is left */
 		};
+		int wait = s->alone ? -1 : pfs_deciders_watch(s->deciders);
 		eventfd_t woken;
 
-		if (poll(fds, ARRAY_SIZE(fds), s->alone ? -1 : pfs_deciders_watch(s->deciders)) < 0 &&
-		    errno != EINTR)
+		waiter_wake(s);
+		if (s->waking && (wait < 0 || wait > WAKE_TIME))
+			wait = WAKE_TIME;
+		if (poll(fds, ARRAY_SIZE(fds), wait) < 0 && errno != EINTR)
 			return 1;
 		if (fds[1].revents)
 			eventfd_read(s->wake, &woken);
@@ -511,7 +533,7 @@ int pfs_serve_news(const struct pfs_server *server, struct pfs_news *ret_news, i
 	return 1;
 }
 
-void pfs_serve_enough(const struct pfs_server *server)
+void pfs_serve_say(const struct pfs_server *server, char what)
 {
-	send(server->socket, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	send(server->socket, &what, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 }

@@ -39,10 +39,11 @@ enum pfs_news_kind {
 	PFS_NEWS_STARTED, /* *ret_pidfd is the command, until it runs a copy of the caller */
 	PFS_NEWS_FAILED,  /* nothing was started; text says why */
 	PFS_NEWS_EXEC,	  /* the command cannot be run: errno is in status. Its end follows */
-	PFS_NEWS_STOPPED, /* by the signal in status */
+	PFS_NEWS_STOPPED, /* by the signal in status; the caller may stop itself */
+	PFS_NEWS_CONTINUED,
 	/*
 	 * The command has ended (status), and the server waits until those that were written to through portals have
-	 * too. pfs_serve_enough() makes it not wait.
+	 * too. PFS_SERVE_ENOUGH makes it not wait.
 	 */
 	PFS_NEWS_FINISHING,
 	PFS_NEWS_ENDED, /* status as from waitpid(2) */
@@ -63,7 +64,10 @@ int pfs_serve_start(const struct pfs_serve_options *options, struct pfs_server *
 		    struct pfs_diag *diag);
 /* 1; 0: there will be no more. *ret_pidfd is set by PFS_NEWS_STARTED alone, owned by the caller. */
 int pfs_serve_news(const struct pfs_server *server, struct pfs_news *ret_news, int *ret_pidfd);
-void pfs_serve_enough(const struct pfs_server *server);
+/* After any news but PFS_NEWS_STOPPED: PFS_SERVE_AWAKE. Until then the caller gets SIGCONT if it may have stopped. */
+void pfs_serve_say(const struct pfs_server *server, char what);
+#define PFS_SERVE_AWAKE 'a'
+#define PFS_SERVE_ENOUGH 'e'
 
 /* Exit status of the child when the command cannot be run, as env(1) has it. */
 #define PFS_SERVE_NOT_FOUND 127
