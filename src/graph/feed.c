@@ -303,12 +303,8 @@ int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
 
 int pfs_feed_eof(struct pfs_feed *feed)
 {
-	struct pfs_domain *domain = feed->domain;
-	struct pfs_end end = {
-		.generation = atomic_fetch_add(&domain->generation, 1) + 1,
-		.serial = domain->serial,
-	};
-	struct pfs_ref eof = pfs_control_end(end);
+	uint32_t generation = atomic_fetch_add(&feed->domain->generation, 1) + 1;
+	struct pfs_ref eof = pfs_control_ref(PFS_REF_EOF, generation);
 
 	return pfs_feed_push(feed, &eof, 1);
 }

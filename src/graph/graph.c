@@ -40,17 +40,6 @@ static void set_defaults(struct pfs_graph_options *options)
 		options->nodes_max = 20000;
 }
 
-/* Who wants to change places does not wait until nobody looks any more: there is always somebody. */
-static void places_init(pthread_rwlock_t *places)
-{
-	pthread_rwlockattr_t attr;
-
-	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(places, &attr);
-	pthread_rwlockattr_destroy(&attr);
-}
-
 int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **ret_graph)
 {
 	struct pfs_graph *graph = pfs_zalloc(1, sizeof(*graph));
@@ -61,7 +50,6 @@ int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **re
 	graph->options = *options;
 	set_defaults(&graph->options);
 	pthread_mutex_init(&graph->control, NULL);
-	places_init(&graph->places);
 	r = pfs_rings_new(&graph->rings);
 	if (r == 0)
 		r = pfs_retired_init(graph);
@@ -171,12 +159,10 @@ void pfs_graph_free(struct pfs_graph *graph)
 	atomic_store(&graph->shutdown, true);
 	end_tree(graph->root);
 	end_tree(graph->common);
-	pfs_bonds_undo(graph, true);
 	pthread_mutex_unlock(&graph->control);
 	pfs_ticker_free(TAKE_PTR(graph->ticker));
 	pfs_retired_release(graph);
 	pfs_rings_free(graph->rings);
-	pthread_rwlock_destroy(&graph->places);
 	pthread_mutex_destroy(&graph->control);
 	free(graph);
 }

@@ -5,10 +5,8 @@
  *	task run lock	data: one thread at a time runs a task's plan, and is the single writer of its queues, ring
  *			and counters
  *	inject lock	one writer at a time stores into an injection ring
- *	places		where nodes are, and what is with whom: see below
  *
- * Order: control, then run, then inject, then places, then cursors. The data side never takes the control lock, and
- * waiters are woken
+ * Order: control, then run, then inject or cursors. The data side never takes the control lock, and waiters are woken
  * with no run lock held.
  *
  * A *task* is the root of a run: a source (with the inline filters and classes under it) or a pulling filter (with
@@ -16,12 +14,6 @@
  * the immutable list of steps of a task that somebody consumes. Tasks are run by pfs_kick(): whichever thread made
  * something possible runs what became possible, one task after the other, never nested. The ticker's thread helps
  * out.
- *
- * Places: mv changes `above`, `owner`, `domain` and `depth` of the nodes it moves, the tasks of a domain, which cursors
- * are in which list, and whose a ring is. It does so with the control lock, the run locks of all tasks of both trees,
- * the inject locks of what moves, and `places` for writing. Each of these is enough to look: the control lock; the run
- * lock of the node's owner; the inject lock of the node; `places` for reading, which is held for moments only, and under
- * which nobody takes it again.
  */
 #ifndef PFS_GRAPH_GRAPH_I_H
 #define PFS_GRAPH_GRAPH_I_H
@@ -41,7 +33,6 @@
 struct pfs_plan;
 struct pfs_sort;
 struct pfs_task;
-struct pfs_input;
 struct pfs_inject;
 struct pfs_ticker;
 
@@ -54,19 +45,8 @@ struct pfs_retired {
 	_Atomic unsigned n;
 };
 
-/* Records of one tree may be in queues of another: a part of it was moved there. */
-struct pfs_bond {
-	struct pfs_bond *next;
-	struct pfs_domain *from, *to; /* references */
-};
-
 struct pfs_graph {
 	pthread_mutex_t control;
-	pthread_rwlock_t places;
-	struct pfs_bond *bonds;	 /* places */
-	_Atomic unsigned ending; /* inputs with an end */
-	uint32_t next_serial;	 /* control: of domains */
-	uint32_t next_mark;	 /* control */
 	struct pfs_graph_options options;
 	struct pfs_rings *rings;
 	struct pfs_node *root;
@@ -80,12 +60,6 @@ struct pfs_graph {
 	struct pfs_retired retired;
 	_Atomic uint32_t next_stream;
 	_Atomic bool shutdown;
-};
-
-/* The end of a generation, as its control ref tells it. */
-struct pfs_end {
-	uint32_t generation;
-	uint32_t serial; /* of the domain */
 };
 
 struct pfs_loss {
@@ -110,13 +84,11 @@ struct pfs_feed {
 struct pfs_domain {
 	struct pfs_graph *graph; /* borrowed */
 	struct pfs_node *source; /* borrowed */
-	uint32_t serial;	 /* tells the ends of its generations from those of others */
 	bool lossy;
 	_Atomic unsigned refs;
 	struct pfs_cursors cursors;
 	struct pfs_waitlist space; /* parked writers and feeds: woken when a reader or a task moved on */
-	struct pfs_task *tasks; /* places */
-	_Atomic bool stirred;	/* what holds a task up need not be below it any more */
+	struct pfs_task *tasks; /* control */
 	struct pfs_ring *rings; /* feed's lock; owned: of this run of the source */
 	uint64_t looked;	/* lock of retired rings */
 	struct pfs_feed feed;
@@ -134,10 +106,9 @@ struct pfs_node {
 	struct pfs_node *parent;   /* borrowed while linked; NULL once removed */
 	/*
 	 * A reference for life to the node above, NULL for sources: refs in our queue may point into rings of any node
-	 * above, and those have to be there for readers of a removed directory. mv exchanges it.
+	 * above, and those have to be there for readers of a removed directory.
 	 */
 	struct pfs_node *above;
-	struct pfs_node *anchor; /* once removed, a reference to the source: the domain borrows it */
 	struct pfs_node *children; /* control; the tree's references */
 	struct pfs_node *sibling;
 	_Atomic unsigned refs;
@@ -174,15 +145,14 @@ struct pfs_node {
 	struct pfs_queue *queue; /* control; kept from the first consumer on */
 	bool queue_charged;	 /* control: it has cursors, or had them when last looked at */
 	struct pfs_task *task;	 /* of sources and pulling filters */
-	struct pfs_task *owner; /* borrowed: what runs this node, ours or of a node above; NULL once removed */
-	struct pfs_inject *_Atomic inject; /* control; made by the first writer */
+	struct pfs_task *owner; /* borrowed: the task that runs this node, ours or of a node above */
+	struct pfs_inject *inject; /* control; made by the first writer */
 
 	pfs_counter in, out, bytes; /* writer: the run lock's holder */
 	struct pfs_loss lost[PFS_REASONS_MAX];
-	_Atomic bool ended;	  /* pfs_emit_eof() was called in this generation */
-	struct pfs_end eof_given; /* run: which went out last */
-	uint32_t join;		  /* run: what comes before this mark is not for it; 0: all is */
-	_Atomic uint64_t seen;	  /* closed class sets: bit (class_ - 1) */
+	_Atomic bool ended;    /* pfs_emit_eof() was called in this generation */
+	uint32_t eof_given;    /* run: generation whose end went out last */
+	_Atomic uint64_t seen; /* closed class sets: bit (class_ - 1) */
 
 	/* Directories of open class sets (classdir.c); all of it control. */
 	struct pfs_node **class_nodes; /* owned; borrowed nodes by class - 1, NULL: none */
@@ -203,8 +173,8 @@ struct pfs_inject {
 	/* Ends that found no room in the ring come after all that is in it: streams first, then the generation. */
 	uint32_t *ends;		  /* lock; owned; streams; room for one of each open writer */
 	uint32_t nends, cap_ends; /* lock */
-	struct pfs_end eof;	  /* lock; generation 0: none */
-	_Atomic bool owed;	  /* lock to change: there is one */
+	uint32_t eof;		  /* lock; 0: none */
+	_Atomic bool owed;	  /* lock to change: nends || eof */
 	uint16_t origin;
 	pfs_counter records, bytes; /* run so far; writer: the run lock's holder */
 };
@@ -268,16 +238,15 @@ struct pfs_task {
 	struct pfs_task *work_next; /* that thread's */
 	bool begun;		    /* run: some of this generation has flowed */
 	bool left;		    /* run: ... and since the last of it nobody is there */
-	struct pfs_end stale;	    /* run: it was for nobody */
+	uint32_t stale_generation;  /* run: its end was for nobody */
 	_Atomic bool gated; /* a generation ended here: the next waits for who reads on or comes (pfs_gate_open) */
-	struct pfs_end gate_end;  /* run: which came here last */
+	uint32_t gate_generation; /* run: which ended here last */
 	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */
-	struct pfs_input *inputs; /* run; control too but to take one off that has ended */
-	bool attached;		  /* control: the last of them goes on */
-	pfs_counter overrun;	  /* run: records that its inputs have lost */
-	uint64_t source_lost; /* run: added to its source's losses, modulo 2^64: it had others before */
-	struct pfs_ring *ring;	    /* run; owned: for new bytes */
-	uint16_t origin;	    /* of its records */
+	bool has_input;		  /* run */
+	struct pfs_cursor input;  /* run; of the queue of the node above */
+	uint64_t input_first;	  /* control: of the records there, the first that it gets */
+	struct pfs_ring *ring;	  /* run; owned: for new bytes */
+	uint16_t origin;	  /* of its records */
 	_Atomic uint64_t unflushed; /* in that ring: first record whose ref is not in the queues yet */
 	uint64_t due; /* run: mono ns; then it wants to be called, even with nothing there. 0: no time */
 	struct pfs_ref batch[PFS_BATCH]; /* run: what is being pulled or injected */
@@ -304,42 +273,11 @@ static inline void pfs_task_unlock(struct pfs_task *task)
 	pthread_mutex_unlock(&task->run);
 }
 
-/* The task that feeds this one, NULL for a source's. Places. */
+/* The task that feeds this one, NULL for a source's. */
 static inline struct pfs_task *pfs_task_above(const struct pfs_task *task)
 {
 	return task->node->above ? task->node->above->owner : NULL;
 }
-
-/* --- input.c: run lock; to attach and to end, that of the queue's writer too ---------------- */
-
-/* Somebody below waits for this: it is to be passed on when the input has come here. */
-struct pfs_mark {
-	struct pfs_mark *next;
-	uint64_t at; /* index in the queue */
-	uint32_t number;
-};
-
-struct pfs_input {
-	struct pfs_input *next;
-	struct pfs_node *from; /* a reference: whose queue that is */
-	struct pfs_cursor cursor;
-	struct pfs_mark *marks; /* owned; ascending */
-	uint64_t first;		/* of the records there, the first that it gets */
-	uint64_t told;		/* of the cursor's losses, those that were counted */
-};
-
-int pfs_input_new(struct pfs_input **ret_input);
-void pfs_input_free(struct pfs_input *input);		       /* NULL is fine */
-struct pfs_input *pfs_input_last(const struct pfs_task *task); /* NULL: none */
-/* It goes on with the queue above, from its head on. Control too. */
-void pfs_input_attach(struct pfs_task *task, struct pfs_input *input, bool reliable);
-/* The last one ends with what is in its queue. Control too. */
-void pfs_input_end(struct pfs_task *task);
-void pfs_inputs_trim(struct pfs_task *task); /* those that have come to their end go */
-void pfs_input_tell(struct pfs_task *task, struct pfs_input *input); /* counts what it has lost */
-bool pfs_inputs_ready(const struct pfs_task *task);
-unsigned pfs_inputs_count(const struct pfs_task *task);
-void pfs_inputs_drop(struct pfs_task *task); /* control too: all of them */
 
 /* --- node.c ------------------------------------------------------------------------------- */
 
@@ -354,7 +292,6 @@ void pfs_node_lost(struct pfs_node *node, const char *reason, uint64_t n);
 uint64_t pfs_node_lost_sum(const struct pfs_node *node);
 /* Kicks every task: data that waited for a consumer flows. No lock held. */
 void pfs_domain_kick(struct pfs_domain *domain);
-void pfs_node_kick(struct pfs_node *node); /* the same for the domain that it is in */
 void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out); /* control */
 void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag);
 unsigned pfs_node_filters(const struct pfs_node *dir); /* below it, also below its classes; control */
@@ -371,12 +308,8 @@ int pfs_retired_init(struct pfs_graph *graph);
 void pfs_retired_release(struct pfs_graph *graph); /* no cursor is left */
 /* Nobody writes to it any more: it goes when nobody looks into it. NULL is fine. */
 void pfs_ring_retire(struct pfs_domain *domain, struct pfs_ring *ring);
-/* Frees those that nobody looks into. Under any lock but places and those of cursors. */
+/* Frees those that nobody looks into. Under any lock but those of cursors. */
 void pfs_graph_reap(struct pfs_graph *graph);
-/* Makes the bond, unless it is there. -ENOMEM. Control. */
-int pfs_bond_make(struct pfs_domain *from, struct pfs_domain *to);
-/* Undoes bonds over which nothing is looked for any more; all: whatever they are. Control. */
-void pfs_bonds_undo(struct pfs_graph *graph, bool all);
 /* The same when it is time to; returns when the next time is (mono ns), UINT64_MAX: never. */
 uint64_t pfs_graph_reap_due(struct pfs_graph *graph, uint64_t now);
 
@@ -436,12 +369,12 @@ int pfs_stage_remove(struct pfs_node *node, struct pfs_diag *diag);
 
 /* --- plan.c -------------------------------------------------------------------------------- */
 
-/* Marks what has consumers at or below it. Control. */
-void pfs_domain_mark(struct pfs_domain *domain);
-int pfs_plan_build(struct pfs_task *task, struct pfs_plan **ret_plan); /* control */
-int pfs_node_queue(struct pfs_node *node);			       /* makes node->queue */
+/* Rebuilds what runs in this domain and publishes it. Control lock. On -ENOMEM the old plans stay. */
+int pfs_domain_replan(struct pfs_domain *domain);
+int pfs_node_queue(struct pfs_node *node); /* makes node->queue */
 void pfs_node_queue_trim(struct pfs_node *node); /* control: gives its memory back when no cursor is there */
 int pfs_task_new(struct pfs_node *node);
+void pfs_task_retire(struct pfs_task *task); /* control: off the domain's list, without plan and input */
 void pfs_task_free(struct pfs_task *task);
 void pfs_plan_unref(struct pfs_plan *plan); /* NULL is fine */
 struct pfs_domain *pfs_domain_ref(struct pfs_domain *domain);
@@ -449,43 +382,16 @@ void pfs_domain_unref(struct pfs_domain *domain);
 int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain);
 uint64_t pfs_domain_limit(void *domain, struct pfs_ring *ring, uint64_t want); /* pfs_ring_limit_fn */
 
-/* --- publish.c ----------------------------------------------------------------------------- */
-
-/* Rebuilds what runs in this domain and publishes it. Control lock. On -ENOMEM the old plans stay. */
-int pfs_domain_replan(struct pfs_domain *domain);
-void pfs_task_retire(struct pfs_task *task); /* control: off the domain's list, without plan and input */
-
-/* The same in steps, for several domains at once. Control. Zeroed is empty. */
-struct pfs_replan {
-	struct pfs_change *changes; /* owned */
-	size_t n;
-};
-/* New plans for all tasks of a domain, which was marked. -ENOMEM. */
-int pfs_replan_build(struct pfs_domain *domain, struct pfs_replan *replan);
-/* Attaches inputs and publishes the plans; all run locks are held. The old ones stay here, for those they would wake. */
-void pfs_replan_publish(struct pfs_replan *replan);
-void pfs_replan_wake(struct pfs_replan *replan); /* inside of work, no run lock held */
-void pfs_replan_release(struct pfs_replan *replan);
-void pfs_domain_stop(struct pfs_domain *domain); /* control: takes the run locks of all its tasks */
-void pfs_domain_go(struct pfs_domain *domain);
-
 /* --- run.c --------------------------------------------------------------------------------- */
 
 /* Runs the task and all that becomes possible by that, on this thread, or leaves it to the thread that is at it. */
 void pfs_kick(struct pfs_task *task);
 /*
- * A reader moved on in the queue of this node, or its task in the one above (or in an injection ring): whoever
- * waited for room goes on, that is the task that fills the queue, those above it whose rings its refs may point into,
- * and writers. No lock but control is held.
+ * A reader or task moved on in a queue of `owner` (NULL: in an injection ring): whoever waited for room goes on, that
+ * is this task, those above it whose rings its refs may point into, and writers.
  */
-void pfs_moved_on(struct pfs_node *node, bool task);
-void pfs_kick_owner(struct pfs_node *node); /* kicks what runs this node, if anything still does */
-struct pfs_ref pfs_control_end(struct pfs_end end); /* of a generation; 0: of what a filter passes on */
-struct pfs_ref pfs_control_stream(uint32_t stream); /* of a stream */
-/* Takes what the inputs have, for a while. True: something moved. *ret_progress: and there may be more. Run lock. */
-bool pfs_task_batches(struct pfs_task *task, bool *ret_progress);
-/* Runs the task until there is nothing for it, or no room, or it is that late (mono ns). Run lock. */
-void pfs_task_settle(struct pfs_task *task, uint64_t until);
+void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner);
+struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number); /* of a stream or of a generation */
 /*
  * Somebody at this node wants the next generation: what was written after the end of the last one flows. Without the
  * gate it would follow at once and be gone with readers who leave at the end, as they should.
@@ -517,14 +423,6 @@ void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref);
 /* Gives its ring up when nobody writes and nothing waits in it but ends. Run lock. */
 void pfs_inject_rest(struct pfs_inject *inject);
 void pfs_inject_free(struct pfs_inject *inject); /* NULL is fine */
-/*
- * Its node goes to another domain, and its writers with it. All locks of a move are held. Returns the end of the
- * generation if they were the last where they were (else generation 0), for pfs_domain_end().
- */
-struct pfs_end pfs_inject_move(struct pfs_inject *inject, struct pfs_domain *from,
-			       struct pfs_domain *to);
-/* The end comes to everybody, from the source. Inside of work; no lock but control is held. */
-void pfs_domain_end(struct pfs_domain *domain, struct pfs_end end);
 
 /* --- ticker.c ------------------------------------------------------------------------------- */
 

@@ -32,7 +32,7 @@ static void node_free(struct pfs_node *node)
 {
 	struct pfs_domain *domain = node->domain;
 	struct pfs_graph *graph = node->graph;
-	struct pfs_node *above = node->above, *same = node->same, *anchor = node->anchor;
+	struct pfs_node *above = node->above, *same = node->same;
 
 	assert(!node->children && !node->state);
 	pfs_task_free(node->task);
@@ -51,7 +51,6 @@ static void node_free(struct pfs_node *node)
 	pfs_domain_unref(domain);
 	pfs_node_unref(same);
 	pfs_node_unref(above);
-	pfs_node_unref(anchor);
 }
 
 void pfs_node_unref(struct pfs_node *node)
@@ -542,17 +541,6 @@ void pfs_domain_kick(struct pfs_domain *domain)
 	pfs_graph_reap(domain->graph);
 }
 
-void pfs_node_kick(struct pfs_node *node)
-{
-	struct pfs_domain *domain;
-
-	pthread_rwlock_rdlock(&node->graph->places);
-	domain = pfs_domain_ref(node->domain);
-	pthread_rwlock_unlock(&node->graph->places);
-	pfs_domain_kick(domain);
-	pfs_domain_unref(domain);
-}
-
 static int make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
 		struct pfs_node **ret_node, struct pfs_diag *diag)
 {
@@ -606,7 +594,7 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 	assert(node); /* set on success, and errors are negative */
 	real = pfs_node_real(node);
 	if (real->filter && (real->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))
-		pfs_node_kick(real);
+		pfs_domain_kick(real->domain);
 	if (ret_node)
 		*ret_node = node;
 	else
@@ -624,25 +612,6 @@ static void bury(struct pfs_node *node, bool dead)
 		bury(c, dead);
 }
 
-/*
- * What it leaves to its readers may hold up tasks that are not above it any more, once things are moved; what runs it
- * may go before it does.
- */
-static void set_adrift(struct pfs_node *node)
-{
-	struct pfs_domain *domain = node->domain;
-
-	if (!domain || node->anchor)
-		return;
-	if (node != domain->source)
-		node->anchor = pfs_node_ref(domain->source);
-	atomic_store(&domain->stirred, true);
-	pthread_rwlock_wrlock(&node->graph->places);
-	if (node->owner != node->task)
-		node->owner = NULL;
-	pthread_rwlock_unlock(&node->graph->places);
-}
-
 /* After the replan: ends their states, gives up the tree's references, tells their readers. */
 static void dismantle(struct pfs_node *node)
 {
@@ -650,7 +619,6 @@ static void dismantle(struct pfs_node *node)
 		dismantle(node->children);
 	if (node->kind != PFS_NODE_VIEW || node->readers == 0)
 		pfs_node_finish(node);
-	set_adrift(node);
 	if (node->queue)
 		pfs_wait_wake(&node->queue->waiters);
 	pfs_node_unlink(node);
@@ -707,7 +675,7 @@ int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cre
 		r = remove_node(dir, node, cred, diag);
 	pthread_mutex_unlock(&dir->graph->control);
 	if (node && r == 0 && pfs_node_real(node)->domain)
-		pfs_node_kick(pfs_node_real(node));
+		pfs_domain_kick(pfs_node_real(node)->domain);
 	pfs_node_unref(node);
 	pfs_work_end(outermost);
 	return r;

@@ -1,5 +1,9 @@
 /*
- * plan - domains, tasks, and what runs: who is wanted, and the plans built of it
+ * plan - what runs: built beside the old plan, published, and the old one freed when no thread can be in it
+ *
+ * Publishing takes the task's run lock for the swap: that is the quiescent point, since a plan is used under this lock
+ * only. Inputs are attached before any plan that feeds them is published, and plans are published from the leaves to
+ * the source, so that nothing flows past a branch that is about to be there.
  */
 #include <sys/mman.h>
 
@@ -33,7 +37,6 @@ int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain)
 		return -ENOMEM;
 	domain->graph = source->graph;
 	domain->source = source;
-	domain->serial = ++source->graph->next_serial;
 	domain->lossy = source->from->flags & PFS_SOURCE_LOSSY;
 	atomic_init(&domain->refs, 1);
 	r = pfs_cursors_init(&domain->cursors, source->graph->rings);
@@ -50,27 +53,15 @@ int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain)
 
 /*
  * Upstream first: what a ring's own reader has not taken yet, then the cursors in order of depth. A ref that moves
- * down between two looks is seen at the second. Where trees are bound, those with an end are looked at first, of all of
- * them: what they pass on may go to another tree, all other refs stay in theirs.
+ * down between two looks is seen at the second.
  */
 uint64_t pfs_domain_limit(void *owner, struct pfs_ring *ring, uint64_t want)
 {
 	struct pfs_domain *domain = owner;
-	struct pfs_graph *graph = domain->graph;
 
-	pthread_rwlock_rdlock(&graph->places);
 	if (ring->floor)
 		want = pfs_min64(want, atomic_load((_Atomic uint64_t *)ring->floor));
-	for (int going = 0; going < 2; going++) {
-		enum pfs_cursors_which which = going ? PFS_CURSORS_GOING : PFS_CURSORS_ENDING;
-
-		want = pfs_cursors_limit(&domain->cursors, ring, want, which);
-		for (struct pfs_bond *b = graph->bonds; b; b = b->next)
-			if (b->from == domain)
-				want = pfs_cursors_limit(&b->to->cursors, ring, want, which);
-	}
-	pthread_rwlock_unlock(&graph->places);
-	return want;
+	return pfs_cursors_limit(&domain->cursors, ring, want, PFS_CURSORS_ALL);
 }
 
 /* What was given up is given back first. */
@@ -127,11 +118,9 @@ int pfs_task_new(struct pfs_node *node)
 	task->pull_max = PFS_BATCH;
 	atomic_init(&task->unflushed, PFS_HOLD_NONE);
 	node->task = node->owner = task;
-	pthread_rwlock_wrlock(&node->graph->places);
 	for (at = &node->domain->tasks; *at; at = &(*at)->next)
 		;
 	*at = task;
-	pthread_rwlock_unlock(&node->graph->places);
 	return 0;
 }
 
@@ -139,7 +128,7 @@ void pfs_task_free(struct pfs_task *task)
 {
 	if (!task)
 		return;
-	assert(!task->plan && !task->inputs && !task->ticking);
+	assert(!task->plan && !task->has_input && !task->ticking);
 	pfs_ring_retire(task->node->domain, task->ring);
 	pthread_mutex_destroy(&task->turn);
 	pthread_mutex_destroy(&task->run);
@@ -167,7 +156,6 @@ static bool mark_wanted(struct pfs_node *node)
 
 		pfs_task_lock(owner);
 		atomic_store(&node->ended, false);
-		node->join = 0;
 		if (node->filter && node->filter->attach && node->state)
 			node->filter->attach(node->state);
 		pfs_task_unlock(owner);
@@ -184,12 +172,6 @@ static bool has_standing(const struct pfs_node *node)
 	for (const struct pfs_node *c = node->children; c && !standing; c = c->sibling)
 		standing = has_standing(c);
 	return standing;
-}
-
-void pfs_domain_mark(struct pfs_domain *domain)
-{
-	domain->active = mark_wanted(domain->source);
-	atomic_store(&domain->standing, has_standing(domain->source));
 }
 
 int pfs_node_queue(struct pfs_node *node)
@@ -371,7 +353,7 @@ static int step_build(struct pfs_plan *plan, struct pfs_node *node, struct pfs_s
 	return r;
 }
 
-int pfs_plan_build(struct pfs_task *task, struct pfs_plan **ret_plan)
+static int plan_build(struct pfs_task *task, struct pfs_plan **ret_plan)
 {
 	struct pfs_plan *plan = pfs_zalloc(1, sizeof(*plan));
 	struct pfs_step *root;
@@ -388,4 +370,146 @@ int pfs_plan_build(struct pfs_task *task, struct pfs_plan **ret_plan)
 	}
 	*ret_plan = plan;
 	return 0;
+}
+
+/* --- publishing -------------------------------------------------------------------------------------------- */
+
+struct change {
+	struct pfs_task *task;
+	struct pfs_plan *plan; /* new */
+};
+
+static bool task_wanted(const struct pfs_task *task)
+{
+	return task->node->wanted;
+}
+
+/* A view whose directory was removed keeps its input until its readers have drained it. */
+static bool task_drains(const struct pfs_task *task)
+{
+	return task->node->kind == PFS_NODE_VIEW && atomic_load(&task->node->dead) &&
+	       task->node->readers > 0;
+}
+
+/*
+ * Behind what cannot wait a pulling filter may be lapped, unless a reliable reader depends on it. Nothing is pushed
+ * above while the cursor attaches.
+ */
+static void attach_input(struct pfs_task *task)
+{
+	struct pfs_node *node = task->node, *above = node->above;
+	bool reliable = !node->domain->lossy || node->reliable;
+
+	if (!above || !task_wanted(task))
+		return;
+	if (!task->has_input) { /* nobody runs it before it has a plan */
+		pfs_task_lock(above->owner);
+		pfs_cursor_init(&task->input, above->queue, above->depth * 2, reliable);
+		task->input_first = atomic_load(&task->input.records);
+		pfs_task_unlock(above->owner);
+	}
+	pfs_task_lock(task);
+	task->has_input = true;
+	pfs_cursor_set_reliable(&task->input, reliable);
+	pfs_task_unlock(task);
+}
+
+static void detach_input(struct pfs_task *task)
+{
+	pfs_task_lock(task);
+	if (task->has_input) {
+		pfs_cursor_release(&task->input);
+		pfs_node_queue_trim(task->node->above);
+	}
+	task->has_input = false;
+	pfs_task_unlock(task);
+}
+
+void pfs_task_retire(struct pfs_task *task)
+{
+	struct pfs_domain *domain = task->node->domain;
+	struct pfs_plan *old;
+
+	for (struct pfs_task **at = &domain->tasks; *at; at = &(*at)->next) {
+		if (*at == task) {
+			*at = task->next;
+			break;
+		}
+	}
+	detach_input(task);
+	pfs_task_lock(task);
+	old = TAKE_PTR(task->plan);
+	pfs_task_unlock(task);
+	pfs_plan_unref(old);
+}
+
+static void publish(struct change *change)
+{
+	struct pfs_task *task = change->task;
+	struct pfs_plan *old;
+
+	pfs_task_lock(task);
+	old = task->plan;
+	task->plan = change->plan;
+	task->left |= !task->plan && task->begun;
+	if (!task->plan)
+		pfs_ring_retire(task->node->domain, TAKE_PTR(task->ring));
+	pfs_task_unlock(task);
+	change->plan = NULL;
+	pfs_plan_unref(old);
+}
+
+static int deeper_first(const void *a, const void *b)
+{
+	const struct change *x = a, *y = b;
+
+	return x->task->node->depth < y->task->node->depth ? 1 : -1;
+}
+
+static int build_all(struct change *changes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (task_wanted(changes[i].task)) {
+			int r = plan_build(changes[i].task, &changes[i].plan);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+int pfs_domain_replan(struct pfs_domain *domain)
+{
+	struct change *changes;
+	size_t n = 0, i;
+	int r;
+
+	domain->active = mark_wanted(domain->source);
+	atomic_store(&domain->standing, has_standing(domain->source));
+	for (struct pfs_task *t = domain->tasks; t; t = t->next)
+		n++;
+	changes = pfs_zalloc(n, sizeof(*changes));
+	if (!changes)
+		return -ENOMEM;
+	i = 0;
+	for (struct pfs_task *t = domain->tasks; t; t = t->next)
+		changes[i++].task = t;
+	qsort(changes, n, sizeof(*changes), deeper_first);
+	r = build_all(changes, n);
+	for (i = 0; i < n && r == 0; i++)
+		attach_input(changes[i].task);
+	for (i = 0; i < n && r == 0; i++)
+		if (!task_drains(changes[i].task))
+			publish(&changes[i]);
+	for (i = 0; i < n; i++) {
+		if (r == 0 && !task_wanted(changes[i].task) && !task_drains(changes[i].task))
+			detach_input(changes[i].task);
+		pfs_plan_unref(changes[i].plan);
+	}
+	free(changes);
+	domain->graph->generation++;
+	if (!domain->active)
+		pfs_feed_stop(domain);
+	return r;
 }

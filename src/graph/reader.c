@@ -105,18 +105,15 @@ static void books_open(struct pfs_reader *reader)
 {
 	struct pfs_node *node = reader->node;
 
-	struct pfs_cursor *cursor = &reader->cursor;
-
-	if (node->kind == PFS_NODE_VIEW) {
-		cursor = node->task->attached ? &pfs_input_last(node->task)->cursor : NULL;
+	reader->first = atomic_load(node->kind == PFS_NODE_VIEW ? &node->task->input.records
+								: &reader->cursor.records);
+	if (node->kind == PFS_NODE_VIEW)
 		reader->lost_first = pfs_node_lost_sum(node);
-	}
-	reader->first = cursor ? atomic_load(&cursor->records) : 0;
 }
 
 static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliable, struct pfs_diag *diag)
 {
-	bool begins = node->kind == PFS_NODE_VIEW && !node->task->attached;
+	bool begins = node->kind == PFS_NODE_VIEW && !node->task->has_input;
 	int r = pfs_node_queue(node);
 
 	if (r < 0)
@@ -140,11 +137,8 @@ static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliabl
 	r = pfs_domain_replan(node->domain);
 	if (r < 0)
 		return r;
-	if (begins) { /* the view got its input now */
-		pfs_task_lock(node->task);
-		reader->first = pfs_input_last(node->task)->first;
-		pfs_task_unlock(node->task);
-	}
+	if (begins) /* the view got its input now */
+		reader->first = node->task->input_first;
 	return pfs_feed_start(node->domain, diag);
 }
 
@@ -219,7 +213,7 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 	assert(reader->node); /* set on success, and errors are negative */
 	*ret_reader = reader;
 	pfs_gate_open(reader->node);
-	pfs_node_kick(reader->node);
+	pfs_domain_kick(reader->node->domain);
 	return 0;
 }
 
@@ -235,7 +229,7 @@ void pfs_reader_close(struct pfs_reader *reader)
 	pthread_mutex_lock(&graph->control);
 	detach(reader);
 	pthread_mutex_unlock(&graph->control);
-	pfs_node_kick(node);
+	pfs_domain_kick(node->domain);
 	pfs_buf_release(&reader->preamble);
 	free(reader);
 	pfs_node_unref(node);
@@ -392,7 +386,7 @@ static bool at_end(struct pfs_reader *reader)
 		/* a view of a directory that was removed: is there input left for it? */
 		if (node->kind == PFS_NODE_VIEW && task) {
 			pfs_task_lock(task);
-			drained = !pfs_inputs_ready(task);
+			drained = !task->has_input || !pfs_cursor_ready(&task->input);
 			pfs_task_unlock(task);
 		}
 		return drained && !pfs_cursor_ready(&reader->cursor);
@@ -512,7 +506,7 @@ ssize_t pfs_reader_get(struct pfs_reader *reader, size_t size, bool record, bool
 		keep_one(reader, &reply);
 	*ret_niov = reply.niov;
 	if (reader->moved)
-		pfs_moved_on(reader->node, false);
+		pfs_moved_on(reader->node->domain, reader->node->owner);
 	return n > 0 ? (ssize_t)reply.total : n;
 }
 
@@ -572,7 +566,7 @@ void pfs_reader_done(struct pfs_reader *reader, bool delivered)
 		done_rest(reader, delivered);
 	else
 		done_queued(reader, delivered);
-	pfs_moved_on(node, false);
+	pfs_moved_on(node->domain, node->owner);
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------ */

@@ -1,7 +1,15 @@
 /*
- * run - batches through the steps of a plan
+ * run - tasks: batches through the steps of a plan
  *
- * Room: nothing is run that could not be pushed into every queue of the plan.
+ * A task is run in rounds under its run lock. A thread that wants it run while another is at it leaves a mark
+ * (requests) and goes its way. What a round makes possible (pulling filters below, tasks that waited for room above)
+ * goes onto the thread's own work list, which the outermost pfs_kick() empties: no recursion, however deep the tree.
+ *
+ * Room: nothing is run that could not be pushed into every queue of the plan. A task that finds no room says so in
+ * `stalled` *before* it looks at the holds; whoever lets go of a hold looks at `stalled` afterwards (pfs_moved_on).
+ *
+ * A thread that others keep busy would never come back. Who brings data may well be held up, since that is what makes
+ * him wait for the readers; who only changed the tree hands over to the ticker's thread after a while.
  */
 #include "graph/graph_i.h"
 
@@ -9,6 +17,15 @@
 #define ROUND_TIME \
 	UINT64_C(2000000) /* ... or after so many ns: a filter may take long for a batch */
 #define PULL_BYTES ((size_t)1 << 20)
+#define WORK_SHORT UINT64_C(5000000) /* ns */
+
+/* The tasks this thread still has to run. Thread-local: each is on one thread's list at most (task->queued). */
+static _Thread_local struct {
+	bool draining;
+	uint64_t until; /* mono ns; then the ticker takes over. 0: never */
+	struct pfs_task *first, **last;
+} work;
+
 static void mark_seen(struct pfs_node *node, const struct pfs_ref *refs, size_t n)
 {
 	uint64_t seen = 0;
@@ -94,7 +111,7 @@ uint32_t pfs_emit_streams(struct pfs_emitter *out)
 void pfs_emit_stream_end(struct pfs_emitter *out, uint32_t stream)
 {
 	struct pfs_step *step = out->step;
-	struct pfs_ref end = pfs_control_stream(stream);
+	struct pfs_ref end = pfs_control_ref(PFS_REF_STREAM_END, stream);
 
 	assert(step_pulls(step));
 	if (!take_room(out))
@@ -310,7 +327,7 @@ static void step_flush(struct pfs_step *step)
 	if (step == step->plan->steps[0])
 		atomic_store(&task->unflushed, PFS_HOLD_NONE);
 	if (step->eof) {
-		struct pfs_ref eof = pfs_control_end((struct pfs_end){ 0 });
+		struct pfs_ref eof = pfs_control_ref(PFS_REF_EOF, 0);
 
 		step->eof = false;
 		if (!atomic_exchange(&step->node->ended, true))
@@ -323,8 +340,6 @@ static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 {
 	struct pfs_node *node = step->node;
 
-	if (node->join)
-		return;
 	pfs_counter_add(&node->in, n);
 	if (node->kind == PFS_NODE_CLASS) {
 		pfs_step_deliver(step, refs, n);
@@ -342,14 +357,6 @@ static void control_in(struct pfs_step *step, const struct pfs_ref *ref)
 	const struct pfs_filter *filter = step->node->filter;
 	struct pfs_meta meta = { .stream = ref->len };
 
-	if (pfs_ref_is_mark(ref)) {
-		if (step->node->join == ref->len)
-			step->node->join = 0;
-		pfs_step_control(step, ref);
-		return;
-	}
-	if (step->node->join)
-		return;
 	if (filter && filter->control && step->node->state) {
 		filter->control(step->node->state, ref, &meta, &step->em);
 		step_flush(step);
@@ -360,25 +367,14 @@ static void control_in(struct pfs_step *step, const struct pfs_ref *ref)
 	pfs_step_control(step, ref);
 }
 
-static struct pfs_end end_of(const struct pfs_ref *ref)
-{
-	return (struct pfs_end){ .generation = ref->len, .serial = ref->off };
-}
-
-/* Ends of one domain come in order; of another nothing is known. */
-static bool end_is_new(const struct pfs_ref *ref, struct pfs_end last)
-{
-	return ref->off != last.serial || (int32_t)(ref->len - last.generation) > 0;
-}
-
 /* Was this generation's end given here before? It comes twice where processes write at several depths. */
 static bool eof_repeats(struct pfs_node *node, const struct pfs_ref *ref)
 {
 	if (!(ref->flags & PFS_REF_EOF) || ref->len == 0)
 		return false;
-	if (!end_is_new(ref, node->eof_given))
+	if ((int32_t)(ref->len - node->eof_given) <= 0)
 		return true;
-	node->eof_given = end_of(ref);
+	node->eof_given = ref->len;
 	return false;
 }
 
@@ -410,26 +406,14 @@ size_t pfs_plan_room(struct pfs_plan *plan, size_t want)
 /* What one look at an input said. */
 enum step_result { IDLE, PROGRESS, BLOCKED };
 
-/* A control ref has no bytes: where those would be it tells its stream, generation or mark. */
-static struct pfs_ref control_ref(unsigned flags, uint32_t number, uint32_t serial)
+struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number)
 {
 	return (struct pfs_ref){
-		.off = serial,
-		.len = number,
-		.flags = (uint8_t)flags,
+		.len = number, /* a control ref has no bytes: this is where its stream or generation is told */
+		.flags = (uint8_t)(flags & PFS_REF_CONTROL),
 		.l3 = PFS_LAYER_NONE,
 		.l4 = PFS_LAYER_NONE,
 	};
-}
-
-struct pfs_ref pfs_control_end(struct pfs_end end)
-{
-	return control_ref(PFS_REF_EOF, end.generation, end.serial);
-}
-
-struct pfs_ref pfs_control_stream(uint32_t stream)
-{
-	return control_ref(PFS_REF_STREAM_END, stream, 0);
 }
 
 /*
@@ -441,9 +425,9 @@ static void gate_close(struct pfs_step *step, const struct pfs_ref *ref)
 {
 	struct pfs_task *task = step->plan->task;
 
-	if (!(ref->flags & PFS_REF_EOF) || !end_is_new(ref, task->gate_end))
+	if (!(ref->flags & PFS_REF_EOF) || (int32_t)(ref->len - task->gate_generation) <= 0)
 		return;
-	task->gate_end = end_of(ref);
+	task->gate_generation = ref->len;
 	atomic_store(&task->gated, true);
 }
 
@@ -453,13 +437,13 @@ static void gate_close(struct pfs_step *step, const struct pfs_ref *ref)
  */
 static bool end_is_stale(struct pfs_task *task, const struct pfs_ref *ref)
 {
-	bool again = ref->len && ref->len == task->stale.generation && ref->off == task->stale.serial;
-	bool stale = task->left || again;
+	bool stale = task->left || (ref->len && ref->len == task->stale_generation);
 
 	if (!(ref->flags & PFS_REF_EOF))
 		return false;
-	if (stale) /* it comes twice where processes write at several depths */
-		task->stale = end_of(ref);
+	if (stale)
+		task->stale_generation =
+			ref->len; /* it comes twice where processes write at several depths */
 	task->begun = task->left = false;
 	return stale;
 }
@@ -467,6 +451,13 @@ static bool end_is_stale(struct pfs_task *task, const struct pfs_ref *ref)
 static bool gate_is_closed(const struct pfs_task *task)
 {
 	return atomic_load(&task->gated) && !atomic_load(&task->node->domain->standing);
+}
+
+void pfs_gate_open(struct pfs_node *node)
+{
+	for (; node; node = node->above)
+		if (node->task && atomic_exchange(&node->task->gated, false))
+			pfs_kick(node->task);
 }
 
 static void inject_control(struct pfs_step *step, const struct pfs_ref *ref)
@@ -514,7 +505,7 @@ static enum step_result run_inject(struct pfs_step *step)
 	if (!rec)
 		return inject_ends(step, inject);
 	if (rec->flags & PFS_REF_CONTROL) {
-		struct pfs_ref ref = control_ref(rec->flags & PFS_REF_CONTROL, rec->stream, rec->mark);
+		struct pfs_ref ref = pfs_control_ref(rec->flags, rec->stream);
 
 		inject_control(step, &ref);
 		pos += rec->size;
@@ -543,19 +534,13 @@ static bool passes_stream_end(const struct pfs_filter *filter)
 }
 
 /* A control ref at the head of the input. Room for at least one record is there. */
-static enum step_result pull_control(struct pfs_task *task, struct pfs_input *input,
-				     const struct pfs_ref *ref, size_t room)
+static enum step_result pull_control(struct pfs_task *task, const struct pfs_ref *ref, size_t room)
 {
 	struct pfs_step *step = task->plan->steps[0];
 	const struct pfs_filter *filter = step->node->filter;
 	struct pfs_meta meta = { .stream = ref->len };
 	bool done = true;
 
-	if (pfs_ref_is_mark(ref)) {
-		pfs_step_control(step, ref);
-		pfs_cursor_unpin(&input->cursor, 1);
-		return PROGRESS;
-	}
 	step->em.room = room - 1; /* one for the control ref itself */
 	step->emitted = false;
 	step->refused = NULL;
@@ -567,7 +552,7 @@ static enum step_result pull_control(struct pfs_task *task, struct pfs_input *in
 		done = true;
 	}
 	if (!done) {
-		pfs_cursor_unpin(&input->cursor, 0);
+		pfs_cursor_unpin(&task->input, 0);
 		return step->emitted ? PROGRESS : BLOCKED;
 	}
 	if (ref->flags & PFS_REF_EOF) {
@@ -576,7 +561,7 @@ static enum step_result pull_control(struct pfs_task *task, struct pfs_input *in
 	} else if (passes_stream_end(filter)) {
 		pfs_step_control(step, ref);
 	}
-	pfs_cursor_unpin(&input->cursor, 1);
+	pfs_cursor_unpin(&task->input, 1);
 	return PROGRESS;
 }
 
@@ -654,50 +639,27 @@ static size_t pull(struct pfs_task *task, struct pfs_step *step, size_t n, uint6
 	return used;
 }
 
-/* The input has come to where somebody below waits for it. */
-static enum step_result give_mark(struct pfs_task *task, struct pfs_input *input)
-{
-	struct pfs_mark *mark = input->marks;
-	struct pfs_ref ref = control_ref(PFS_REF_MARK, mark->number, 0);
-
-	if (pfs_plan_room(task->plan, 1) == 0)
-		return BLOCKED;
-	pfs_step_control(task->plan->steps[0], &ref);
-	input->marks = mark->next;
-	free(mark);
-	return PROGRESS;
-}
-
-/* What comes before the mark that it waits for is not for it. */
-static enum step_result skip_to_mark(struct pfs_task *task, struct pfs_input *input)
-{
-	size_t n = pfs_cursor_pin(&input->cursor, task->batch, PFS_BATCH), i = 0;
-
-	while (i < n && task->node->join) {
-		if (pfs_ref_is_mark(&task->batch[i]) && task->batch[i].len == task->node->join)
-			task->node->join = 0;
-		i++;
-	}
-	pfs_cursor_unpin(&input->cursor, i);
-	return PROGRESS;
-}
-
-/* Takes from the input what its filter makes something of. */
-static enum step_result pull_some(struct pfs_task *task, struct pfs_input *input, size_t n)
+/* Lets the pulling filter take from its input. */
+static enum step_result run_pull(struct pfs_task *task)
 {
 	struct pfs_step *step = task->plan->steps[0];
 	struct pfs_node *node = step->node;
-	size_t room = pfs_plan_room(task->plan, PFS_BATCH), used;
-	uint64_t wait = 0;
+	uint64_t wait = 0, lost = pfs_counter_get(&task->input.lost);
+	size_t n, used, room;
 
+	if (!pfs_cursor_ready(&task->input))
+		return run_due(task);
+	room = pfs_plan_room(task->plan, PFS_BATCH);
 	if (room == 0)
 		return BLOCKED;
-	n = pfs_cursor_pin(&input->cursor, task->batch, n);
-	pfs_input_tell(task, input);
+	n = pfs_cursor_pin(&task->input, task->batch, task->pull_max);
+	lost = pfs_counter_get(&task->input.lost) - lost;
+	if (lost)
+		pfs_node_lost(node, "overrun", lost);
 	if (n == 0)
 		return PROGRESS; /* it was all lost: who saw us hold it meanwhile is told that we moved on */
 	if (task->batch[0].flags & PFS_REF_CONTROL)
-		return pull_control(task, input, &task->batch[0], room);
+		return pull_control(task, &task->batch[0], room);
 	n = pull_len(task->batch, n);
 	step->em.room = room;
 	step->emitted = false;
@@ -710,7 +672,7 @@ static enum step_result pull_some(struct pfs_task *task, struct pfs_input *input
 		used++;
 	}
 	pfs_counter_add(&node->in, used);
-	pfs_cursor_unpin(&input->cursor, used);
+	pfs_cursor_unpin(&task->input, used);
 	if (used < n && wait) {
 		wait_for(task, wait);
 		return BLOCKED;
@@ -720,34 +682,46 @@ static enum step_result pull_some(struct pfs_task *task, struct pfs_input *input
 	return used > 0 || step->emitted ? PROGRESS : BLOCKED;
 }
 
-/* Lets the pulling filter take from its inputs. */
-static enum step_result run_pull(struct pfs_task *task)
+/* --- rounds ------------------------------------------------------------------------------------------- */
+
+static void work_add(struct pfs_task *task)
 {
-	struct pfs_input *input;
-	enum step_result result;
-	size_t n = task->pull_max;
-
-	pfs_inputs_trim(task);
-	input = task->inputs;
-	if (!input)
-		return IDLE;
-	if (input->marks) {
-		uint64_t next = atomic_load_explicit(&input->cursor.next, memory_order_relaxed);
-
-		if (next >= input->marks->at)
-			return give_mark(task, input);
-		n = pfs_min(n, input->marks->at - next);
-	}
-	if (!pfs_cursor_ready(&input->cursor))
-		return run_due(task);
-	if (task->node->join && input->cursor.until == UINT64_MAX)
-		return skip_to_mark(task, input);
-	result = pull_some(task, input, n);
-	pfs_inputs_trim(task);
-	return result;
+	if (atomic_exchange(&task->queued, true))
+		return; /* on some thread's list and not started yet */
+	pfs_node_ref(task->node);
+	task->work_next = NULL;
+	*work.last = task;
+	work.last = &task->work_next;
 }
 
-bool pfs_task_batches(struct pfs_task *task, bool *ret_progress)
+void pfs_plan_wake(struct pfs_plan *plan)
+{
+	for (unsigned i = 0; i < plan->nsteps; i++) {
+		struct pfs_step *step = plan->steps[i];
+
+		if (!step->queue || !atomic_exchange(&step->touched, false))
+			continue;
+		for (unsigned t = 0; t < step->ntasks; t++)
+			pfs_kick(step->tasks[t]);
+		pfs_wait_wake(&step->queue->waiters);
+	}
+}
+
+void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner)
+{
+	bool outermost = pfs_work_begin();
+
+	/* Twin: stalled is stored before the holds are looked at, in task_round(). */
+	atomic_thread_fence(memory_order_seq_cst);
+	for (struct pfs_task *t = owner; t; t = pfs_task_above(t))
+		if (atomic_load(&t->stalled))
+			pfs_kick(t);
+	pfs_wait_wake(&domain->space);
+	pfs_work_end(outermost);
+}
+
+/* Takes what the inputs have, for a while. True: something moved. */
+static bool task_batches(struct pfs_task *task, bool *ret_progress)
 {
 	bool blocked = false, progress = true, moved = false;
 	uint64_t until = pfs_clock_mono() + ROUND_TIME;
@@ -762,7 +736,7 @@ bool pfs_task_batches(struct pfs_task *task, bool *ret_progress)
 			progress |= result == PROGRESS;
 			blocked |= result == BLOCKED;
 		}
-		if (task->inputs) {
+		if (task->has_input) {
 			enum step_result result = run_pull(task);
 
 			progress |= result == PROGRESS;
@@ -774,4 +748,104 @@ bool pfs_task_batches(struct pfs_task *task, bool *ret_progress)
 		atomic_store(&task->stalled, false);
 	*ret_progress = progress;
 	return moved;
+}
+
+/* A bounded run of the task. True: there is more to do at once. */
+static bool task_round(struct pfs_task *task)
+{
+	struct pfs_node *node = task->node;
+	struct pfs_plan *plan;
+	bool moved, progress;
+
+	pfs_task_lock(task);
+	plan = task->plan;
+	if (!plan) {
+		pfs_task_unlock(task);
+		return false;
+	}
+	atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
+	/* Twin: the holds are let go of before stalled is looked at, in pfs_moved_on(). */
+	atomic_store(&task->stalled, true);
+	atomic_thread_fence(memory_order_seq_cst);
+	moved = task_batches(task, &progress);
+	pfs_task_unlock(task);
+	pfs_plan_wake(plan);
+	pfs_plan_unref(plan);
+	if (moved)
+		pfs_moved_on(node->domain, pfs_task_above(task));
+	if (moved && atomic_load(&node->dead) && node->queue)
+		pfs_wait_wake(&node->queue->waiters); /* a view has drained: its readers are at the end */
+	return progress;
+}
+
+/* The ticker runs it as soon as it can. */
+static bool hand_over(struct pfs_task *task)
+{
+	pfs_task_lock(task);
+	if (task->plan)
+		pfs_ticker_add(task->node->graph->ticker, task, 0, -1);
+	pfs_task_unlock(task);
+	return false;
+}
+
+static void task_run(struct pfs_task *task)
+{
+	unsigned seen;
+
+	if (atomic_fetch_add(&task->requests, 1) != 0)
+		return; /* the thread that is at it will look again */
+	do {
+		seen = atomic_load(&task->requests);
+		if (work.until && pfs_clock_mono() > work.until ? hand_over(task) : task_round(task)) {
+			/* let those below take their part before more is made for them */
+			atomic_store(&task->requests, 0);
+			pfs_kick(task);
+			return;
+		}
+	} while (atomic_fetch_sub(&task->requests, seen) != seen);
+}
+
+bool pfs_work_begin(void)
+{
+	if (work.draining)
+		return false;
+	work.draining = true;
+	work.until = 0;
+	work.last = &work.first;
+	return true;
+}
+
+bool pfs_work_begin_short(void)
+{
+	bool outermost = pfs_work_begin();
+
+	if (outermost)
+		work.until = pfs_clock_mono() + WORK_SHORT;
+	return outermost;
+}
+
+void pfs_work_end(bool outermost)
+{
+	while (outermost && work.first) {
+		struct pfs_task *task = work.first;
+		struct pfs_node *node = task->node;
+
+		work.first = task->work_next;
+		if (!work.first)
+			work.last = &work.first;
+		/* An exchange: it sees what was done before the kick that found the task queued. */
+		atomic_exchange(&task->queued, false);
+		task_run(task);
+		pfs_node_unref(node);
+	}
+	if (outermost)
+		work.draining = false;
+}
+
+void pfs_kick(struct pfs_task *task)
+{
+	bool outermost = pfs_work_begin();
+
+	work_add(task);
+	pfs_work_end(outermost);
 }

@@ -146,8 +146,8 @@ int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
 	return 0;
 }
 
-/* A control record; serial: of the domain whose generation it is. Inject lock. */
-static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t number, uint32_t serial)
+/* A control record. Inject lock. */
+static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t number)
 {
 	struct pfs_record *rec;
 	int r = inject->ring ? pfs_ring_reserve(inject->ring, 0, &rec) : -EAGAIN;
@@ -156,7 +156,6 @@ static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t number,
 		return r;
 	rec->flags = flags;
 	rec->stream = number;
-	rec->mark = serial;
 	rec->origin = inject->origin;
 	pfs_ring_commit(inject->ring, rec);
 	return 0;
@@ -167,39 +166,32 @@ static void drop_end(struct pfs_inject *inject)
 	if (inject->nends)
 		memmove(inject->ends, inject->ends + 1, --inject->nends * sizeof(*inject->ends));
 	else
-		inject->eof = (struct pfs_end){ 0 };
-	atomic_store(&inject->owed, inject->nends || inject->eof.generation);
-}
-
-/* The first of those that were noted goes into the ring. Inject lock. */
-static int store_noted(struct pfs_inject *inject)
-{
-	if (inject->nends)
-		return store_end(inject, PFS_REF_STREAM_END, inject->ends[0], 0);
-	return store_end(inject, PFS_REF_EOF, inject->eof.generation, inject->eof.serial);
+		inject->eof = 0;
+	atomic_store(&inject->owed, inject->nends || inject->eof);
 }
 
 void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref)
 {
 	if (!atomic_load(&inject->owed))
 		return;
-	*ret_ref = inject->nends ? pfs_control_stream(inject->ends[0]) : pfs_control_end(inject->eof);
+	*ret_ref = inject->nends ? pfs_control_ref(PFS_REF_STREAM_END, inject->ends[0])
+				 : pfs_control_ref(PFS_REF_EOF, inject->eof);
 	drop_end(inject);
 }
 
 /* How many ends of streams wait in the ring, with at most one of a generation; -EBUSY: more than that. Inject lock. */
-static int count_ends(struct pfs_inject *inject, struct pfs_end *ret_eof)
+static int count_ends(struct pfs_inject *inject, uint32_t *ret_eof)
 {
 	uint64_t pos = atomic_load(&inject->scan);
 	struct pfs_record *rec;
-	struct pfs_end eof = inject->eof;
+	uint32_t eof = inject->eof;
 	int n = 0;
 
 	for (; (rec = pfs_ring_scan(inject->ring, &pos)); pos += rec->size) {
-		if (!(rec->flags & PFS_REF_CONTROL) || ((rec->flags & PFS_REF_EOF) && eof.generation))
+		if (!(rec->flags & PFS_REF_CONTROL) || ((rec->flags & PFS_REF_EOF) && eof))
 			return -EBUSY;
 		if (rec->flags & PFS_REF_EOF)
-			eof = (struct pfs_end){ .generation = rec->stream, .serial = rec->mark };
+			eof = rec->stream;
 		else
 			n++;
 	}
@@ -212,8 +204,7 @@ static int note_ends(struct pfs_inject *inject)
 {
 	uint64_t pos = atomic_load(&inject->scan);
 	struct pfs_record *rec;
-	struct pfs_end eof;
-	uint32_t *ends;
+	uint32_t eof, *ends;
 	int n = count_ends(inject, &eof), i = 0;
 
 	if (n < 0)
@@ -229,7 +220,7 @@ static int note_ends(struct pfs_inject *inject)
 	inject->nends += (uint32_t)n;
 	inject->cap_ends = inject->nends + 1;
 	inject->eof = eof;
-	atomic_store(&inject->owed, inject->nends || inject->eof.generation);
+	atomic_store(&inject->owed, inject->nends || inject->eof);
 	return 0;
 }
 
@@ -252,7 +243,10 @@ void pfs_inject_rest(struct pfs_inject *inject)
 static bool flush_ends(struct pfs_inject *inject)
 {
 	while (atomic_load(&inject->owed)) {
-		if (store_noted(inject) < 0)
+		int r = inject->nends ? store_end(inject, PFS_REF_STREAM_END, inject->ends[0])
+				      : store_end(inject, PFS_REF_EOF, inject->eof);
+
+		if (r < 0)
 			return false;
 		drop_end(inject);
 	}
@@ -261,7 +255,7 @@ static bool flush_ends(struct pfs_inject *inject)
 
 static void add_stream_end(struct pfs_inject *inject, uint32_t stream)
 {
-	if (flush_ends(inject) && store_end(inject, PFS_REF_STREAM_END, stream, 0) == 0)
+	if (flush_ends(inject) && store_end(inject, PFS_REF_STREAM_END, stream) == 0)
 		return;
 	assert(inject->nends < inject->cap_ends);
 	inject->ends[inject->nends++] = stream;
@@ -269,72 +263,12 @@ static void add_stream_end(struct pfs_inject *inject, uint32_t stream)
 }
 
 /* Generations that end while the ring is full are one: nothing can have been written in the later ones. */
-static void add_eof(struct pfs_inject *inject, struct pfs_end end)
+static void add_eof(struct pfs_inject *inject, uint32_t generation)
 {
-	if (flush_ends(inject) && store_end(inject, PFS_REF_EOF, end.generation, end.serial) == 0)
+	if (flush_ends(inject) && store_end(inject, PFS_REF_EOF, generation) == 0)
 		return;
-	inject->eof = end;
+	inject->eof = generation;
 	atomic_store(&inject->owed, true);
-}
-
-/* One writer less in this domain. Generation 0: others are there still, or it knows no ends. */
-static struct pfs_end domain_leave(struct pfs_domain *domain, unsigned n)
-{
-	struct pfs_end end = { 0 };
-
-	if (n == 0 || atomic_fetch_sub(&domain->writers, n) != n ||
-	    !(domain->source->from->flags & PFS_SOURCE_WRITABLE))
-		return end;
-	end.generation = atomic_fetch_add(&domain->generation, 1) + 1;
-	end.serial = domain->serial;
-	return end;
-}
-
-/* The end comes to everybody from there. */
-static void end_at_source(struct pfs_node *source, struct pfs_end end)
-{
-	struct pfs_inject *top = source->inject;
-
-	if (!top)
-		return;
-	pthread_mutex_lock(&top->lock);
-	add_eof(top, end);
-	pthread_mutex_unlock(&top->lock);
-}
-
-struct pfs_end pfs_inject_move(struct pfs_inject *inject, struct pfs_domain *from,
-			       struct pfs_domain *to)
-{
-	unsigned n = atomic_load(&inject->writers);
-
-	if (inject->ring)
-		inject->ring->owner = to;
-	atomic_fetch_add(&to->writers, n);
-	return domain_leave(from, n);
-}
-
-void pfs_domain_end(struct pfs_domain *domain, struct pfs_end end)
-{
-	end_at_source(domain->source, end);
-	pfs_kick_owner(domain->source);
-}
-
-/* Who is at the task now looks at it himself, at the end of his round. */
-static void rest_unless_busy(struct pfs_inject *inject)
-{
-	struct pfs_node *node = inject->node;
-	struct pfs_task *owner;
-
-	/* With its run lock it stays the owner. Trying for it here waits for nobody. */
-	pthread_rwlock_rdlock(&node->graph->places);
-	owner = node->owner;
-	if (owner && pthread_mutex_trylock(&owner->run) != 0)
-		owner = NULL;
-	pthread_rwlock_unlock(&node->graph->places);
-	if (!owner)
-		return;
-	pfs_inject_rest(inject);
-	pfs_task_unlock(owner);
 }
 
 /*
@@ -343,28 +277,38 @@ static void rest_unless_busy(struct pfs_inject *inject)
  */
 void pfs_writer_close(struct pfs_writer *writer)
 {
-	struct pfs_inject *inject;
-	struct pfs_node *source;
-	struct pfs_end end;
+	struct pfs_inject *inject, *top;
+	struct pfs_domain *domain;
+	uint32_t generation = 0;
 
 	if (!writer)
 		return;
 	inject = writer->node->inject;
-	pthread_mutex_lock(&inject->lock); /* and the node stays where it is */
-	source = pfs_node_ref(writer->node->domain->source);
+	domain = writer->node->domain;
+	top = domain->source->inject;
+	pthread_mutex_lock(&inject->lock);
 	if (!writer->packets)
 		add_stream_end(inject, writer->stream);
 	atomic_fetch_sub(&inject->writers, 1);
-	end = domain_leave(source->domain, 1);
-	if (end.generation)
-		add_eof(inject, end);
+	if (atomic_fetch_sub(&domain->writers, 1) == 1 &&
+	    (domain->source->from->flags & PFS_SOURCE_WRITABLE)) {
+		generation = atomic_fetch_add(&domain->generation, 1) + 1;
+		add_eof(inject, generation);
+	}
 	pthread_mutex_unlock(&inject->lock);
-	if (end.generation && source->inject != inject)
-		pfs_domain_end(source->domain, end);
+	if (generation && top && top != inject) {
+		pthread_mutex_lock(&top->lock);
+		add_eof(top, generation);
+		pthread_mutex_unlock(&top->lock);
+		pfs_kick(domain->source->task);
+	}
 	pfs_writer_run(writer);
-	rest_unless_busy(inject);
-	pfs_graph_reap(source->graph);
-	pfs_node_unref(source);
+	/* Who is at the task now looks at it himself, at the end. */
+	if (pthread_mutex_trylock(&writer->node->owner->run) == 0) {
+		pfs_inject_rest(inject);
+		pfs_task_unlock(writer->node->owner);
+	}
+	pfs_graph_reap(writer->node->graph);
 	pfs_node_unref(writer->node);
 	free(writer);
 }
@@ -399,7 +343,7 @@ ssize_t pfs_writer_store(struct pfs_writer *writer, const void *bytes, size_t n)
 
 void pfs_writer_run(struct pfs_writer *writer)
 {
-	pfs_kick_owner(writer->node);
+	pfs_kick(writer->node->owner);
 }
 
 ssize_t pfs_writer_write(struct pfs_writer *writer, const void *bytes, size_t n)
@@ -423,32 +367,23 @@ bool pfs_writer_ready(struct pfs_writer *writer, size_t n)
 	    n > pfs_ring_max_record(inject->ring))
 		return true; /* a write would not wait */
 	pthread_mutex_lock(&inject->lock);
-	bytes = (inject->nends + (inject->eof.generation != 0)) * sizeof(struct pfs_record);
+	bytes = (inject->nends + (inject->eof != 0)) * sizeof(struct pfs_record);
 	ready = pfs_ring_room(inject->ring, bytes + sizeof(struct pfs_record) + pfs_align8(n));
 	pthread_mutex_unlock(&inject->lock);
 	return ready;
 }
 
-/* Who moves the node wakes those who wait where it was, so a list that was the right one when we came is. */
 bool pfs_writer_park(struct pfs_writer *writer, struct pfs_waiter *waiter, size_t n)
 {
-	struct pfs_node *node = writer->node;
+	struct pfs_waitlist *list = &writer->node->domain->space;
 
-	pthread_rwlock_rdlock(&node->graph->places);
-	pfs_wait_add(&node->domain->space, waiter);
-	pthread_rwlock_unlock(&node->graph->places);
+	pfs_wait_add(list, waiter);
 	if (!pfs_writer_ready(writer, n))
 		return true;
-	return !pfs_writer_unpark(writer, waiter);
+	return !pfs_wait_remove(list, waiter);
 }
 
 bool pfs_writer_unpark(struct pfs_writer *writer, struct pfs_waiter *waiter)
 {
-	struct pfs_node *node = writer->node;
-	bool parked;
-
-	pthread_rwlock_rdlock(&node->graph->places);
-	parked = pfs_wait_remove(&node->domain->space, waiter);
-	pthread_rwlock_unlock(&node->graph->places);
-	return parked;
+	return pfs_wait_remove(&writer->node->domain->space, waiter);
 }

@@ -50,7 +50,6 @@ enum {
 	PFS_REF_STREAM_END = 1 << 6, /* control: one write-open was closed; `stream` of its record */
 	PFS_REF_PART = 1 << 7, /* a piece of what is said of a record, whose last piece comes later */
 	PFS_REF_CONTROL = PFS_REF_EOF | PFS_REF_STREAM_END,
-	PFS_REF_MARK = PFS_REF_STREAM_END | PFS_REF_PART, /* control: the engine's own, `len` its number */
 	PFS_REC_FLAGS = PFS_REC_IN | PFS_REC_OUT | PFS_REC_CSUM, /* what a record says of its packet */
 };
 
@@ -109,11 +108,6 @@ static inline void pfs_ref_narrow(struct pfs_ref *ref, uint32_t from, uint32_t l
 	ref->len = len;
 	if (ref->flags & PFS_REF_IN_STREAM)
 		ref->offset += from;
-}
-
-static inline bool pfs_ref_is_mark(const struct pfs_ref *ref)
-{
-	return (ref->flags & (PFS_REF_CONTROL | PFS_REF_PART)) == PFS_REF_MARK;
 }
 
 /* How many records it is in the books: of a view, how many of its directory it says; all else is one. */
