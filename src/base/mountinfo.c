@@ -31,10 +31,13 @@ static bool line_parse(char *line, struct pfs_mountinfo *info)
 			return false;
 	}
 	type = strstr(rest, "- ");
-	if (!type || strlen(fields[4]) >= sizeof(info->dir) ||
+	if (!type || strlen(fields[3]) >= sizeof(info->root) ||
+	    strlen(fields[4]) >= sizeof(info->dir) ||
 	    sscanf(fields[2], "%u:%u", &info->major, &info->minor) != 2)
 		return false;
 	info->id = strtol(fields[0], NULL, 10);
+	unescape(fields[3]);
+	snprintf(info->root, sizeof(info->root), "%s", strcmp(fields[3], "/") != 0 ? fields[3] : "");
 	unescape(fields[4]);
 	memcpy(info->dir, fields[4], strlen(fields[4]) + 1);
 	user = strstr(type, "user_id=");

@@ -15,7 +15,8 @@
 
 /* A line of the table. */
 struct pfs_mountinfo {
-	long id; /* as mnt_id in /proc/PID/fdinfo */
+	long id;	     /* as mnt_id in /proc/PID/fdinfo */
+	char root[PATH_MAX]; /* which directory of the filesystem is seen at dir; "" is its root */
 	char dir[PATH_MAX];
 	unsigned major, minor; /* minor is also the number of a FUSE connection */
 	char type[64];	       /* "fuse.pipesfs" */

@@ -129,6 +129,7 @@ int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pf
 		.uid = cred->uid,
 		.gid = cred->gid,
 		.open_file = pfs_open_as,
+		.join = pfs_place_join,
 		.caller = cred,
 		.describe = describe_of(parent),
 	};
@@ -207,6 +208,18 @@ static void discard(struct pfs_node *node)
 	pfs_node_unref(node);
 }
 
+/* With the control lock from here until it is in the tree: no other join comes between. */
+static int link_join(struct pfs_node *node, struct pfs_node *parent, struct pfs_diag *diag)
+{
+	struct pfs_node *target = pfs_join_node(node->join);
+
+	if (!target || atomic_load(&target->dead))
+		return pfs_diag_set(diag, ENOENT, "its target has just been removed");
+	if (pfs_node_would_loop(target, parent))
+		return pfs_diag_set(diag, ELOOP, "what goes there comes back here: a circle");
+	return pfs_join_link(node->join);
+}
+
 int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, const char *name,
 		     struct pfs_args *args, const struct pfs_cred *cred, mode_t mode,
 		     struct pfs_node **ret_node, struct pfs_diag *diag)
@@ -219,7 +232,8 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 	r = check_place(parent, filter, args, diag);
 	if (r < 0)
 		return r;
-	r = pfs_node_new(parent->graph, parent, view ? PFS_NODE_VIEW : PFS_NODE_FILTER, name, &node);
+	r = pfs_node_new(parent->graph, parent, view ? PFS_NODE_VIEW : PFS_NODE_FILTER, name,
+			 view ? parent->payer : cred->uid, &node);
 	if (r < 0)
 		return r;
 	node->filter = filter;
@@ -235,9 +249,12 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 	node->args = *args;
 	*args = (struct pfs_args){ 0 };
 	pfs_place_of(parent, cred, &place);
+	place.node = node;
 	r = init_filter(node, &place, diag);
 	if (r == 0)
 		r = still_free(parent, name, view);
+	if (r == 0 && node->join)
+		r = link_join(node, parent, diag);
 	if (r == 0 && node->pulls)
 		r = pfs_task_new(node);
 	if (r < 0) {
@@ -297,7 +314,7 @@ int pfs_build_source(struct pfs_node *parent, const struct pfs_source *source, c
 	if (!args->arg && source->needs_arg)
 		return pfs_diag_set(diag, EINVAL, "'%s' needs an argument: %s:...", source->name,
 				    source->name);
-	r = pfs_node_new(parent->graph, NULL, PFS_NODE_SOURCE, name, &node);
+	r = pfs_node_new(parent->graph, NULL, PFS_NODE_SOURCE, name, cred->uid, &node);
 	if (r < 0)
 		return r;
 	node->depth = parent->depth + 1;

@@ -75,7 +75,7 @@ static int class_build(struct pfs_node *dir, const char *name, uint16_t class_,
 		       struct pfs_node **ret_node)
 {
 	struct pfs_node *node;
-	int r = pfs_node_new(dir->graph, dir, PFS_NODE_CLASS, name, &node);
+	int r = pfs_node_new(dir->graph, dir, PFS_NODE_CLASS, name, dir->payer, &node);
 
 	if (r < 0)
 		return r;
@@ -119,13 +119,16 @@ void pfs_class_use(struct pfs_node *node)
 	pfs_node_link(dir, node);
 }
 
-void pfs_class_keep(struct pfs_node *node)
+int pfs_class_keep(struct pfs_node *node)
 {
+	int r = node->counted ? 0 : pfs_due_take(node->graph, node->payer, PFS_DUE_NODES, 1);
+
+	if (r < 0)
+		return r;
 	node->kept = true;
-	if (!node->counted)
-		atomic_fetch_add(&node->graph->nodes, 1);
 	node->counted = true;
 	pfs_class_use(node);
+	return 0;
 }
 
 int pfs_class_make(struct pfs_node *dir, const char *name, struct pfs_node **ret_node,
@@ -142,11 +145,12 @@ int pfs_class_make(struct pfs_node *dir, const char *name, struct pfs_node **ret
 	if (r < 0)
 		return r;
 	r = pfs_class_dir(dir, name, class_, ret_node);
-	if (r == 0)
-		pfs_class_keep(*ret_node);
-	else
+	if (r < 0) {
 		pfs_class_forget(dir, class_);
-	return r;
+		return r;
+	}
+	r = pfs_class_keep(*ret_node);
+	return r < 0 ? pfs_due_refused(dir->graph, PFS_DUE_NODES, r, diag) : 0;
 }
 
 void pfs_class_gone(struct pfs_node *node)

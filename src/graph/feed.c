@@ -147,7 +147,7 @@ static void ring_enter(struct pfs_domain *domain, struct pfs_ring *ring)
 
 int pfs_feed_ring(struct pfs_feed *feed, size_t size, struct pfs_ring **ret_ring)
 {
-	int r = pfs_domain_ring(feed->domain, size, NULL, ret_ring);
+	int r = pfs_domain_ring(feed->domain, feed->domain->payer, size, NULL, ret_ring);
 
 	if (r == 0)
 		ring_enter(feed->domain, *ret_ring);

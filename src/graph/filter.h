@@ -135,9 +135,13 @@ int pfs_emit_origin(struct pfs_emitter *out, const struct pfs_origin *origin, ui
  */
 uint64_t pfs_emit_source_lost(const struct pfs_emitter *out);
 
+/* Says something to the maker of the directory, in .errors. pid: of a command of his, or 0. */
+void pfs_emit_complain(struct pfs_emitter *out, pid_t pid, int error, const char *text);
+
 /* Counts records that this filter lost, with the reason shown in .stats ("malformed", "truncated", "oversize"). */
 void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n);
 
+struct pfs_join;
 struct pkt_describe; /* packet/lines.h */
 
 /* What init may know of its place. All borrowed, valid during the call unless said otherwise. */
@@ -152,9 +156,32 @@ struct pfs_place {
 	 */
 	int (*open_file)(const struct pfs_place *place, const char *path, int flags, mode_t mode,
 			 struct pfs_diag *diag);
-	const void *caller; /* for open_file */
+	/*
+	 * The way into another directory of this filesystem: path is relative to its root, or absolute. Judges whether
+	 * the maker may write there; a circle is found when the node is put into the tree (-ELOOP). During init only;
+	 * at most once.
+	 */
+	int (*join)(const struct pfs_place *place, const char *path, struct pfs_join **ret_join,
+		    struct pfs_diag *diag);
+	const void *caller;    /* for these */
+	struct pfs_node *node; /* for these */
 	const struct pkt_describe *describe; /* views: how the records here that are no packets are told of, or NULL */
 };
+
+/* --- joins: for sinks that write into another directory; in pull and control ---------------- */
+
+/*
+ * Writes one record there, as a process would: bytes, or a packet with what is known of it. -EAGAIN: no room there, and
+ * -EBUSY: others of this source have to bring what comes first; pull is called again when that has changed. -EPIPE: the
+ * target is gone; -EMSGSIZE: longer than a record there may be; -ENOMEM, -ENOSPC.
+ */
+int pfs_join_put(struct pfs_join *join, const struct pfs_ref *ref);
+void pfs_join_run(struct pfs_join *join); /* after some puts: what is below there runs, before long */
+/* From control, for an end of generation: its number (meta->stream). */
+void pfs_join_end(struct pfs_join *join, uint32_t generation);
+void pfs_join_close(struct pfs_join *join); /* from fini, or when init fails; NULL is fine */
+void pfs_join_target(const struct pfs_join *join,
+		     struct pfs_buf *out); /* from stats: its path; nothing: gone */
 
 struct pfs_filter {
 	const char *name;

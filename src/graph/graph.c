@@ -14,7 +14,8 @@ static int make_static(struct pfs_graph *graph)
 		struct pfs_args args = { 0 };
 
 		if (source->flags & PFS_SOURCE_DEVICES) {
-			r = pfs_node_new(graph, graph->root, PFS_NODE_FOLDER, source->name, &node);
+			r = pfs_node_new(graph, graph->root, PFS_NODE_FOLDER, source->name,
+					 cred.uid, &node);
 			if (r < 0)
 				break;
 			node->from = source;
@@ -38,6 +39,14 @@ static void set_defaults(struct pfs_graph_options *options)
 		options->memory_max = (size_t)2 << 30;
 	if (!options->nodes_max)
 		options->nodes_max = 20000;
+	if (!options->user_memory)
+		options->user_memory = options->memory_max / 4;
+	if (!options->user_nodes)
+		options->user_nodes = options->nodes_max / 4;
+	if (!options->user_processes)
+		options->user_processes = 1024;
+	if (!options->user_opens)
+		options->user_opens = 256;
 }
 
 int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **ret_graph)
@@ -50,6 +59,8 @@ int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **re
 	graph->options = *options;
 	set_defaults(&graph->options);
 	pthread_mutex_init(&graph->control, NULL);
+	pthread_mutex_init(&graph->users.lock, NULL);
+	pthread_mutex_init(&graph->names, NULL);
 	r = pfs_rings_new(&graph->rings);
 	if (r == 0)
 		r = pfs_retired_init(graph);
@@ -57,9 +68,9 @@ int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **re
 		r = pfs_ticker_new(graph, &graph->ticker);
 	pthread_mutex_lock(&graph->control);
 	if (r == 0)
-		r = pfs_node_new(graph, NULL, PFS_NODE_ROOT, "", &graph->root);
+		r = pfs_node_new(graph, NULL, PFS_NODE_ROOT, "", options->uid, &graph->root);
 	if (r == 0)
-		r = pfs_node_new(graph, NULL, PFS_NODE_ROOT, "", &graph->common);
+		r = pfs_node_new(graph, NULL, PFS_NODE_ROOT, "", options->uid, &graph->common);
 	if (r == 0) {
 		graph->common->common = true;
 		graph->root->uid = graph->options.uid;
@@ -83,7 +94,7 @@ struct pfs_node *pfs_graph_root(struct pfs_graph *graph)
 
 uint64_t pfs_graph_memory(const struct pfs_graph *graph)
 {
-	return atomic_load(&((struct pfs_graph *)graph)->memory);
+	return pfs_due_all((struct pfs_graph *)graph, PFS_DUE_MEMORY);
 }
 
 static void wake_everything(struct pfs_node *node)
@@ -163,6 +174,8 @@ void pfs_graph_free(struct pfs_graph *graph)
 	pfs_ticker_free(TAKE_PTR(graph->ticker));
 	pfs_retired_release(graph);
 	pfs_rings_free(graph->rings);
+	pfs_users_release(graph);
+	pthread_mutex_destroy(&graph->names);
 	pthread_mutex_destroy(&graph->control);
 	free(graph);
 }

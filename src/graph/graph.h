@@ -10,7 +10,7 @@
  * them; a source without consumers is stopped.
  *
  * The mount (or a test) is the only user of this header. It calls in; the graph calls back only through struct
- * pfs_waiter.
+ * pfs_waiter and the complaints of filters.
  *
  * Errors are -errno; the sentence is in the diag. Names in the tree follow base/name.h.
  *
@@ -32,13 +32,35 @@ struct pfs_node;
 struct pfs_reader;
 struct pfs_writer;
 
+struct pfs_complaint;
+
 struct pfs_graph_options {
 	size_t ring_size;   /* bytes per source or writer ring; 0: 16 MiB */
 	size_t memory_max;  /* bytes of rings and queues in all; 0: 2 GiB; beyond: ENOMEM */
 	unsigned nodes_max; /* nodes in all; 0: 20,000; beyond: ENOSPC */
+	/* What one user may have who is neither root nor `uid`; beyond: EDQUOT. 0: the default. */
+	unsigned user_nodes;	 /* a quarter of nodes_max */
+	size_t user_memory;	 /* a quarter of memory_max */
+	unsigned user_processes; /* of commands; 1,024 */
+	unsigned user_opens;	 /* open pipes; 256 */
 	uint64_t latency; /* ns that kernel sources may hold records to merge CPUs in order; default 1 ms */
 	uid_t uid; /* owner of the static nodes: who mounted */
 	gid_t gid;
+	dev_t dev; /* st_dev of the mount: which absolute paths are ours; 0: none */
+	/*
+	 * A filter has something to say to the maker of its directory, in words. Called on any thread, with locks held:
+	 * it must neither wait nor call the graph, but for pfs_node_path(). NULL: nobody listens.
+	 */
+	void (*complain)(void *arg, const struct pfs_complaint *complaint);
+	void *complain_arg;
+};
+
+struct pfs_complaint {
+	struct pfs_node *node; /* borrowed */
+	uid_t uid;	       /* of its maker */
+	pid_t pid;	       /* of a command of his; 0: none */
+	int error;	       /* an errno that fits */
+	const char *text;
 };
 
 /* Who makes the call. */
@@ -91,7 +113,7 @@ struct pfs_node *pfs_graph_root(struct pfs_graph *graph); /* borrowed */
 struct pfs_node *pfs_node_ref(struct pfs_node *node);
 void pfs_node_unref(struct pfs_node *node); /* NULL is fine */
 void pfs_node_info(struct pfs_node *node, struct pfs_node_info *ret_info);
-/* "/accept/unpcap": path below the root, escaped as in the tree. */
+/* "/accept/unpcap": path below the root, escaped as in the tree. From complaints too. */
 void pfs_node_path(struct pfs_node *node, struct pfs_buf *out);
 
 /*
@@ -102,8 +124,8 @@ int pfs_node_lookup(struct pfs_node *dir, const char *name, struct pfs_node **re
 
 /*
  * mkdir. -EEXIST, -ENOENT (unknown filter; near misses in diag), -EINVAL (bad argument or expression, impossible
- * place), -EACCES/-EPERM, -ENOSPC (limits), -ENAMETOOLONG, -ENOMEM, -ELOOP (too deep: 64), what init of the filter
- * says.
+ * place), -EACCES/-EPERM, -ENOSPC, -EDQUOT (limits), -ENAMETOOLONG, -ENOMEM, -ELOOP (too deep: 64; a join that would
+ * close a circle), what init of the filter says.
  */
 int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
 		  struct pfs_node **ret_node, struct pfs_diag *diag);

@@ -6,6 +6,8 @@
  *			and counters
  *	inject lock	one writer at a time stores into an injection ring
  *
+ *	names lock	a leaf: where nodes are and what they are called, changed under control as well
+ *
  * Order: control, then run, then inject or cursors. The data side never takes the control lock, and waiters are woken
  * with no run lock held.
  *
@@ -45,18 +47,37 @@ struct pfs_retired {
 	_Atomic unsigned n;
 };
 
+/* What users have a limited amount of: users.c. */
+enum pfs_due {
+	PFS_DUE_NODES,	/* but for classes that are there without mkdir */
+	PFS_DUE_MEMORY, /* bytes of rings and queues */
+	PFS_DUE_PROCESSES,
+	PFS_DUE_OPENS,
+	PFS_DUES,
+};
+
+#define PFS_USERS_BUCKETS 64
+
+struct pfs_users {
+	pthread_mutex_t lock;			     /* a leaf */
+	struct pfs_user *buckets[PFS_USERS_BUCKETS]; /* lock; who has something */
+	uint64_t all[PFS_DUES];			     /* lock */
+};
+
 struct pfs_graph {
 	pthread_mutex_t control;
+	pthread_mutex_t names; /* a leaf: parent and name of every node, for who has not control */
 	struct pfs_graph_options options;
 	struct pfs_rings *rings;
 	struct pfs_node *root;
 	struct pfs_node *common;   /* the stages of all runs; equal names are allowed there */
 	struct pfs_ticker *ticker; /* made when the first task waits for time or a descriptor */
-	_Atomic uint64_t memory;   /* bytes of rings and queues */
-	_Atomic unsigned nodes;	   /* but for classes that are there without mkdir */
-	struct pfs_node *sorting;  /* control: nodes with open class sets */
-	uint64_t next_id;	   /* control */
-	uint64_t generation;	   /* control: plans published */
+	struct pfs_users users;
+	struct pfs_node *sorting; /* control: nodes with open class sets */
+	uint64_t next_id;	  /* control */
+	uint64_t next_walk;	  /* control */
+	struct pfs_joins *joins;  /* control */
+	uint64_t generation;	  /* control: plans published */
 	struct pfs_retired retired;
 	_Atomic uint32_t next_stream;
 	_Atomic bool shutdown;
@@ -84,6 +105,7 @@ struct pfs_feed {
 struct pfs_domain {
 	struct pfs_graph *graph; /* borrowed */
 	struct pfs_node *source; /* borrowed */
+	uid_t payer;		 /* of the source */
 	bool lossy;
 	_Atomic unsigned refs;
 	struct pfs_cursors cursors;
@@ -117,6 +139,7 @@ struct pfs_node {
 	char *name;
 	uint64_t id;
 	unsigned depth;
+	uid_t payer; /* whose share of nodes and memory this is of: who made it */
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
@@ -147,6 +170,8 @@ struct pfs_node {
 	struct pfs_task *task;	 /* of sources and pulling filters */
 	struct pfs_task *owner; /* borrowed: the task that runs this node, ours or of a node above */
 	struct pfs_inject *inject; /* control; made by the first writer */
+	struct pfs_join *join;	   /* control; borrowed from the state of a joining sink */
+	uint64_t walk;		   /* control: last walk that was here */
 
 	pfs_counter in, out, bytes; /* writer: the run lock's holder */
 	struct pfs_loss lost[PFS_REASONS_MAX];
@@ -160,7 +185,7 @@ struct pfs_node {
 	struct pfs_node *next_sorting; /* graph->sorting */
 	bool used;		       /* CLASS of such a set: it is among its parent's children */
 	bool kept;		       /* ... it was made by mkdir */
-	bool counted;		       /* in graph->nodes */
+	bool counted;		       /* among its payer's nodes */
 };
 
 /* Writes into a directory: a ring and how far the task has read it. */
@@ -282,8 +307,11 @@ static inline struct pfs_task *pfs_task_above(const struct pfs_task *task)
 /* --- node.c ------------------------------------------------------------------------------- */
 
 struct pfs_node *pfs_node_child(struct pfs_node *dir, const char *name); /* control; borrowed */
+/* Its path, appended; the root's is "/". Any thread: parents and names change under graph->names too. */
+void pfs_node_path_add(const struct pfs_node *node, struct pfs_buf *out);
+/* Control; unlinked, one reference. -EDQUOT and -ENOSPC: pfs_due_refused(PFS_DUE_NODES). */
 int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node_kind kind,
-		 const char *name, struct pfs_node **ret_node); /* control; unlinked, one reference */
+		 const char *name, uid_t payer, struct pfs_node **ret_node);
 void pfs_node_link(struct pfs_node *parent, struct pfs_node *node); /* takes the reference */
 void pfs_node_unlink(struct pfs_node *node); /* gives up the tree's reference */
 /* Ends a node that has no filters below, with its classes and views: rmdir. -ENOMEM, and nothing has changed. */
@@ -295,12 +323,15 @@ void pfs_domain_kick(struct pfs_domain *domain);
 void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out); /* control */
 void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag);
 unsigned pfs_node_filters(const struct pfs_node *dir); /* below it, also below its classes; control */
-int pfs_graph_charge(struct pfs_graph *graph, uint64_t bytes); /* -ENOMEM beyond memory_max */
-void pfs_graph_refund(struct pfs_graph *graph, uint64_t bytes);
-/* A ring of this tree, charged; size 0: the default. floor: what its owner's reader has not taken yet, or NULL. */
-int pfs_domain_ring(struct pfs_domain *domain, size_t size, const _Atomic uint64_t *floor,
-		    struct pfs_ring **ret_ring);
+/*
+ * A ring of this tree, which `payer` pays for; size 0: the default. floor: what its owner's reader has not taken yet,
+ * or NULL.
+ */
+int pfs_domain_ring(struct pfs_domain *domain, uid_t payer, size_t size,
+		    const _Atomic uint64_t *floor, struct pfs_ring **ret_ring);
 void pfs_domain_ring_free(struct pfs_domain *domain, struct pfs_ring *ring); /* nobody looks into it */
+/* The id of an origin of records in this tree. */
+int pfs_domain_origin(struct pfs_domain *domain, const struct pfs_origin *origin, uint16_t *ret_id);
 
 /* --- keep.c ------------------------------------------------------------------------------- */
 
@@ -312,6 +343,29 @@ void pfs_ring_retire(struct pfs_domain *domain, struct pfs_ring *ring);
 void pfs_graph_reap(struct pfs_graph *graph);
 /* The same when it is time to; returns when the next time is (mono ns), UINT64_MAX: never. */
 uint64_t pfs_graph_reap_due(struct pfs_graph *graph, uint64_t now);
+
+/* --- users.c: any thread -------------------------------------------------------------------- */
+
+/* -EDQUOT: beyond this user's share; -ENOSPC (nodes), -ENOMEM: beyond what there is for all. */
+int pfs_due_take(struct pfs_graph *graph, uid_t uid, enum pfs_due due, uint64_t n);
+void pfs_due_give(struct pfs_graph *graph, uid_t uid, enum pfs_due due, uint64_t n);
+/* Says why r was returned; returns r. */
+int pfs_due_refused(const struct pfs_graph *graph, enum pfs_due due, int r, struct pfs_diag *diag);
+uint64_t pfs_due_limit(const struct pfs_graph *graph, enum pfs_due due); /* UINT64_MAX: none */
+uint64_t pfs_due_share(const struct pfs_graph *graph, enum pfs_due due);
+uint64_t pfs_due_all(struct pfs_graph *graph, enum pfs_due due);
+void pfs_users_each(struct pfs_graph *graph,
+		    void (*each)(void *arg, uid_t uid, const uint64_t has[PFS_DUES]), void *arg);
+void pfs_users_release(struct pfs_graph *graph);
+
+/* --- access.c: control --------------------------------------------------------------------- */
+
+enum { PFS_MAY_SEARCH = 1, PFS_MAY_WRITE = 2, PFS_MAY_READ = 4 };
+
+/* May he, as the kernel would say of this one directory? */
+bool pfs_may(const struct pfs_cred *cred, const struct pfs_node *node, unsigned want);
+/* May he be a reader that the producers of this directory wait for? */
+bool pfs_may_hold(const struct pfs_cred *cred, const struct pfs_node *node);
 
 /* --- build.c: making nodes of filters and sources ------------------------------------------ */
 
@@ -343,7 +397,7 @@ int pfs_class_make(struct pfs_node *dir, const char *name, struct pfs_node **ret
 /* The directory of a class that was found, borrowed; made when there is none. */
 int pfs_class_dir(struct pfs_node *dir, const char *name, uint16_t class_, struct pfs_node **ret_node);
 void pfs_class_forget(struct pfs_node *dir, uint16_t class_); /* it has no directory */
-void pfs_class_keep(struct pfs_node *node);		      /* made by mkdir: stays */
+int pfs_class_keep(struct pfs_node *node); /* made by mkdir: stays. -EDQUOT, -ENOSPC */
 void pfs_class_use(struct pfs_node *node);  /* from now on it is a child; other nodes are let be */
 void pfs_class_gone(struct pfs_node *node); /* a node is being unlinked */
 /* The set is there, or is about to go with all its directories. Other nodes are let be. */
@@ -416,8 +470,47 @@ void pfs_feed_release(struct pfs_domain *domain);
 int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag); /* control */
 void pfs_feed_stop(struct pfs_domain *domain);			      /* control; joins */
 
+/* --- join.c -------------------------------------------------------------------------------- */
+
+/*
+ * Control. Would what leaves `dir` come back to it, if it went into `below` (of the tree or through a join)? For mkdir
+ * of a join and for mv: a subtree must not be moved below what it leads to.
+ */
+bool pfs_node_would_loop(struct pfs_node *below, const struct pfs_node *dir);
+struct pfs_node *pfs_join_node(const struct pfs_join *join); /* control; borrowed; NULL: cut */
+/* Control. The sink is about to be in the tree: its join takes part. -ENOMEM. */
+int pfs_join_link(struct pfs_join *join);
+/* Control. The target goes: what is joined into it ends there. */
+void pfs_joins_cut(struct pfs_node *target);
+int pfs_place_join(const struct pfs_place *place, const char *path, struct pfs_join **ret_join,
+		   struct pfs_diag *diag);
+
+/* --- find.c -------------------------------------------------------------------------------- */
+
+/*
+ * The directory that a path names: relative to the root of the tree, or absolute on this machine, through any mount of
+ * this filesystem and any link on the way there. Judges the right to walk there and `want` at its end. A new reference.
+ * -ENOENT, -EACCES, -EINVAL (it leads elsewhere), -ELOOP, -EPERM (the caller's files are not ours).
+ */
+int pfs_graph_find(struct pfs_graph *graph, const struct pfs_cred *cred, const char *path,
+		   unsigned want, struct pfs_node **ret_node, struct pfs_diag *diag);
+
 /* --- writer.c ------------------------------------------------------------------------------ */
 
+/* pfs_writer_open() is all of new, stream_begin and generation_begin; close is their end. */
+int pfs_writer_new(struct pfs_node *node, struct pfs_writer **ret_writer,
+		   struct pfs_diag *diag);	 /* control */
+void pfs_writer_free(struct pfs_writer *writer); /* NULL is fine */
+/* Data side. -ENOMEM. What follows is of a new stream; its end needs no memory. */
+int pfs_stream_begin(struct pfs_writer *writer);
+void pfs_stream_end(struct pfs_writer *writer);
+/* Data side. One more, or less, that the generation of this tree waits for; node: which was written to. */
+void pfs_generation_begin(struct pfs_domain *domain);
+void pfs_generation_end(struct pfs_node *node);
+/*
+ * As pfs_writer_store(), of a record of another tree. origin: of packets, with their metadata; NULL: bytes.
+ */
+int pfs_writer_copy(struct pfs_writer *writer, const struct pfs_ref *ref, const uint16_t *origin);
 /* The next end that found no room in the ring, if there is one. Inject lock. */
 void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref);
 /* Gives its ring up when nobody writes and nothing waits in it but ends. Run lock. */
@@ -439,6 +532,16 @@ void pfs_ticker_remove(struct pfs_ticker *ticker, struct pfs_task *task);
 
 /* --- openas.c -------------------------------------------------------------------------------- */
 
+#define PFS_GROUPS_MAX 1024
+
+/* Is the caller where we are: same root, same mounts? -EPERM. */
+int pfs_same_files(const struct pfs_cred *cred, struct pfs_diag *diag);
+/* Supplementary groups of a caller. -ESRCH: he is gone, or another process has his number; -E2BIG. */
+int pfs_groups_of(const struct pfs_cred *cred, gid_t groups[PFS_GROUPS_MAX], size_t *ret_n);
+/*
+ * What a link of the caller's says, as he reads it. Returns its length; -EINVAL: it is no link.
+ */
+ssize_t pfs_readlink_as(const struct pfs_cred *cred, const char *path, char *to, size_t size);
 int pfs_open_as(const struct pfs_place *place, const char *path, int flags, mode_t mode,
 		struct pfs_diag *diag);
 

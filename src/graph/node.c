@@ -8,20 +8,6 @@
 
 /* --- life ------------------------------------------------------------------------------------ */
 
-int pfs_graph_charge(struct pfs_graph *graph, uint64_t bytes)
-{
-	if (atomic_fetch_add(&graph->memory, bytes) + bytes > graph->options.memory_max) {
-		atomic_fetch_sub(&graph->memory, bytes);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-void pfs_graph_refund(struct pfs_graph *graph, uint64_t bytes)
-{
-	atomic_fetch_sub(&graph->memory, bytes);
-}
-
 struct pfs_node *pfs_node_ref(struct pfs_node *node)
 {
 	atomic_fetch_add_explicit(&node->refs, 1, memory_order_relaxed);
@@ -38,13 +24,14 @@ static void node_free(struct pfs_node *node)
 	pfs_task_free(node->task);
 	if (node->queue) {
 		if (node->queue_charged)
-			pfs_graph_refund(graph, node->queue->size * sizeof(struct pfs_ref));
+			pfs_due_give(graph, node->payer, PFS_DUE_MEMORY,
+				     node->queue->size * sizeof(struct pfs_ref));
 		pfs_queue_free(node->queue);
 	}
 	pfs_inject_free(node->inject);
 	pfs_args_release(&node->args);
 	if (node->counted)
-		atomic_fetch_sub(&graph->nodes, 1);
+		pfs_due_give(graph, node->payer, PFS_DUE_NODES, 1);
 	free(node->class_nodes);
 	free(node->name);
 	free(node);
@@ -60,20 +47,21 @@ void pfs_node_unref(struct pfs_node *node)
 }
 
 int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node_kind kind,
-		 const char *name, struct pfs_node **ret_node)
+		 const char *name, uid_t payer, struct pfs_node **ret_node)
 {
 	PFS_FREE char *copy = strdup(name);
 	bool counted = kind != PFS_NODE_CLASS; /* those are bounded by their sets */
-	struct pfs_node *node;
+	struct pfs_node *node = pfs_zalloc(1, sizeof(*node));
+	int r = node && copy ? 0 : -ENOMEM;
 
-	if (counted && atomic_load(&graph->nodes) >= graph->options.nodes_max)
-		return -ENOSPC;
-	node = pfs_zalloc(1, sizeof(*node));
-	if (!node || !copy) {
+	if (r == 0 && counted)
+		r = pfs_due_take(graph, payer, PFS_DUE_NODES, 1);
+	if (r < 0) {
 		free(node);
-		return -ENOMEM;
+		return r;
 	}
 	node->graph = graph;
+	node->payer = payer;
 	node->kind = kind;
 	node->name = TAKE_PTR(copy);
 	node->id = ++graph->next_id;
@@ -92,7 +80,6 @@ int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node
 		node->common = parent->common;
 	}
 	node->counted = counted;
-	atomic_fetch_add(&graph->nodes, counted);
 	*ret_node = node;
 	return 0;
 }
@@ -104,7 +91,9 @@ void pfs_node_link(struct pfs_node *parent, struct pfs_node *node)
 	for (at = &parent->children; *at; at = &(*at)->sibling)
 		;
 	*at = node;
+	pthread_mutex_lock(&node->graph->names);
 	node->parent = parent;
+	pthread_mutex_unlock(&node->graph->names);
 	clock_gettime(CLOCK_REALTIME, &parent->changed);
 }
 
@@ -120,7 +109,9 @@ void pfs_node_unlink(struct pfs_node *node)
 	}
 	pfs_class_gone(node);
 	node->sibling = NULL;
+	pthread_mutex_lock(&node->graph->names);
 	node->parent = NULL;
+	pthread_mutex_unlock(&node->graph->names);
 	clock_gettime(CLOCK_REALTIME, &parent->changed);
 	pfs_node_unref(node);
 }
@@ -241,13 +232,20 @@ const char *pfs_node_name(const struct pfs_node *node)
 	return node->name;
 }
 
+void pfs_node_path_add(const struct pfs_node *node, struct pfs_buf *out)
+{
+	size_t before = out->len;
+
+	pthread_mutex_lock(&node->graph->names);
+	path_of(node, out);
+	pthread_mutex_unlock(&node->graph->names);
+	if (out->len == before)
+		pfs_buf_str(out, "/");
+}
+
 void pfs_node_path(struct pfs_node *node, struct pfs_buf *out)
 {
-	pthread_mutex_lock(&node->graph->control);
-	path_of(node, out);
-	if (out->len == 0)
-		pfs_buf_str(out, "/");
-	pthread_mutex_unlock(&node->graph->control);
+	pfs_node_path_add(node, out);
 }
 
 /* A device of a folder: there when the kernel has it, gone when it has not (and nobody built on it). */
@@ -550,10 +548,6 @@ static int make(struct pfs_node *dir, const char *name, const struct pfs_cred *c
 		return pfs_diag_set(diag, ENAMETOOLONG, "a name has at most %d bytes", PFS_NAME_MAX);
 	if (dir->depth >= PFS_DEPTH_MAX)
 		return pfs_diag_set(diag, ELOOP, "a pipeline has at most %d stages", PFS_DEPTH_MAX);
-	if (atomic_load(&dir->graph->nodes) >= dir->graph->options.nodes_max)
-		return pfs_diag_set(diag, ENOSPC,
-				    "there are %u directories already (mount option nodes=)",
-				    dir->graph->options.nodes_max);
 	if (pfs_node_child(dir, name))
 		return -EEXIST;
 	switch (dir->kind) {
@@ -579,6 +573,7 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 		  struct pfs_node **ret_node, struct pfs_diag *diag)
 {
 	struct pfs_graph *graph = dir->graph;
+	bool outermost = pfs_work_begin_short(); /* what a failure wakes runs without the lock */
 	struct pfs_node *node = NULL, *real;
 	int r;
 
@@ -588,7 +583,10 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 	r = make(dir, name, cred, mode, &node, diag);
 	if (r == 0)
 		pfs_node_ref(node);
+	else if (diag && !diag->text[0])
+		pfs_due_refused(graph, PFS_DUE_NODES, r, diag);
 	pthread_mutex_unlock(&graph->control);
+	pfs_work_end(outermost);
 	if (r < 0)
 		return r;
 	assert(node); /* set on success, and errors are negative */
@@ -621,6 +619,7 @@ static void dismantle(struct pfs_node *node)
 		pfs_node_finish(node);
 	if (node->queue)
 		pfs_wait_wake(&node->queue->waiters);
+	pfs_joins_cut(node);
 	pfs_node_unlink(node);
 }
 

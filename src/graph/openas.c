@@ -15,8 +15,6 @@
 #include "base/mountinfo.h"
 #include "graph/graph_i.h"
 
-#define GROUPS_MAX 1024
-
 static bool same_link(const char *a, const char *b)
 {
 	struct stat sa, sb;
@@ -25,8 +23,7 @@ static bool same_link(const char *a, const char *b)
 	       sa.st_ino == sb.st_ino;
 }
 
-/* Is the caller where we are: same root, same mounts? */
-static int check_caller(const struct pfs_cred *cred, struct pfs_diag *diag)
+int pfs_same_files(const struct pfs_cred *cred, struct pfs_diag *diag)
 {
 	char path[64];
 
@@ -47,56 +44,72 @@ static int check_caller(const struct pfs_cred *cred, struct pfs_diag *diag)
 	return 0;
 }
 
-/* Supplementary groups of a process. */
-static int groups_of(pid_t pid, gid_t *groups, size_t max, size_t *ret_n)
+/* The fourth of the numbers behind Uid and Gid is the one of the filesystem: what a request tells. */
+static bool is_id(const char *line, const char *name, unsigned id)
+{
+	size_t n = strlen(name);
+	unsigned fs;
+
+	return strncmp(line, name, n) != 0 || line[n] != ':' ||
+	       (sscanf(line + n + 1, "%*u %*u %*u %u", &fs) == 1 && fs == id);
+}
+
+int pfs_groups_of(const struct pfs_cred *cred, gid_t groups[PFS_GROUPS_MAX], size_t *ret_n)
 {
 	PFS_FREE char *line = NULL;
 	char path[64], *p;
 	size_t cap = 0, n = 0;
+	int r = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)cred->pid);
 	f = fopen(path, "re");
 	if (!f)
-		return -errno;
-	while (getline(&line, &cap, f) > 0) {
+		return errno == ENOENT ? -ESRCH : -errno;
+	while (r == 0 && getline(&line, &cap, f) > 0) {
+		/* He may have been killed meanwhile, and his number be another's. */
+		if (!is_id(line, "Uid", cred->uid) || !is_id(line, "Gid", cred->gid))
+			r = -ESRCH;
 		if (strncmp(line, "Groups:", 7) != 0)
 			continue;
-		for (p = line + 7; n < max;) {
+		for (p = line + 7;;) {
 			char *end;
 			unsigned long gid = strtoul(p, &end, 10);
 
 			if (end == p)
 				break;
-			groups[n++] = (gid_t)gid;
+			if (n == PFS_GROUPS_MAX)
+				r = -E2BIG;
+			else
+				groups[n++] = (gid_t)gid;
 			p = end;
 		}
 		break;
 	}
 	fclose(f);
 	*ret_n = n;
-	return 0;
+	return r;
 }
 
 struct identity {
 	bool taken;
 	size_t ngroups;
-	gid_t groups[GROUPS_MAX];
+	gid_t groups[PFS_GROUPS_MAX];
 };
 
 static int identity_take(const struct pfs_cred *cred, struct identity *old)
 {
-	gid_t groups[GROUPS_MAX];
+	gid_t groups[PFS_GROUPS_MAX];
 	size_t n = 0;
 	int r;
 
 	old->taken = false;
 	if (geteuid() != 0 || cred->uid == 0)
 		return cred->uid == geteuid() || geteuid() == 0 ? 0 : -EPERM;
-	r = groups_of(cred->pid, groups, GROUPS_MAX, &n);
+	r = pfs_groups_of(cred, groups, &n);
 	if (r < 0)
 		return r;
-	r = getgroups(GROUPS_MAX, old->groups);
+	r = getgroups(PFS_GROUPS_MAX, old->groups);
 	if (r < 0)
 		return -errno;
 	old->ngroups = (size_t)r;
@@ -161,6 +174,19 @@ static int open_from(const struct pfs_cred *cred, const char *path, int flags, m
 	return fd < 0 ? -errno : fd;
 }
 
+ssize_t pfs_readlink_as(const struct pfs_cred *cred, const char *path, char *to, size_t size)
+{
+	struct identity old;
+	ssize_t r = identity_take(cred, &old);
+
+	if (r == 0) {
+		r = readlink(path, to, size);
+		r = r < 0 ? -errno : r;
+	}
+	identity_give_back(&old);
+	return r;
+}
+
 int pfs_open_as(const struct pfs_place *place, const char *path, int flags, mode_t mode,
 		struct pfs_diag *diag)
 {
@@ -173,7 +199,7 @@ int pfs_open_as(const struct pfs_place *place, const char *path, int flags, mode
 
 	diag = diag ? diag : &none;
 	diag->text[0] = '\0';
-	r = check_caller(cred, diag);
+	r = pfs_same_files(cred, diag);
 
 	if (r < 0)
 		return r;

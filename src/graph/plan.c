@@ -37,6 +37,7 @@ int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain)
 		return -ENOMEM;
 	domain->graph = source->graph;
 	domain->source = source;
+	domain->payer = source->payer;
 	domain->lossy = source->from->flags & PFS_SOURCE_LOSSY;
 	atomic_init(&domain->refs, 1);
 	r = pfs_cursors_init(&domain->cursors, source->graph->rings);
@@ -65,41 +66,47 @@ uint64_t pfs_domain_limit(void *owner, struct pfs_ring *ring, uint64_t want)
 }
 
 /* What was given up is given back first. */
-static int charge(struct pfs_graph *graph, uint64_t bytes)
+static int charge(struct pfs_graph *graph, uid_t payer, uint64_t bytes)
 {
-	int r = pfs_graph_charge(graph, bytes);
+	int r = pfs_due_take(graph, payer, PFS_DUE_MEMORY, bytes);
 
 	if (r < 0) {
 		pfs_graph_reap(graph);
-		r = pfs_graph_charge(graph, bytes);
+		r = pfs_due_take(graph, payer, PFS_DUE_MEMORY, bytes);
 	}
 	return r;
 }
 
-int pfs_domain_ring(struct pfs_domain *domain, size_t size, const _Atomic uint64_t *floor,
-		    struct pfs_ring **ret_ring)
+int pfs_domain_ring(struct pfs_domain *domain, uid_t payer, size_t size,
+		    const _Atomic uint64_t *floor, struct pfs_ring **ret_ring)
 {
 	struct pfs_graph *graph = domain->graph;
 	int r;
 
 	size = pfs_ring_round(size ? size : graph->options.ring_size);
-	r = charge(graph, size);
+	r = charge(graph, payer, size);
 	if (r < 0)
 		return r;
 	r = pfs_ring_new(graph->rings, size, pfs_domain_limit, domain, ret_ring);
 	if (r < 0) {
-		pfs_graph_refund(graph, size);
+		pfs_due_give(graph, payer, PFS_DUE_MEMORY, size);
 		return r;
 	}
 	(*ret_ring)->floor = floor;
 	(*ret_ring)->charged = true;
+	(*ret_ring)->payer = payer;
 	return 0;
+}
+
+int pfs_domain_origin(struct pfs_domain *domain, const struct pfs_origin *origin, uint16_t *ret_id)
+{
+	return pfs_origin_use(domain->graph->rings, &domain->origins, origin, ret_id);
 }
 
 void pfs_domain_ring_free(struct pfs_domain *domain, struct pfs_ring *ring)
 {
 	if (ring->charged)
-		pfs_graph_refund(domain->graph, ring->size);
+		pfs_due_give(domain->graph, ring->payer, PFS_DUE_MEMORY, ring->size);
 	pfs_ring_free(ring);
 }
 
@@ -182,7 +189,7 @@ int pfs_node_queue(struct pfs_node *node)
 	if (node->queue)
 		size = node->queue->size;
 	if (!node->queue_charged)
-		r = charge(node->graph, size * sizeof(struct pfs_ref));
+		r = charge(node->graph, node->payer, size * sizeof(struct pfs_ref));
 	if (r < 0)
 		return r;
 	node->queue_charged = true;
@@ -190,7 +197,7 @@ int pfs_node_queue(struct pfs_node *node)
 		return 0;
 	r = pfs_queue_new(size, &node->domain->cursors, &node->queue);
 	if (r < 0) {
-		pfs_graph_refund(node->graph, size * sizeof(struct pfs_ref));
+		pfs_due_give(node->graph, node->payer, PFS_DUE_MEMORY, size * sizeof(struct pfs_ref));
 		node->queue_charged = false;
 	}
 	return r;
@@ -200,7 +207,7 @@ void pfs_node_queue_trim(struct pfs_node *node)
 {
 	if (!node->queue_charged || !pfs_queue_trim(node->queue))
 		return;
-	pfs_graph_refund(node->graph, node->queue->size * sizeof(struct pfs_ref));
+	pfs_due_give(node->graph, node->payer, PFS_DUE_MEMORY, node->queue->size * sizeof(struct pfs_ref));
 	node->queue_charged = false;
 }
 

@@ -117,8 +117,7 @@ static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliabl
 	int r = pfs_node_queue(node);
 
 	if (r < 0)
-		return pfs_diag_set(diag, -r,
-				    "no memory left for another queue (mount option memory=)");
+		return pfs_due_refused(node->graph, PFS_DUE_MEMORY, r, diag);
 	/* With the run lock nothing is pushed between the preamble and the attachment. */
 	pfs_task_lock(node->owner);
 	r = take_preamble(reader, NULL, 0);
@@ -159,12 +158,25 @@ static void detach(struct pfs_reader *reader)
 	pfs_node_queue_trim(node);
 }
 
+/* Who may not make others wait is lossy, unless he insists. */
+static int policy_of(const struct pfs_reader_options *options, const struct pfs_node *dir,
+		     bool *ret_reliable, struct pfs_diag *diag)
+{
+	bool may = pfs_may_hold(&options->cred, dir);
+
+	if (options->policy > 0 && !may)
+		return pfs_diag_set(diag, EACCES,
+				    "only who may write here may make the writers wait: read `all`");
+	*ret_reliable = may && (options->policy < 0 ? !dir->domain->lossy : options->policy > 0);
+	return 0;
+}
+
 static int open_locked(struct pfs_reader *reader, struct pfs_node *dir,
 		       const struct pfs_reader_options *options, struct pfs_diag *diag)
 {
 	bool sink = dir->filter && (dir->filter->flags & PFS_FILTER_SINK);
 	struct pfs_node *node = dir;
-	bool reliable;
+	bool reliable = false;
 	int r;
 
 	if (atomic_load(&dir->dead))
@@ -173,13 +185,15 @@ static int open_locked(struct pfs_reader *reader, struct pfs_node *dir,
 		return pfs_diag_set(diag, EINVAL, "nothing comes out of '%s'", dir->name);
 	if (options->end && !sink)
 		return pfs_diag_set(diag, EINVAL, "'%s' is no sink: its stream is `all`", dir->name);
+	r = policy_of(options, dir, &reliable, diag);
+	if (r < 0)
+		return r;
 	if (options->view) {
 		r = view_node(dir, options->view, &node, diag);
 		if (r < 0)
 			return r;
 	}
 	reader->node = pfs_node_ref(node);
-	reliable = options->policy < 0 ? !dir->domain->lossy : options->policy > 0;
 	r = attach(reader, node, reliable, diag);
 	if (r < 0 && reader->cursor.queue)
 		detach(reader);
@@ -200,11 +214,19 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 	if (!reader)
 		return -ENOMEM;
 	reader->cred = options->cred;
+	r = pfs_due_take(graph, reader->cred.uid, PFS_DUE_OPENS, 1);
+	if (r < 0) {
+		free(reader);
+		return pfs_due_refused(graph, PFS_DUE_OPENS, r, diag);
+	}
 	pthread_mutex_lock(&graph->control);
 	r = atomic_load(&node->dead) ? -ENOENT
 				     : open_locked(reader, pfs_node_real(node), options, diag);
 	pthread_mutex_unlock(&graph->control);
 	if (r < 0) {
+		pfs_due_give(graph, reader->cred.uid, PFS_DUE_OPENS, 1);
+		if (diag && !diag->text[0])
+			pfs_due_refused(graph, PFS_DUE_NODES, r, diag); /* of the view */
 		pfs_node_unref(reader->node);
 		pfs_buf_release(&reader->preamble);
 		free(reader);
@@ -230,6 +252,7 @@ void pfs_reader_close(struct pfs_reader *reader)
 	detach(reader);
 	pthread_mutex_unlock(&graph->control);
 	pfs_domain_kick(node->domain);
+	pfs_due_give(graph, reader->cred.uid, PFS_DUE_OPENS, 1);
 	pfs_buf_release(&reader->preamble);
 	free(reader);
 	pfs_node_unref(node);

@@ -133,6 +133,18 @@ int pfs_emit_origin(struct pfs_emitter *out, const struct pfs_origin *origin, ui
 	return pfs_origin_use(node->graph->rings, &node->domain->origins, origin, ret_id);
 }
 
+void pfs_emit_complain(struct pfs_emitter *out, pid_t pid, int error, const char *text)
+{
+	struct pfs_node *node = out->step->node;
+	const struct pfs_graph_options *options = &node->graph->options;
+	struct pfs_complaint complaint = {
+		.node = node, .uid = node->payer, .pid = pid, .error = error, .text = text
+	};
+
+	if (options->complain)
+		options->complain(options->complain_arg, &complaint);
+}
+
 void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n)
 {
 	pfs_node_lost(out->step->node, reason, n);
@@ -147,8 +159,8 @@ static struct pfs_ring *own_ring(struct pfs_step *step)
 
 	if (!task->ring &&
 	    pfs_origin_use(node->graph->rings, &node->domain->origins, &bytes, &task->origin) == 0)
-		(void)pfs_domain_ring(node->domain, node->filter->ring_size, &task->unflushed,
-				      &task->ring);
+		(void)pfs_domain_ring(node->domain, node->payer, node->filter->ring_size,
+				      &task->unflushed, &task->ring);
 	return task->ring;
 }
 

@@ -75,7 +75,8 @@ static int name_new(struct pfs_node *dir, struct pfs_node *real, const char *nam
 		return -EEXIST; /* while the filter was being made */
 	/* Those of classes do not count as directories, no more than classes do. */
 	r = pfs_node_new(dir->graph, dir,
-			 real->kind == PFS_NODE_CLASS ? PFS_NODE_CLASS : PFS_NODE_NAME, name, &node);
+			 real->kind == PFS_NODE_CLASS ? PFS_NODE_CLASS : PFS_NODE_NAME, name, dir->payer,
+			 &node);
 	if (r < 0)
 		return r;
 	node->kind = PFS_NODE_NAME;
@@ -307,7 +308,7 @@ int pfs_run_make(struct pfs_graph *graph, const struct pfs_cred *cred, struct pf
 	snprintf(name, sizeof(name), "run:%d", (int)cred->pid);
 	for (unsigned i = 2; pfs_node_child(graph->root, name); i++)
 		snprintf(name, sizeof(name), "run:%d.%u", (int)cred->pid, i);
-	r = pfs_node_new(graph, graph->root, PFS_NODE_RUN, name, &run);
+	r = pfs_node_new(graph, graph->root, PFS_NODE_RUN, name, cred->uid, &run);
 	if (r == 0) {
 		run->uid = cred->uid;
 		run->gid = cred->gid;

@@ -4,11 +4,15 @@
  * store() only copies into the ring; run() lets the tree below take it, on this thread or on the one that is at it. An
  * end (of a writer's stream, of a generation) is a control record in the same ring, so that it comes after the data;
  * when the ring is full at close, it waits in `ends` instead, since close never waits.
+ *
+ * A join writes in the same way, but begins and ends its streams and generations from the data side (join.c); as long as
+ * it is there the ring is kept for it.
  */
 #include "graph/graph_i.h"
 
 struct pfs_writer {
-	struct pfs_node *node; /* a reference */
+	struct pfs_node *node; /* a reference; it is one of its inject's writers */
+	uid_t uid;	       /* who opened it */
 	uint32_t stream;
 	bool packets;
 };
@@ -75,7 +79,8 @@ static int inject_enter(struct pfs_inject *inject)
 	pfs_task_lock(owner);
 	pthread_mutex_lock(&inject->lock);
 	if (!inject->ring)
-		r = pfs_domain_ring(inject->node->domain, 0, &inject->scan, &inject->ring);
+		r = pfs_domain_ring(inject->node->domain, inject->node->payer, 0, &inject->scan,
+				    &inject->ring);
 	if (r == 0)
 		r = ends_reserve(inject);
 	if (r == 0)
@@ -85,11 +90,33 @@ static int inject_enter(struct pfs_inject *inject)
 	return r;
 }
 
-static int open_locked(struct pfs_writer *writer, struct pfs_node *node, struct pfs_diag *diag)
+int pfs_stream_begin(struct pfs_writer *writer)
 {
+	struct pfs_inject *inject = writer->node->inject;
+	int r;
+
+	pthread_mutex_lock(&inject->lock);
+	r = ends_reserve(inject);
+	pthread_mutex_unlock(&inject->lock);
+	if (r == 0)
+		writer->stream = atomic_fetch_add(&writer->node->graph->next_stream, 1) + 1;
+	return r;
+}
+
+void pfs_generation_begin(struct pfs_domain *domain)
+{
+	atomic_fetch_add(&domain->writers, 1);
+}
+
+int pfs_writer_new(struct pfs_node *node, struct pfs_writer **ret_writer, struct pfs_diag *diag)
+{
+	PFS_FREE struct pfs_writer *writer = pfs_zalloc(1, sizeof(*writer));
 	struct pfs_domain *domain = node->domain;
 	struct pfs_inject *inject = NULL;
-	int r = 0;
+	int r = writer ? 0 : -ENOMEM;
+
+	if (r < 0)
+		return r;
 
 	if (atomic_load(&node->dead))
 		return -ENOENT;
@@ -113,36 +140,61 @@ static int open_locked(struct pfs_writer *writer, struct pfs_node *node, struct 
 	}
 	if (r == 0)
 		r = inject_enter(node->inject);
+	if (r == -ENOMEM || r == -EDQUOT)
+		return pfs_due_refused(node->graph, PFS_DUE_MEMORY, r, diag);
 	if (r < 0)
-		return pfs_diag_set(diag, -r,
-				    r == -ENOMEM ? "no memory left for another ring (mount option memory=)"
-						 : "no ring for what is written: %s",
-				    strerror(-r));
-	atomic_fetch_add(&domain->writers, 1);
+		return pfs_diag_set(diag, -r, "no ring for what is written: %s", strerror(-r));
 	writer->node = pfs_node_ref(node);
 	writer->packets = node->flow & PFS_FLOW_ANY_PACKET;
-	writer->stream = atomic_fetch_add(&node->graph->next_stream, 1) + 1;
+	*ret_writer = TAKE_PTR(writer);
 	return 0;
+}
+
+void pfs_writer_free(struct pfs_writer *writer)
+{
+	struct pfs_node *node;
+
+	if (!writer)
+		return;
+	node = writer->node;
+	atomic_fetch_sub(&node->inject->writers, 1);
+	/* Who is at the task now looks at it himself, at the end. */
+	if (pthread_mutex_trylock(&node->owner->run) == 0) {
+		pfs_inject_rest(node->inject);
+		pfs_task_unlock(node->owner);
+	}
+	pfs_graph_reap(node->graph);
+	pfs_node_unref(node);
+	free(writer);
 }
 
 int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
 		    struct pfs_writer **ret_writer, struct pfs_diag *diag)
 {
 	struct pfs_graph *graph = node->graph;
-	PFS_FREE struct pfs_writer *writer = pfs_zalloc(1, sizeof(*writer));
+	struct pfs_writer *writer = NULL;
 	int r;
 
-	(void)cred;
 	if (diag)
 		diag->text[0] = '\0';
-	if (!writer)
-		return -ENOMEM;
-	pthread_mutex_lock(&graph->control);
-	r = atomic_load(&node->dead) ? -ENOENT : open_locked(writer, pfs_node_real(node), diag);
-	pthread_mutex_unlock(&graph->control);
+	r = pfs_due_take(graph, cred->uid, PFS_DUE_OPENS, 1);
 	if (r < 0)
+		return pfs_due_refused(graph, PFS_DUE_OPENS, r, diag);
+	pthread_mutex_lock(&graph->control);
+	r = atomic_load(&node->dead) ? -ENOENT : pfs_writer_new(pfs_node_real(node), &writer, diag);
+	if (r == 0)
+		r = pfs_stream_begin(writer);
+	if (r == 0)
+		pfs_generation_begin(writer->node->domain);
+	pthread_mutex_unlock(&graph->control);
+	if (r < 0) {
+		pfs_writer_free(writer);
+		pfs_due_give(graph, cred->uid, PFS_DUE_OPENS, 1);
 		return r;
-	*ret_writer = TAKE_PTR(writer);
+	}
+	assert(writer); /* set on success, and errors are negative */
+	writer->uid = cred->uid;
+	*ret_writer = writer;
 	return 0;
 }
 
@@ -271,25 +323,28 @@ static void add_eof(struct pfs_inject *inject, uint32_t generation)
 	atomic_store(&inject->owed, true);
 }
 
+void pfs_stream_end(struct pfs_writer *writer)
+{
+	struct pfs_inject *inject = writer->node->inject;
+
+	if (writer->packets)
+		return;
+	pthread_mutex_lock(&inject->lock);
+	add_stream_end(inject, writer->stream);
+	pthread_mutex_unlock(&inject->lock);
+}
+
 /*
  * Processes may write at several depths below one source. The last of them ends the generation, behind what it wrote
  * and at the source, so that it comes to everybody; where both ends meet, the second is not passed on.
  */
-void pfs_writer_close(struct pfs_writer *writer)
+void pfs_generation_end(struct pfs_node *node)
 {
-	struct pfs_inject *inject, *top;
-	struct pfs_domain *domain;
+	struct pfs_domain *domain = node->domain;
+	struct pfs_inject *inject = node->inject, *top = domain->source->inject;
 	uint32_t generation = 0;
 
-	if (!writer)
-		return;
-	inject = writer->node->inject;
-	domain = writer->node->domain;
-	top = domain->source->inject;
 	pthread_mutex_lock(&inject->lock);
-	if (!writer->packets)
-		add_stream_end(inject, writer->stream);
-	atomic_fetch_sub(&inject->writers, 1);
 	if (atomic_fetch_sub(&domain->writers, 1) == 1 &&
 	    (domain->source->from->flags & PFS_SOURCE_WRITABLE)) {
 		generation = atomic_fetch_add(&domain->generation, 1) + 1;
@@ -302,43 +357,93 @@ void pfs_writer_close(struct pfs_writer *writer)
 		pthread_mutex_unlock(&top->lock);
 		pfs_kick(domain->source->task);
 	}
+}
+
+void pfs_writer_close(struct pfs_writer *writer)
+{
+	struct pfs_graph *graph;
+	uid_t uid;
+
+	if (!writer)
+		return;
+	graph = writer->node->graph;
+	uid = writer->uid;
+	pfs_stream_end(writer);
+	pfs_generation_end(writer->node);
 	pfs_writer_run(writer);
-	/* Who is at the task now looks at it himself, at the end. */
-	if (pthread_mutex_trylock(&writer->node->owner->run) == 0) {
-		pfs_inject_rest(inject);
-		pfs_task_unlock(writer->node->owner);
-	}
-	pfs_graph_reap(writer->node->graph);
-	pfs_node_unref(writer->node);
-	free(writer);
+	pfs_writer_free(writer);
+	pfs_due_give(graph, uid, PFS_DUE_OPENS, 1);
 }
 
 /* --- writing ------------------------------------------------------------------------------------------ */
+
+/* A record of n bytes, not committed yet, with what all of a writer's have. Inject lock. */
+static int store_begin(struct pfs_writer *writer, size_t n, struct pfs_record **ret_rec)
+{
+	struct pfs_inject *inject = writer->node->inject;
+	int r = flush_ends(inject) ? pfs_ring_reserve(inject->ring, n, ret_rec) : -EAGAIN;
+
+	if (r < 0)
+		return r;
+	(*ret_rec)->stream = writer->stream;
+	(*ret_rec)->origin = inject->origin;
+	return 0;
+}
+
+static int store_refused(const struct pfs_writer *writer, size_t n)
+{
+	if (n > PFS_WRITE_MAX || n > pfs_ring_max_record(writer->node->inject->ring))
+		return -EMSGSIZE;
+	if (atomic_load(&writer->node->dead) || atomic_load(&writer->node->graph->shutdown))
+		return -EPIPE;
+	return 0;
+}
 
 ssize_t pfs_writer_store(struct pfs_writer *writer, const void *bytes, size_t n)
 {
 	struct pfs_inject *inject = writer->node->inject;
 	struct pfs_record *rec;
-	int r = -EAGAIN;
+	int r = store_refused(writer, n);
 
-	if (n > PFS_WRITE_MAX || n > pfs_ring_max_record(inject->ring))
-		return -EMSGSIZE;
-	if (atomic_load(&writer->node->dead) || atomic_load(&writer->node->graph->shutdown))
-		return -EPIPE;
-	if (n == 0)
-		return 0;
+	if (r < 0 || n == 0)
+		return r;
 	pthread_mutex_lock(&inject->lock);
-	if (flush_ends(inject))
-		r = pfs_ring_reserve(inject->ring, n, &rec);
+	r = store_begin(writer, n, &rec);
 	if (r == 0) {
-		rec->stream = writer->stream;
-		rec->origin = inject->origin;
 		rec->time = pfs_clock_real();
 		memcpy(rec + 1, bytes, n);
 		pfs_ring_commit(inject->ring, rec);
 	}
 	pthread_mutex_unlock(&inject->lock);
 	return r < 0 ? r : (ssize_t)n;
+}
+
+int pfs_writer_copy(struct pfs_writer *writer, const struct pfs_ref *ref, const uint16_t *origin)
+{
+	struct pfs_inject *inject = writer->node->inject;
+	const struct pfs_rings *rings = writer->node->graph->rings;
+	struct pfs_record *rec;
+	struct pfs_meta meta;
+	int r = store_refused(writer, ref->len);
+
+	if (r < 0)
+		return r;
+	pfs_ref_meta(rings, ref, &meta);
+	pthread_mutex_lock(&inject->lock);
+	r = store_begin(writer, ref->len, &rec);
+	if (r == 0) {
+		rec->time = meta.time;
+		rec->mark = meta.mark;
+		if (origin) {
+			rec->origin = *origin;
+			rec->wire_len = (uint32_t)pfs_max(meta.wire_len, ref->len);
+			rec->flags = ref->flags & (PFS_REC_IN | PFS_REC_OUT | PFS_REC_CSUM);
+		}
+		memcpy(rec + 1, pfs_ref_bytes(rings, ref), ref->len);
+		pfs_ring_commit(inject->ring, rec);
+	}
+	pthread_mutex_unlock(&inject->lock);
+	return r;
 }
 
 void pfs_writer_run(struct pfs_writer *writer)

@@ -39,14 +39,16 @@ struct pfs_mount_options {
 	char *dir;	 /* owned; absolute, resolved */
 	bool foreground; /* stay with the terminal, speak on stderr */
 	bool allow_other;
-	uint64_t ring;	  /* bytes of each ring, 0: default */
-	uint64_t memory;  /* bytes in all, 0: default */
-	uint64_t nodes;	  /* 0: default */
-	uint64_t latency; /* ns */
-	uint64_t stall;	  /* ns without an answer until streams is killed; 0: never */
-	char *portals;	  /* portal.conf; owned; NULL: the usual one */
-	uint64_t user_portals, user_commands; /* of one user at a time; 0: default */
-	struct pfs_buf kernel;		      /* what mount(2) gets: "ro,noatime" */
+	uint64_t ring;	 /* bytes of each ring, 0: default */
+	uint64_t memory; /* bytes in all, 0: default */
+	uint64_t nodes;	 /* 0: default */
+	/* What one user may have who neither is root nor mounted; 0: default. */
+	uint64_t user_nodes, user_memory, user_processes, user_opens;
+	uint64_t user_portals, user_commands; /* the same, at a time */
+	uint64_t latency;      /* ns */
+	uint64_t stall;	       /* ns without an answer until streams is killed; 0: never */
+	char *portals;	       /* portal.conf; owned; NULL: the usual one */
+	struct pfs_buf kernel; /* what mount(2) gets: "ro,noatime" */
 	char *pipelines; /* owned; folder of pipelines that the command makes; "": none, NULL: the usual one */
 };
 

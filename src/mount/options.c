@@ -40,6 +40,14 @@ static const struct option options_table[] = {
 	  "memory of all rings and queues together (default 2G): beyond it ENOMEM" },
 	{ "nodes", KIND_COUNT, FIELD(nodes), 16, 1000000,
 	  "directories in all (default 20000): beyond it ENOSPC" },
+	{ "user_nodes", KIND_COUNT, FIELD(user_nodes), 1, 1000000,
+	  "directories of one user (default a quarter of nodes=): beyond it EDQUOT" },
+	{ "user_memory", KIND_SIZE, FIELD(user_memory), 1 << 20, 1ULL << 40,
+	  "memory of one user's rings and queues (default a quarter of memory=): beyond it EDQUOT" },
+	{ "user_opens", KIND_COUNT, FIELD(user_opens), 1, 1000000,
+	  "pipes that one user may have open (default 256): beyond it EDQUOT" },
+	{ "user_processes", KIND_COUNT, FIELD(user_processes), 2, 1000000,
+	  "processes that one user's commands may be, two for each exec (default 1024): beyond it EDQUOT" },
 	{ "latency", KIND_TIME, FIELD(latency), 0, SEC,
 	  "how long packets of several CPUs may be held back to be put in order (default 1ms)" },
 	{ "stall", KIND_TIME, FIELD(stall), 0, 86400 * SEC,
@@ -240,6 +248,6 @@ void pfs_mount_options_help(struct pfs_buf *out)
 		if (!option->summary)
 			continue;
 		snprintf(name, sizeof(name), "%s%s", option->name, values[option->kind]);
-		pfs_buf_printf(out, "  %-15s %s\n", name, option->summary);
+		pfs_buf_printf(out, "  %-16s %s\n", name, option->summary);
 	}
 }

@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/sysmacros.h>
 
 #include "portal/helper.h"
 
@@ -92,15 +93,31 @@ static void limits_prepare(void)
 	umask(022);
 }
 
+static void complain(void *arg, const struct pfs_complaint *complaint)
+{
+	struct pfs_cred cred = { .uid = complaint->uid, .pid = complaint->pid };
+	struct pfs_diag diag;
+
+	pfs_diag_set(&diag, complaint->error, "%s", complaint->text);
+	pfs_refuse(arg, &cred, complaint->node, NULL, complaint->error, &diag);
+}
+
 static int mount_prepare(struct pfs_mount *mount, const struct pfs_mount_options *options)
 {
 	struct pfs_graph_options graph = {
 		.ring_size = options->ring,
 		.memory_max = options->memory,
 		.nodes_max = (unsigned)options->nodes,
+		.user_nodes = (unsigned)options->user_nodes,
+		.user_memory = options->user_memory,
+		.user_processes = (unsigned)options->user_processes,
+		.user_opens = (unsigned)options->user_opens,
 		.latency = options->latency,
 		.uid = getuid(),
 		.gid = getgid(),
+		.dev = makedev(mount->dev_major, mount->dev_minor),
+		.complain = complain,
+		.complain_arg = mount,
 	};
 	int r;
 

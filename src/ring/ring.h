@@ -53,6 +53,7 @@ struct pfs_ring {
 	void *owner;
 	struct pfs_ring *next;			/* owner's: of the rings that it has given up */
 	bool charged;				/* owner's: counted against its limit of memory */
+	uint32_t payer;				/* owner's: and against whose share */
 	void (*release)(struct pfs_ring *ring); /* other than memfd: unmaps; NULL for ours */
 	void *priv;
 	struct pfs_rings *table; /* borrowed */

@@ -193,14 +193,15 @@ static const struct pfs_filter label = {
 };
 
 extern const struct pfs_source pfs_source_accept;
-extern const struct pfs_filter pfs_filter_count, pfs_filter_head, pfs_filter_unpcap,
-	pfs_filter_view_json, pfs_filter_view_txt;
+extern const struct pfs_filter pfs_filter_count, pfs_filter_head, pfs_filter_into,
+	pfs_filter_unpcap, pfs_filter_view_json, pfs_filter_view_txt;
 
 const struct pfs_source *const pfs_sources[] = { &pfs_source_accept, &flood, &numbers, NULL };
 const struct pfs_filter *const pfs_filters[] = { &copy,
 						 &pfs_filter_count,
 						 &pfs_filter_head,
 						 &huge,
+						 &pfs_filter_into,
 						 &pfs_filter_view_json,
 						 &label,
 						 &relay,
