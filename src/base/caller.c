@@ -431,7 +431,8 @@ static bool has_groups_of(const struct pfs_caller *a, const struct pfs_caller *b
 bool pfs_caller_same(const struct pfs_caller *a, const struct pfs_caller *b)
 {
 	return a->uid == b->uid && a->gid == b->gid && a->no_new_privs == b->no_new_privs &&
-	       a->netns == b->netns && has_groups_of(a, b) && has_groups_of(b, a);
+	       a->confined == b->confined && a->netns == b->netns && has_groups_of(a, b) &&
+	       has_groups_of(b, a);
 }
 
 /* --- becoming the caller ------------------------------------------------------------------------ */
@@ -461,10 +462,10 @@ static int ids_take(const struct pfs_caller *caller)
 	return caller->uid != 0 && setuid(0) == 0 ? -EPERM : 0;
 }
 
-/* Root keeps what he has but for what he could inherit; others have nothing. */
+/* Root keeps what he has but for what he could inherit; others, and who is confined, have nothing. */
 static int caps_take(const struct pfs_caller *caller)
 {
-	cap_t caps = caller->uid == 0 ? cap_get_proc() : cap_init();
+	cap_t caps = caller->uid == 0 && !caller->confined ? cap_get_proc() : cap_init();
 	int r = caps ? 0 : -ENOMEM;
 
 	if (r == 0 && (cap_clear_flag(caps, CAP_INHERITABLE) < 0 || cap_set_proc(caps) < 0))
@@ -491,7 +492,7 @@ int pfs_caller_become(const struct pfs_caller *caller, bool limits)
 		r = caps_take(caller);
 	if (r < 0)
 		return r;
-	if (caller->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+	if ((caller->no_new_privs || caller->confined) && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	umask(caller->umask);
 	return 0;

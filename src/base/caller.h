@@ -29,6 +29,7 @@ struct pfs_caller {
 	gid_t *groups; /* owned */
 	mode_t umask;
 	bool no_new_privs;
+	bool confined; /* to become: without any capability, root too, and with no_new_privs. _get() says no */
 	struct rlimit limits[RLIM_NLIMITS];
 	int netns_fd;	/* owned; -1: ours */
 	uint64_t netns; /* number of his network namespace */

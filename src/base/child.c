@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/processes.h"
+
 #define PATH_USER "/usr/local/bin:/usr/bin:/bin"
 #define PATH_ROOT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -70,6 +72,29 @@ static int stdio_take(const int fd[3], int report)
 	return 0;
 }
 
+/* What a user runs by itself is none of ours, so his limit is that and ours on top. */
+static void limit_processes(unsigned n)
+{
+	struct rlimit limit;
+	uint64_t others;
+
+	if (getrlimit(RLIMIT_NPROC, &limit) < 0 ||
+	    pfs_processes_count(geteuid(), getppid(), &others) < 0)
+		return;
+	limit.rlim_max = pfs_min64(limit.rlim_max, others + n);
+	limit.rlim_cur = pfs_min64(limit.rlim_cur, limit.rlim_max);
+	setrlimit(RLIMIT_NPROC, &limit);
+}
+
+/* When memory is short it goes before the mount that many others use. */
+static void offer_to_the_oom_killer(void)
+{
+	PFS_CLOSE int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0 && write(fd, "500", 3) != 3)
+		return; /* it was higher already, and may not be lowered */
+}
+
 static int child_prepare(const struct pfs_child_options *options, int report)
 {
 	int r;
@@ -81,6 +106,10 @@ static int child_prepare(const struct pfs_child_options *options, int report)
 		r = pfs_caller_become(options->caller, true);
 	if (r < 0)
 		return r;
+	if (options->processes)
+		limit_processes(options->processes);
+	if (options->caller && options->caller->confined)
+		offer_to_the_oom_killer();
 	if (!options->caller) {
 		umask(options->umask);
 		for (int i = 0; options->limits && i < RLIM_NLIMITS; i++)

@@ -22,6 +22,11 @@ struct pfs_child_options {
 	const struct pfs_caller *caller; /* becomes that first; NULL: as we are */
 	const struct rlimit *limits; /* RLIM_NLIMITS of them; NULL: as they are. Of a caller: its own are taken */
 	mode_t umask;		     /* without a caller */
+	/*
+	 * All commands of this user, which are below our process, may be so many processes and threads together; what
+	 * else he has running is not counted, as of now. 0: no limit; root has none (setrlimit(2): RLIMIT_NPROC).
+	 */
+	unsigned processes;
 	pid_t dies_with; /* SIGKILL when this process, our own, has died; 0: no */
 };
 

@@ -34,7 +34,8 @@ struct ask_head {
 	int32_t number;
 	uint32_t words, text_len;
 	uint32_t uid, gid, ngroups, umask;
-	bool no_new_privs, has_netns, has_fd[3];
+	uint32_t processes;
+	bool no_new_privs, confined, has_netns, has_fd[3];
 	struct rlimit limits[RLIM_NLIMITS];
 };
 
@@ -132,6 +133,7 @@ static int asked_read(const char *bytes, size_t n, int fds[FDS_MAX], struct aske
 		.groups = (gid_t *)(bytes + sizeof(*head)),
 		.umask = head->umask,
 		.no_new_privs = head->no_new_privs,
+		.confined = head->confined,
 		.netns_fd = head->has_netns ? fds[head->has_fd[0] + head->has_fd[1] + head->has_fd[2]]
 					    : -1,
 	};
@@ -158,6 +160,7 @@ static void do_run(struct spawner *s, const struct asked *asked, const int fds[F
 		.argv = asked->words,
 		.dir = *asked->dir ? asked->dir : NULL,
 		.caller = &asked->caller,
+		.processes = asked->head->processes,
 		.dies_with = getpid(),
 	};
 	struct child child = { .id = asked->head->id, .report_fd = -1 };
@@ -401,6 +404,7 @@ struct pfs_command {
 	int result;	      /* lock: of the start */
 	int fd;		      /* lock: helper */
 	void (*on_end)(void *arg, int status);
+	void (*on_start)(void *arg, int result); /* NULL: somebody waits for it */
 	void *arg;
 	struct pfs_command *next; /* lock */
 };
@@ -462,19 +466,39 @@ static struct pfs_command *command_find(struct pfs_spawner *spawner, uint32_t id
 }
 
 /* Lock held; given up during the callback. */
+static void call(struct pfs_spawner *spawner, struct pfs_command *command,
+		 void (*callback)(void *arg, int value), int value)
+{
+	if (!callback)
+		return;
+	spawner->called = command;
+	pthread_mutex_unlock(&spawner->lock);
+	callback(command->arg, value);
+	pthread_mutex_lock(&spawner->lock);
+	spawner->called = NULL;
+	pthread_cond_broadcast(&spawner->changed);
+}
+
+/* Lock held. */
 static void command_ended(struct pfs_spawner *spawner, struct pfs_command *command, int status)
 {
 	if (command->ended)
 		return;
 	command->ended = true;
-	if (!command->on_end)
-		return;
-	spawner->called = command;
-	pthread_mutex_unlock(&spawner->lock);
-	command->on_end(command->arg, status);
-	pthread_mutex_lock(&spawner->lock);
-	spawner->called = NULL;
+	call(spawner, command, command->on_end, status);
+}
+
+/* Lock held. One that does not run has ended, too, and nobody is told so twice. */
+static void command_answered(struct pfs_spawner *spawner, struct pfs_command *command, int value)
+{
+	command->answered = true;
+	command->result = value < 0 ? value : 0;
+	command->pid = value > 0 ? value : 0;
 	pthread_cond_broadcast(&spawner->changed);
+	if (!command->on_start)
+		return;
+	command->ended = value < 0;
+	call(spawner, command, command->on_start, value);
 }
 
 static void spawner_heard(struct pfs_spawner *spawner, const struct answer_head *head, int *fd)
@@ -486,11 +510,8 @@ static void spawner_heard(struct pfs_spawner *spawner, const struct answer_head 
 	if (command && head->type == ANSWER_ENDED) {
 		command_ended(spawner, command, head->value);
 	} else if (command) {
-		command->answered = true;
-		command->result = head->value < 0 ? head->value : 0;
-		command->pid = head->value > 0 ? head->value : 0;
 		command->fd = TAKE_FD(*fd);
-		pthread_cond_broadcast(&spawner->changed);
+		command_answered(spawner, command, head->value);
 	}
 	pthread_mutex_unlock(&spawner->lock);
 }
@@ -505,9 +526,11 @@ static void spawner_died(struct pfs_spawner *spawner)
 	pthread_cond_broadcast(&spawner->changed);
 	do {
 		for (command = spawner->first; command; command = command->next)
-			if (command->answered && !command->ended)
+			if ((command->answered || command->on_start) && !command->ended)
 				break;
-		if (command)
+		if (command && !command->answered)
+			command_answered(spawner, command, -ESHUTDOWN);
+		else if (command)
 			command_ended(spawner, command, SIGKILL);
 	} while (command);
 	pthread_mutex_unlock(&spawner->lock);
@@ -588,6 +611,7 @@ static int question_send(struct pfs_spawner *spawner, struct question *q)
 		q->head.ngroups = (uint32_t)q->caller->ngroups;
 		q->head.umask = q->caller->umask;
 		q->head.no_new_privs = q->caller->no_new_privs;
+		q->head.confined = q->caller->confined;
 		memcpy(q->head.limits, q->caller->limits, sizeof(q->head.limits));
 		q->head.has_netns = q->caller->netns_fd >= 0;
 		if (q->head.has_netns)
@@ -623,12 +647,17 @@ static void command_unlist(struct pfs_command *command)
 		}
 }
 
-/* Asks, and waits until it is answered. */
+/* Asks, and waits until it is answered unless somebody else does. */
 static int start(struct pfs_spawner *spawner, struct question *q, struct pfs_command *command)
 {
+	bool wait = !command->on_start;
 	int r;
 
 	pthread_mutex_lock(&spawner->lock);
+	if (spawner->dead) {
+		pthread_mutex_unlock(&spawner->lock);
+		return -ESHUTDOWN;
+	}
 	command->spawner = spawner;
 	command->id = q->head.id = ++spawner->next_id;
 	command->next = spawner->first;
@@ -636,22 +665,25 @@ static int start(struct pfs_spawner *spawner, struct question *q, struct pfs_com
 	pthread_mutex_unlock(&spawner->lock);
 	r = question_send(spawner, q);
 	pthread_mutex_lock(&spawner->lock);
-	while (r == 0 && !command->answered && !spawner->dead)
+	while (wait && r == 0 && !command->answered && !spawner->dead)
 		pthread_cond_wait(&spawner->changed, &spawner->lock);
-	if (r == 0)
+	if (wait && r == 0)
 		r = command->answered ? command->result : -ESHUTDOWN;
+	while (r < 0 && spawner->called == command) /* the spawner died while we asked */
+		pthread_cond_wait(&spawner->changed, &spawner->lock);
 	if (r < 0)
 		command_unlist(command);
 	pthread_mutex_unlock(&spawner->lock);
 	return r;
 }
 
-int pfs_command_start(struct pfs_spawner *spawner, const struct pfs_command_options *options,
-		      struct pfs_command **ret_command, struct pfs_diag *diag)
+static int command_ask(struct pfs_spawner *spawner, const struct pfs_command_options *options,
+		       void (*on_start)(void *arg, int result), struct pfs_command **ret_command,
+		       struct pfs_diag *diag)
 {
 	struct pfs_command *command = pfs_zalloc(1, sizeof(*command));
 	struct question q = {
-		.head = { .type = ASK_RUN },
+		.head = { .type = ASK_RUN, .processes = options->processes },
 		.caller = options->caller,
 		.argv = options->argv,
 		.dir = options->dir,
@@ -662,6 +694,7 @@ int pfs_command_start(struct pfs_spawner *spawner, const struct pfs_command_opti
 		return -ENOMEM;
 	command->fd = -1;
 	command->on_end = options->ended;
+	command->on_start = on_start;
 	command->arg = options->arg;
 	for (int i = 0; i < 3; i++) {
 		q.head.has_fd[i] = options->fd[i] >= 0;
@@ -679,6 +712,18 @@ int pfs_command_start(struct pfs_spawner *spawner, const struct pfs_command_opti
 	}
 	*ret_command = command;
 	return 0;
+}
+
+int pfs_command_start(struct pfs_spawner *spawner, const struct pfs_command_options *options,
+		      struct pfs_command **ret_command, struct pfs_diag *diag)
+{
+	return command_ask(spawner, options, NULL, ret_command, diag);
+}
+
+int pfs_command_launch(struct pfs_spawner *spawner, const struct pfs_command_options *options,
+		      struct pfs_command **ret_command, struct pfs_diag *diag)
+{
+	return command_ask(spawner, options, options->started, ret_command, diag);
 }
 
 static int tell(struct pfs_command *command, enum ask type, int number)

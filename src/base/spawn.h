@@ -36,13 +36,16 @@ void pfs_spawner_free(struct pfs_spawner *spawner);
 struct pfs_command_options {
 	const struct pfs_argv *argv;	 /* argv[0] with a slash, or looked for in the clean PATH */
 	const struct pfs_caller *caller; /* whose rights, limits, umask */
-	int fd[3];			 /* its stdin, stdout, stderr; borrowed; -1: /dev/null */
-	const char *dir;		 /* its working directory; NULL: "/" */
+	unsigned processes; /* what all commands of this user may be together, see base/child.h; 0: no limit */
+	int fd[3];	 /* its stdin, stdout, stderr; borrowed; -1: /dev/null */
+	const char *dir; /* its working directory; NULL: "/" */
 	/*
 	 * It has ended, with status as from waitpid(2); called once, unless pfs_command_free() came before. On the
 	 * client's thread; must not wait.
 	 */
 	void (*ended)(void *arg, int status);
+	/* For pfs_command_launch(): its process id, or why it does not run. As above, and before it. */
+	void (*started)(void *arg, int result);
 	void *arg;
 };
 
@@ -52,6 +55,9 @@ struct pfs_command_options {
  * processes; -ESHUTDOWN.
  */
 int pfs_command_start(struct pfs_spawner *spawner, const struct pfs_command_options *options,
+		      struct pfs_command **ret_command, struct pfs_diag *diag);
+/* The same without waiting: what would be returned is told to options->started. -ENOMEM, -ESHUTDOWN, -E2BIG. */
+int pfs_command_launch(struct pfs_spawner *spawner, const struct pfs_command_options *options,
 		      struct pfs_command **ret_command, struct pfs_diag *diag);
 /* To its process group. -ESRCH: it has ended. */
 int pfs_command_signal(struct pfs_command *command, int number);

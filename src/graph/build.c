@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 
+#include "base/caller.h"
 #include "graph/graph_i.h"
 
 const struct pfs_filter *pfs_filter_find(const char *type, size_t len, bool view)
@@ -121,6 +122,23 @@ static const struct pkt_describe *describe_of(const struct pfs_node *node)
 	return NULL;
 }
 
+static int identify(const struct pfs_place *place, struct pfs_caller *ret_caller,
+		    struct pfs_spawner **ret_spawner, struct pfs_diag *diag)
+{
+	const struct pfs_graph_options *options = &place->node->graph->options;
+	const struct pfs_cred *cred = place->caller;
+	int r;
+
+	if (!options->spawner || !options->home)
+		return pfs_diag_set(diag, ENOSYS, "no commands can be run here");
+	r = pfs_caller_get(options->home, cred->pid, cred->uid, cred->gid, ret_caller, diag);
+	if (r < 0)
+		return r;
+	ret_caller->confined = true;
+	*ret_spawner = options->spawner;
+	return 0;
+}
+
 int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pfs_place *ret_place)
 {
 	*ret_place = (struct pfs_place){
@@ -130,6 +148,8 @@ int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pf
 		.gid = cred->gid,
 		.open_file = pfs_open_as,
 		.join = pfs_place_join,
+		.identify = identify,
+		.processes = parent->graph->options.user_processes,
 		.caller = cred,
 		.describe = describe_of(parent),
 	};
@@ -192,6 +212,17 @@ static int init_filter(struct pfs_node *node, const struct pfs_place *place, str
 	return 0;
 }
 
+static int take_processes(struct pfs_node *node, struct pfs_diag *diag)
+{
+	unsigned n = node->filter->processes;
+	int r = n ? pfs_due_take(node->graph, node->payer, PFS_DUE_PROCESSES, n) : 0;
+
+	if (r < 0)
+		return pfs_due_refused(node->graph, PFS_DUE_PROCESSES, r, diag);
+	node->processes = n;
+	return 0;
+}
+
 static int still_free(struct pfs_node *parent, const char *name, bool view)
 {
 	if (atomic_load(&parent->dead))
@@ -250,7 +281,9 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 	*args = (struct pfs_args){ 0 };
 	pfs_place_of(parent, cred, &place);
 	place.node = node;
-	r = init_filter(node, &place, diag);
+	r = take_processes(node, diag);
+	if (r == 0)
+		r = init_filter(node, &place, diag);
 	if (r == 0)
 		r = still_free(parent, name, view);
 	if (r == 0 && node->join)
@@ -362,11 +395,12 @@ void pfs_node_finish(struct pfs_node *node)
 	state = TAKE_PTR(node->state);
 	if (node->owner)
 		pfs_task_unlock(node->owner);
-	if (!state)
-		return;
-	if (node->filter && node->filter->fini)
+	if (state && node->filter && node->filter->fini)
 		node->filter->fini(state);
-	if (node->kind == PFS_NODE_SOURCE && node->from->fini)
+	if (state && node->kind == PFS_NODE_SOURCE && node->from->fini)
 		node->from->fini(state);
 	free(state);
+	if (node->processes)
+		pfs_due_give(node->graph, node->payer, PFS_DUE_PROCESSES, node->processes);
+	node->processes = 0;
 }

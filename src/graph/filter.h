@@ -67,6 +67,7 @@ enum {
 	 * of the language do not share it. Nor sinks, consumers, and what has attach().
 	 */
 	PFS_FILTER_ALONE = 1 << 5,
+	PFS_FILTER_ASYNC = 1 << 9, /* makes records by itself: pull comes with n == 0, too */
 };
 
 /* Collects what a filter emits. Opaque but for the two tables. */
@@ -74,6 +75,7 @@ struct pfs_emitter {
 	const struct pfs_rings *rings; /* borrowed */
 	struct pfs_step *step;	       /* graph internals */
 	size_t room;		       /* pull: records that may still be emitted in this call */
+	uint64_t wait; /* control: why false was returned, if not for want of room: as *ret_wait of pull */
 };
 
 static inline const uint8_t *pfs_bytes(const struct pfs_emitter *out, const struct pfs_ref *ref)
@@ -141,7 +143,9 @@ void pfs_emit_complain(struct pfs_emitter *out, pid_t pid, int error, const char
 /* Counts records that this filter lost, with the reason shown in .stats ("malformed", "truncated", "oversize"). */
 void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n);
 
+struct pfs_caller;
 struct pfs_join;
+struct pfs_spawner;
 struct pkt_describe; /* packet/lines.h */
 
 /* What init may know of its place. All borrowed, valid during the call unless said otherwise. */
@@ -163,6 +167,13 @@ struct pfs_place {
 	 */
 	int (*join)(const struct pfs_place *place, const char *path, struct pfs_join **ret_join,
 		    struct pfs_diag *diag);
+	/*
+	 * Who the maker is, for commands that run as him, confined, and who starts them (base/spawn.h). During init only.
+	 * -EPERM: he cannot be taken for himself; -ENOSYS: no commands here.
+	 */
+	int (*identify)(const struct pfs_place *place, struct pfs_caller *ret_caller,
+			struct pfs_spawner **ret_spawner, struct pfs_diag *diag);
+	unsigned processes;    /* that a user's commands may be, all together */
 	const void *caller;    /* for these */
 	struct pfs_node *node; /* for these */
 	const struct pkt_describe *describe; /* views: how the records here that are no packets are told of, or NULL */
@@ -188,9 +199,10 @@ struct pfs_filter {
 	const char *alias; /* or NULL */
 	const char *summary;
 	unsigned flags;
-	unsigned in;  /* PFS_FLOW_* it takes */
-	unsigned out; /* PFS_FLOW_* it gives; PFS_FLOW_SAME */
-	bool has_arg; /* `name:ARG`; without it an argument is refused with EINVAL */
+	unsigned in;	    /* PFS_FLOW_* it takes */
+	unsigned out;	    /* PFS_FLOW_* it gives; PFS_FLOW_SAME */
+	unsigned processes; /* of its maker's share, while the directory exists: commands */
+	bool has_arg;	    /* `name:ARG`; without it an argument is refused with EINVAL */
 	bool needs_arg;
 	const struct pfs_param *params; /* NULL, or ends with a NULL key */
 	const char *const *classes; /* closed set, NULL-terminated; class_ = index + 1. NULL: none or open */
@@ -206,6 +218,8 @@ struct pfs_filter {
 	void (*fini)(void *state);
 	/* The first consumer has come: a new session begins (head starts to count anew). Optional. */
 	void (*attach)(void *state);
+	/* The last consumer has left; pull is not called until attach. As attach, but not when it goes. Optional. */
+	void (*detach)(void *state);
 
 	/* inline shape */
 	void (*batch)(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out);
@@ -216,13 +230,17 @@ struct pfs_filter {
 	 * (out->room is 0, or pfs_emit_new() said NULL), or "not now" for sinks (set *ret_wait to the ns until it
 	 * should be called again, UINT64_MAX: when `ready_fd` polls ready). Returning n with *ret_wait set: call again
 	 * by then, with n = 0 if nothing has come.
+	 *
+	 * PFS_FILTER_ASYNC: also called with n == 0, when a consumer has come, when there is room again, and when
+	 * what *ret_wait names has happened; it sets that each time it has made nothing. It goes on being called
+	 * after pfs_emit_eof(), and takes what still comes of that generation.
 	 */
 	size_t (*pull)(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
 		       uint64_t *ret_wait);
 	unsigned pulls; /* of filters with both shapes: PFS_FLOW_* on which pull is used */
 	/*
-	 * A control ref is about to pass: emit what is held. True: done. False: no room, call again (pulling shape
-	 * only). NULL: nothing to do.
+	 * A control ref is about to pass: emit what is held. True: done. False (pulling shape only): no room, or what
+	 * out->wait says; call again. NULL: nothing to do.
 	 */
 	bool (*control)(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
 			struct pfs_emitter *out);

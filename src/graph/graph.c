@@ -44,7 +44,7 @@ static void set_defaults(struct pfs_graph_options *options)
 	if (!options->user_nodes)
 		options->user_nodes = options->nodes_max / 4;
 	if (!options->user_processes)
-		options->user_processes = 1024;
+		options->user_processes = 256;
 	if (!options->user_opens)
 		options->user_opens = 256;
 }

@@ -28,6 +28,7 @@
 #include "ring/wait.h"
 
 struct pfs_graph;
+struct pfs_home;
 struct pfs_node;
 struct pfs_reader;
 struct pfs_writer;
@@ -41,11 +42,13 @@ struct pfs_graph_options {
 	/* What one user may have who is neither root nor `uid`; beyond: EDQUOT. 0: the default. */
 	unsigned user_nodes;	 /* a quarter of nodes_max */
 	size_t user_memory;	 /* a quarter of memory_max */
-	unsigned user_processes; /* of commands; 1,024 */
+	unsigned user_processes; /* of commands; 256 */
 	unsigned user_opens;	 /* open pipes; 256 */
 	uint64_t latency; /* ns that kernel sources may hold records to merge CPUs in order; default 1 ms */
 	uid_t uid; /* owner of the static nodes: who mounted */
 	gid_t gid;
+	struct pfs_spawner *spawner; /* borrowed; who starts commands (base/spawn.h). NULL: there are none */
+	const struct pfs_home *home; /* borrowed; whom callers are compared with before one runs as them */
 	dev_t dev; /* st_dev of the mount: which absolute paths are ours; 0: none */
 	/*
 	 * A filter has something to say to the maker of its directory, in words. Called on any thread, with locks held:

@@ -139,7 +139,8 @@ struct pfs_node {
 	char *name;
 	uint64_t id;
 	unsigned depth;
-	uid_t payer; /* whose share of nodes and memory this is of: who made it */
+	uid_t payer;	    /* whose share of nodes and memory this is of: who made it */
+	unsigned processes; /* control: of that share, too */
 	uid_t uid;
 	gid_t gid;
 	mode_t mode;
@@ -163,8 +164,9 @@ struct pfs_node {
 	unsigned readers;		 /* control: open readers here */
 	unsigned reliable_readers;	 /* control: of them */
 	struct pfs_reader *first_reader; /* control */
-	bool wanted;		 /* control: a consumer is here or below; as of the last plan */
-	bool reliable;		 /* control: a reliable reader is */
+	bool wanted;   /* control: a consumer is here or below; as of the last plan */
+	bool leaves;   /* control: the last one has left, and is not in the plan to come */
+	bool reliable; /* control: a reliable reader is */
 	struct pfs_queue *queue; /* control; kept from the first consumer on */
 	bool queue_charged;	 /* control: it has cursors, or had them when last looked at */
 	struct pfs_task *task;	 /* of sources and pulling filters */
@@ -175,9 +177,9 @@ struct pfs_node {
 
 	pfs_counter in, out, bytes; /* writer: the run lock's holder */
 	struct pfs_loss lost[PFS_REASONS_MAX];
-	_Atomic bool ended;    /* pfs_emit_eof() was called in this generation */
-	uint32_t eof_given;    /* run: generation whose end went out last */
-	_Atomic uint64_t seen; /* closed class sets: bit (class_ - 1) */
+	_Atomic bool ended;	    /* pfs_emit_eof() was called in this generation */
+	_Atomic uint32_t eof_given; /* writer: run; generation whose end went out last */
+	_Atomic uint64_t seen;	    /* closed class sets: bit (class_ - 1) */
 
 	/* Directories of open class sets (classdir.c); all of it control. */
 	struct pfs_node **class_nodes; /* owned; borrowed nodes by class - 1, NULL: none */

@@ -226,9 +226,9 @@ void pfs_joins_cut(struct pfs_node *target)
 			continue;
 		}
 		task = join->node->task;
-		pthread_mutex_lock(&task->run);
+		pfs_task_lock(task);
 		join_cut(join); /* the last one takes the group with it */
-		pthread_mutex_unlock(&task->run);
+		pfs_task_unlock(task);
 		pfs_kick(task);
 		group = target->graph->joins;
 	}

@@ -167,7 +167,26 @@ static bool mark_wanted(struct pfs_node *node)
 			node->filter->attach(node->state);
 		pfs_task_unlock(owner);
 	}
+	node->leaves |= before && !node->wanted;
+	if (node->wanted)
+		node->leaves = false;
 	return node->wanted;
+}
+
+/* After the plans without them are out: nobody runs them. */
+static void detach_left(struct pfs_node *node)
+{
+	for (struct pfs_node *c = node->children; c; c = c->sibling)
+		detach_left(c);
+	if (!node->leaves)
+		return;
+	node->leaves = false;
+	if (!node->filter || !node->filter->detach)
+		return;
+	pfs_task_lock(node->owner);
+	if (node->state)
+		node->filter->detach(node->state);
+	pfs_task_unlock(node->owner);
 }
 
 /* Is there somebody below who takes whatever comes, without opening anything? */
@@ -515,6 +534,8 @@ int pfs_domain_replan(struct pfs_domain *domain)
 		pfs_plan_unref(changes[i].plan);
 	}
 	free(changes);
+	if (r == 0)
+		detach_left(domain->source);
 	domain->graph->generation++;
 	if (!domain->active)
 		pfs_feed_stop(domain);

@@ -416,8 +416,12 @@ static bool at_end(struct pfs_reader *reader)
 	}
 	if (atomic_load(&node->graph->shutdown))
 		return true;
-	/* As with a FIFO: after the end it stays the end until somebody opens for writing, or data comes. */
-	return reader->generation_over && atomic_load(&domain->writers) == 0;
+	/*
+	 * As with a FIFO: after the end it stays the end until somebody opens for writing, or data comes. The last
+	 * writer may have gone while what he wrote is still on its way, with its end behind it.
+	 */
+	return reader->generation_over && atomic_load(&domain->writers) == 0 &&
+	       atomic_load(&node->eof_given) == atomic_load(&domain->generation);
 }
 
 /* Twice as many refs as will probably fit: looking at many more than are used would be most of the work. */

@@ -17,6 +17,7 @@
 #define ROUND_TIME \
 	UINT64_C(2000000) /* ... or after so many ns: a filter may take long for a batch */
 #define PULL_BYTES ((size_t)1 << 20)
+#define REFUSED_RETRY UINT64_C(100000000) /* ns */
 #define WORK_SHORT UINT64_C(5000000) /* ns */
 
 /* The tasks this thread still has to run. Thread-local: each is on one thread's list at most (task->queued). */
@@ -545,6 +546,18 @@ static bool passes_stream_end(const struct pfs_filter *filter)
 	return filter->out == PFS_FLOW_SAME || filter->out == PFS_FLOW_BYTES;
 }
 
+static void wait_for(struct pfs_task *task, uint64_t wait)
+{
+	struct pfs_node *node = task->node;
+	bool async = node->filter->flags & PFS_FILTER_ASYNC;
+	int fd = -1;
+
+	if ((async || wait == UINT64_MAX) && node->state && node->filter->ready_fd)
+		fd = node->filter->ready_fd(node->state);
+	pfs_ticker_add(node->graph->ticker, task,
+		       wait == UINT64_MAX ? UINT64_MAX : pfs_clock_mono() + wait, fd);
+}
+
 /* A control ref at the head of the input. Room for at least one record is there. */
 static enum step_result pull_control(struct pfs_task *task, const struct pfs_ref *ref, size_t room)
 {
@@ -554,6 +567,7 @@ static enum step_result pull_control(struct pfs_task *task, const struct pfs_ref
 	bool done = true;
 
 	step->em.room = room - 1; /* one for the control ref itself */
+	step->em.wait = 0;
 	step->emitted = false;
 	step->refused = NULL;
 	if (filter->control && step->node->state)
@@ -565,6 +579,8 @@ static enum step_result pull_control(struct pfs_task *task, const struct pfs_ref
 	}
 	if (!done) {
 		pfs_cursor_unpin(&task->input, 0);
+		if (!step->emitted && step->em.wait)
+			wait_for(task, step->em.wait);
 		return step->emitted ? PROGRESS : BLOCKED;
 	}
 	if (ref->flags & PFS_REF_EOF) {
@@ -575,17 +591,6 @@ static enum step_result pull_control(struct pfs_task *task, const struct pfs_ref
 	}
 	pfs_cursor_unpin(&task->input, 1);
 	return PROGRESS;
-}
-
-static void wait_for(struct pfs_task *task, uint64_t wait)
-{
-	struct pfs_node *node = task->node;
-	int fd = -1;
-
-	if (wait == UINT64_MAX && node->filter->ready_fd)
-		fd = node->filter->ready_fd(node->state);
-	pfs_ticker_add(node->graph->ticker, task,
-		       wait == UINT64_MAX ? UINT64_MAX : pfs_clock_mono() + wait, fd);
 }
 
 /* The filter wants to be called by then, if it is not sooner for another reason. */
@@ -622,24 +627,25 @@ static enum step_result run_due(struct pfs_task *task)
 /* How many of the refs are for one pull: up to a control ref, and no more bytes than it can deal with in time. */
 static size_t pull_len(const struct pfs_ref *refs, size_t n)
 {
-	size_t bytes = refs[0].len, i;
+	size_t bytes = n > 0 ? refs[0].len : 0, i;
 
 	for (i = 1; i < n && !(refs[i].flags & PFS_REF_CONTROL); i++) {
 		bytes += refs[i].len;
 		if (bytes > PULL_BYTES)
 			break;
 	}
-	return i;
+	return pfs_min(i, n);
 }
 
 /* What the filter makes of n refs. Few are given to one that takes long, so that a round comes to its end. */
 static size_t pull(struct pfs_task *task, struct pfs_step *step, size_t n, uint64_t *wait)
 {
 	struct pfs_node *node = step->node;
+	bool async = node->filter->flags & PFS_FILTER_ASYNC;
 	uint64_t start, took;
 	size_t used;
 
-	if (!node->state || atomic_load(&node->ended))
+	if (!node->state || (atomic_load(&node->ended) && !async))
 		return n;
 	start = pfs_clock_mono();
 	used = node->filter->pull(node->state, task->batch, n, &step->em, wait);
@@ -657,9 +663,10 @@ static enum step_result run_pull(struct pfs_task *task)
 	struct pfs_step *step = task->plan->steps[0];
 	struct pfs_node *node = step->node;
 	uint64_t wait = 0, lost = pfs_counter_get(&task->input.lost);
+	bool async = node->filter->flags & PFS_FILTER_ASYNC;
 	size_t n, used, room;
 
-	if (!pfs_cursor_ready(&task->input))
+	if (!pfs_cursor_ready(&task->input) && !async)
 		return run_due(task);
 	room = pfs_plan_room(task->plan, PFS_BATCH);
 	if (room == 0)
@@ -668,9 +675,9 @@ static enum step_result run_pull(struct pfs_task *task)
 	lost = pfs_counter_get(&task->input.lost) - lost;
 	if (lost)
 		pfs_node_lost(node, "overrun", lost);
-	if (n == 0)
+	if (n == 0 && (lost || !async))
 		return PROGRESS; /* it was all lost: who saw us hold it meanwhile is told that we moved on */
-	if (task->batch[0].flags & PFS_REF_CONTROL)
+	if (n > 0 && (task->batch[0].flags & PFS_REF_CONTROL))
 		return pull_control(task, &task->batch[0], room);
 	n = pull_len(task->batch, n);
 	step->em.room = room;
@@ -684,12 +691,21 @@ static enum step_result run_pull(struct pfs_task *task)
 		used++;
 	}
 	pfs_counter_add(&node->in, used);
-	pfs_cursor_unpin(&task->input, used);
-	if (used < n && wait) {
+	if (n > 0)
+		pfs_cursor_unpin(&task->input, used);
+	if (async && used == 0 && !step->emitted) {
+		if (step->refused)
+			wait = REFUSED_RETRY; /* there may be memory for it later */
+		if (wait)
+			wait_for(task, wait);
+		return n > 0 || !wait ? BLOCKED : IDLE;
+	}
+	if (used < n && wait && !async) {
 		wait_for(task, wait);
 		return BLOCKED;
 	}
-	call_later(task, wait);
+	if (!async)
+		call_later(task, wait);
 	/* Nothing taken and nothing made: its ring is full. Else look again, at what room there is now. */
 	return used > 0 || step->emitted ? PROGRESS : BLOCKED;
 }

@@ -97,7 +97,7 @@ static int next_wait(struct pfs_ticker *ticker, uint64_t reap, struct pollfd **f
 	for (struct pfs_task *t = ticker->first; t; t = t->tick_next) {
 		first = pfs_min64(first, t->tick_when);
 		if (p && t->tick_fd >= 0)
-			p[(*nfds)++] = (struct pollfd){ .fd = t->tick_fd, .events = POLLOUT };
+			p[(*nfds)++] = (struct pollfd){ .fd = t->tick_fd, .events = POLLIN | POLLOUT };
 	}
 	(*fds)[0] = (struct pollfd){ .fd = ticker->wake_fd, .events = POLLIN };
 	if (first == UINT64_MAX)
@@ -188,9 +188,12 @@ void pfs_ticker_free(struct pfs_ticker *ticker)
 
 void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t when, int fd)
 {
+	bool known;
+
 	if (fd < 0 && when == UINT64_MAX)
 		when = pfs_clock_mono() + RETRY; /* nothing to wait for was named */
 	pthread_mutex_lock(&ticker->lock);
+	known = task->ticking && task->tick_when <= when && task->tick_fd == fd;
 	task->tick_when = when;
 	task->tick_fd = fd;
 	if (!task->ticking) {
@@ -200,7 +203,9 @@ void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t w
 		ticker->n++;
 	}
 	pthread_mutex_unlock(&ticker->lock);
-	pfs_ticker_poke(ticker);
+	/* It looks at its list again by itself, and it waits for this already. */
+	if (!known && !pthread_equal(pthread_self(), ticker->thread))
+		pfs_ticker_poke(ticker);
 }
 
 void pfs_ticker_chore(struct pfs_ticker *ticker, uint64_t (*chore)(void *arg), void *arg, uint64_t when)

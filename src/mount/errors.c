@@ -129,7 +129,7 @@ void pfs_refuse(struct pfs_mount *mount, const struct pfs_cred *cred, struct pfs
 		const char *name, int error, const struct pfs_diag *diag)
 {
 	PFS_BUF struct pfs_buf text = { 0 };
-	const char *word = strerrorname_np(error);
+	const char *word = error ? strerrorname_np(error) : "-";
 	struct timespec now;
 	struct tm tm;
 	char stamp[32];

@@ -6,7 +6,10 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <syslog.h>
+#include <time.h>
 
 static bool to_syslog; /* set before there are threads */
 
@@ -20,6 +23,29 @@ void pfs_log_to_syslog(void)
 		dup2(null, fd);
 	if (null > 2)
 		close(null);
+}
+
+/* syslog(3) waits for a daemon that does not read, and holds its lock meanwhile. */
+void pfs_log_try(const char *text)
+{
+	static const struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	PFS_CLOSE int fd = -1;
+	time_t now = time(NULL);
+	char line[1024], stamp[32];
+	struct tm tm;
+	int n;
+
+	if (!to_syslog) {
+		fprintf(stderr, "pipesfs: %s\n", text);
+		return;
+	}
+	strftime(stamp, sizeof(stamp), "%b %e %T", localtime_r(&now, &tm));
+	n = snprintf(line, sizeof(line), "<%d>%s pipesfs[%ld]: %s", LOG_DAEMON | LOG_NOTICE, stamp,
+		     (long)getpid(), text);
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	/* Without a daemon there is nobody to tell it to. */
+	(void)sendto(fd, line, pfs_min((size_t)n, sizeof(line) - 1), MSG_DONTWAIT | MSG_NOSIGNAL,
+		     (const struct sockaddr *)&to, sizeof(to));
 }
 
 void pfs_log(const char *fmt, ...)

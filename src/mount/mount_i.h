@@ -403,6 +403,8 @@ int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *m
 
 /* Says a sentence: on stderr, or in syslog once pfs_log_to_syslog() was called. */
 void pfs_log(const char *fmt, ...) PFS_PRINTF(1, 2);
+/* To syslog, or to stderr, if that does not make us wait: what users' commands say. */
+void pfs_log_try(const char *text);
 /* To syslog from here on; nothing of ours keeps a terminal or whoever reads our output. Before there are threads. */
 void pfs_log_to_syslog(void);
 

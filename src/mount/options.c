@@ -47,7 +47,7 @@ static const struct option options_table[] = {
 	{ "user_opens", KIND_COUNT, FIELD(user_opens), 1, 1000000,
 	  "pipes that one user may have open (default 256): beyond it EDQUOT" },
 	{ "user_processes", KIND_COUNT, FIELD(user_processes), 2, 1000000,
-	  "processes that one user's commands may be, two for each exec (default 1024): beyond it EDQUOT" },
+	  "processes that one user's commands may be, two for each exec (default 256): beyond it EDQUOT" },
 	{ "latency", KIND_TIME, FIELD(latency), 0, SEC,
 	  "how long packets of several CPUs may be held back to be put in order (default 1ms)" },
 	{ "stall", KIND_TIME, FIELD(stall), 0, 86400 * SEC,

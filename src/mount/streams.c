@@ -96,10 +96,20 @@ static void limits_prepare(void)
 static void complain(void *arg, const struct pfs_complaint *complaint)
 {
 	struct pfs_cred cred = { .uid = complaint->uid, .pid = complaint->pid };
+	PFS_BUF struct pfs_buf line = { 0 };
 	struct pfs_diag diag;
 
 	pfs_diag_set(&diag, complaint->error, "%s", complaint->text);
 	pfs_refuse(arg, &cred, complaint->node, NULL, complaint->error, &diag);
+	if (!complaint->pid)
+		return;
+	pfs_buf_printf(&line, "uid %lu, pid %ld, ", (unsigned long)complaint->uid,
+		       (long)complaint->pid);
+	pfs_node_path(complaint->node, &line);
+	pfs_buf_str(&line, ": ");
+	pfs_buf_clean(&line, complaint->text, strlen(complaint->text));
+	if (!line.failed)
+		pfs_log_try(line.data);
 }
 
 static int mount_prepare(struct pfs_mount *mount, const struct pfs_mount_options *options)
@@ -116,6 +126,8 @@ static int mount_prepare(struct pfs_mount *mount, const struct pfs_mount_options
 		.uid = getuid(),
 		.gid = getgid(),
 		.dev = makedev(mount->dev_major, mount->dev_minor),
+		.spawner = mount->spawner,
+		.home = &mount->home,
 		.complain = complain,
 		.complain_arg = mount,
 	};

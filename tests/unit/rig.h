@@ -26,6 +26,9 @@ struct rig {
 	struct pfs_reader *reader;
 };
 
+/* What the graphs are made with. */
+static UNUSED struct pfs_graph_options rig_options;
+
 static struct pfs_cred rig_cred(void)
 {
 	return (struct pfs_cred){ .uid = geteuid(), .gid = getegid(), .pid = getpid() };
@@ -34,7 +37,6 @@ static struct pfs_cred rig_cred(void)
 /* mkdir -p below the root; 0 or what the first refused mkdir said. References go to the rig. */
 static UNUSED int rig_try(struct rig *rig, const char *path, struct pfs_diag *diag)
 {
-	struct pfs_graph_options options = { 0 };
 	struct pfs_node *dir, *next;
 	PFS_FREE char *copy = strdup(path);
 	char *save = NULL;
@@ -42,7 +44,7 @@ static UNUSED int rig_try(struct rig *rig, const char *path, struct pfs_diag *di
 
 	*rig = (struct rig){ 0 };
 	diag->text[0] = '\0';
-	assert_int_equal(pfs_graph_new(&options, &rig->graph), 0);
+	assert_int_equal(pfs_graph_new(&rig_options, &rig->graph), 0);
 	dir = pfs_node_ref(pfs_graph_root(rig->graph));
 	for (char *name = strtok_r(copy, "/", &save); name && r == 0;
 	     name = strtok_r(NULL, "/", &save)) {
