@@ -80,9 +80,9 @@ void pfs_buf_printf(struct pfs_buf *buf, const char *fmt, ...)
 	buf->len += (size_t)n;
 }
 
-/* Length of the well-formed UTF-8 sequence at s (RFC 3629), 0 when there is none. */
-static size_t utf8_len(const unsigned char *s, size_t n)
+size_t pfs_utf8_len(const char *text, size_t n)
 {
+	const unsigned char *s = (const unsigned char *)text;
 	size_t len;
 
 	if (s[0] < 0x80)
@@ -144,7 +144,7 @@ void pfs_buf_json(struct pfs_buf *buf, const char *s, size_t len)
 		i += n;
 		if (i == len)
 			break;
-		n = utf8_len(p + i, len - i);
+		n = pfs_utf8_len(s + i, len - i);
 		if (p[i] == '"' || p[i] == '\\') {
 			pfs_buf_str(buf, p[i] == '"' ? "\\\"" : "\\\\");
 		} else if (n == 0 || p[i] < 0x20 || p[i] == 0x7f) {

@@ -133,6 +133,8 @@ void pfs_buf_str(struct pfs_buf *buf, const char *s);
 void pfs_buf_printf(struct pfs_buf *buf, const char *fmt, ...) PFS_PRINTF(2, 3);
 /* As a JSON string body (no quotes): control characters, quotes and invalid UTF-8 escaped. */
 void pfs_buf_json(struct pfs_buf *buf, const char *s, size_t len);
+/* Length of the well-formed UTF-8 sequence at s (RFC 3629), at most n > 0 bytes; 0: there is none. */
+size_t pfs_utf8_len(const char *s, size_t n);
 /* Printable ASCII as it is, everything else as \xNN; never a control character. */
 void pfs_buf_clean(struct pfs_buf *buf, const char *s, size_t len);
 /* Makes room for len more bytes and returns where they go; NULL when it cannot. */

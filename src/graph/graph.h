@@ -176,13 +176,23 @@ enum pfs_text {
 	PFS_TEXT_PARAMS,  /* .params: name=value lines, argument as `arg=` */
 	PFS_TEXT_READERS, /* .readers: uid pid command policy delivered lost lag, one line each */
 	PFS_TEXT_PROGRAM, /* .program */
-	PFS_TEXT_GRAPH,	  /* .graph of the whole tree (node: root) */
 	PFS_TEXT_MANUAL,  /* of the filter of this node */
 };
 int pfs_node_text(struct pfs_node *node, enum pfs_text which, struct pfs_buf *out);
 /* Writing .params: merges key=value lines. -EINVAL and nothing changed. */
 int pfs_node_params_set(struct pfs_node *node, const char *text, size_t len,
 			const struct pfs_cred *cred, struct pfs_diag *diag);
+
+/* What runs, as one user may see it: docs/formats.md. */
+enum pfs_show {
+	PFS_SHOW_GRAPH,	  /* .graph, for people */
+	PFS_SHOW_DOT,	  /* .graph.dot */
+	PFS_SHOW_JSON,	  /* .graph.json */
+	PFS_SHOW_METRICS, /* .metrics */
+};
+/* Of `top` and all below it. -ENOMEM, also when it is more than a pfs_buf holds. */
+int pfs_graph_show(struct pfs_node *top, enum pfs_show which, const struct pfs_cred *cred,
+		   struct pfs_buf *out);
 
 /* --- reading ------------------------------------------------------------------------------ */
 

@@ -76,6 +76,8 @@ struct pfs_graph {
 	struct pfs_node *sorting; /* control: nodes with open class sets */
 	uint64_t next_id;	  /* control */
 	uint64_t next_walk;	  /* control */
+	uint64_t rated_at;	  /* control: rates of all nodes were taken, ns, monotonic */
+	uint64_t rated_over;	  /* control: of that time */
 	struct pfs_joins *joins;  /* control */
 	uint64_t generation;	  /* control: plans published */
 	struct pfs_retired retired;
@@ -176,6 +178,12 @@ struct pfs_node {
 	uint64_t walk;		   /* control: last walk that was here */
 
 	pfs_counter in, out, bytes; /* writer: the run lock's holder */
+	uint64_t delivered, missed; /* control: by readers that have left */
+	uint64_t born;		    /* ns, monotonic */
+	struct pfs_rates {
+		uint64_t in, out, bytes, lost;			 /* when rates were taken last */
+		double in_rate, out_rate, bytes_rate, lost_rate; /* a second, then */
+	} rates;						 /* control */
 	struct pfs_loss lost[PFS_REASONS_MAX];
 	_Atomic bool ended;	    /* pfs_emit_eof() was called in this generation */
 	_Atomic uint32_t eof_given; /* writer: run; generation whose end went out last */
@@ -267,13 +275,14 @@ struct pfs_task {
 	bool left;		    /* run: ... and since the last of it nobody is there */
 	uint32_t stale_generation;  /* run: its end was for nobody */
 	_Atomic bool gated; /* a generation ended here: the next waits for who reads on or comes (pfs_gate_open) */
-	uint32_t gate_generation; /* run: which ended here last */
-	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */
-	bool has_input;		  /* run */
-	struct pfs_cursor input;  /* run; of the queue of the node above */
-	uint64_t input_first;	  /* control: of the records there, the first that it gets */
-	struct pfs_ring *ring;	  /* run; owned: for new bytes */
-	uint16_t origin;	  /* of its records */
+	uint32_t gate_generation;   /* run: which ended here last */
+	_Atomic bool stalled;	    /* it may have had no room: kick it when there is some */
+	bool has_input;		    /* run */
+	struct pfs_cursor input;    /* run; of the queue of the node above */
+	uint64_t input_first;	    /* control: of the records there, the first that it gets */
+	struct pfs_ring *ring;	    /* run; owned: for new bytes */
+	_Atomic uint64_t ring_size; /* writer: run; of that, 0: there is none */
+	uint16_t origin;	    /* of its records */
 	_Atomic uint64_t unflushed; /* in that ring: first record whose ref is not in the queues yet */
 	uint64_t due; /* run: mono ns; then it wants to be called, even with nothing there. 0: no time */
 	struct pfs_ref batch[PFS_BATCH]; /* run: what is being pulled or injected */
@@ -323,6 +332,14 @@ uint64_t pfs_node_lost_sum(const struct pfs_node *node);
 /* Kicks every task: data that waited for a consumer flows. No lock held. */
 void pfs_domain_kick(struct pfs_domain *domain);
 void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out); /* control */
+/* Control. What its own readers got and missed, those that have left too, and what waits for the slowest. */
+void pfs_readers_sum(const struct pfs_node *node, uint64_t *delivered, uint64_t *missed, uint64_t *lag);
+uint64_t pfs_node_dropped(const struct pfs_node *node);
+/* Control. Records that came and went, and their bytes; of classes as they count. */
+void pfs_node_counts(struct pfs_node *node, uint64_t *ret_in, uint64_t *ret_out, uint64_t *ret_bytes);
+void pfs_node_own_stats(struct pfs_node *node,
+			struct pfs_buf *out); /* control: the filter's lines of .stats */
+void pfs_node_reason(const char *reason, struct pfs_buf *out); /* of a loss, as it is shown */
 void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag);
 unsigned pfs_node_filters(const struct pfs_node *dir); /* below it, also below its classes; control */
 /*

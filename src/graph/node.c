@@ -69,6 +69,7 @@ int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node
 	node->link_type = PFS_LINK_BYTES;
 	clock_gettime(CLOCK_REALTIME, &node->created);
 	node->changed = node->created;
+	node->born = pfs_clock_mono();
 	if (parent) {
 		node->above = pfs_node_ref(parent);
 		node->depth = parent->depth + 1;

@@ -478,8 +478,10 @@ static void publish(struct change *change)
 	old = task->plan;
 	task->plan = change->plan;
 	task->left |= !task->plan && task->begun;
-	if (!task->plan)
+	if (!task->plan) {
 		pfs_ring_retire(task->node->domain, TAKE_PTR(task->ring));
+		atomic_store_explicit(&task->ring_size, 0, memory_order_relaxed);
+	}
 	pfs_task_unlock(task);
 	change->plan = NULL;
 	pfs_plan_unref(old);

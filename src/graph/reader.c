@@ -153,6 +153,8 @@ static void detach(struct pfs_reader *reader)
 	}
 	node->readers--;
 	node->reliable_readers -= reader->cursor.reliable;
+	node->delivered += pfs_counter_get(&reader->delivered);
+	node->missed += pfs_counter_get(&reader->cursor.lost);
 	pfs_cursor_release(&reader->cursor);
 	replan_without(node);
 	pfs_node_queue_trim(node);
@@ -620,6 +622,18 @@ bool pfs_reader_park(struct pfs_reader *reader, struct pfs_waiter *waiter)
 bool pfs_reader_unpark(struct pfs_reader *reader, struct pfs_waiter *waiter)
 {
 	return pfs_wait_remove(&reader->node->queue->waiters, waiter);
+}
+
+void pfs_readers_sum(const struct pfs_node *node, uint64_t *delivered, uint64_t *missed, uint64_t *lag)
+{
+	*delivered = node->delivered;
+	*missed = node->missed;
+	*lag = 0;
+	for (struct pfs_reader *r = node->first_reader; r; r = r->next) {
+		*delivered += pfs_counter_get(&r->delivered);
+		*missed += pfs_counter_get(&r->cursor.lost);
+		*lag = pfs_max64(*lag, pfs_cursor_lag(&r->cursor));
+	}
 }
 
 /* --- .readers ------------------------------------------------------------------------------------------------- */

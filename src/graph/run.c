@@ -162,6 +162,8 @@ static struct pfs_ring *own_ring(struct pfs_step *step)
 	    pfs_origin_use(node->graph->rings, &node->domain->origins, &bytes, &task->origin) == 0)
 		(void)pfs_domain_ring(node->domain, node->payer, node->filter->ring_size,
 				      &task->unflushed, &task->ring);
+	if (task->ring)
+		atomic_store_explicit(&task->ring_size, task->ring->size, memory_order_relaxed);
 	return task->ring;
 }
 

@@ -1,10 +1,10 @@
 /*
- * text - the hidden files: .stats .params .readers .program .graph and the manual
+ * text - the hidden files of a directory: .stats .params .readers .program and the manual
  */
 #include "graph/classes.h"
 #include "graph/graph_i.h"
 
-static uint64_t node_dropped(const struct pfs_node *node)
+uint64_t pfs_node_dropped(const struct pfs_node *node)
 {
 	uint64_t in = pfs_counter_get(&node->in), out = pfs_counter_get(&node->out);
 
@@ -32,7 +32,7 @@ static unsigned count_readers(const struct pfs_node *node)
  * What came, went and how much. A class of an open set counts from its first packet on, whether it is read or not; what
  * was written into it comes on top.
  */
-static void counts(struct pfs_node *node, uint64_t *ret_in, uint64_t *ret_out, uint64_t *ret_bytes)
+void pfs_node_counts(struct pfs_node *node, uint64_t *ret_in, uint64_t *ret_out, uint64_t *ret_bytes)
 {
 	struct pfs_classes *set =
 		node->kind == PFS_NODE_CLASS && node->parent ? pfs_class_set(node->parent) : NULL;
@@ -51,14 +51,28 @@ static void counts(struct pfs_node *node, uint64_t *ret_in, uint64_t *ret_out, u
 	*ret_out = *ret_in;
 }
 
+void pfs_node_own_stats(struct pfs_node *node, struct pfs_buf *out)
+{
+	if (node->state && node->filter && node->filter->stats)
+		node->filter->stats(node->state, out);
+	if (node->state && node->kind == PFS_NODE_SOURCE && node->from->stats)
+		node->from->stats(node->state, out);
+}
+
+void pfs_node_reason(const char *reason, struct pfs_buf *out)
+{
+	for (const char *s = reason; *s; s++)
+		pfs_buf_add(out, *s == ' ' ? "-" : s, 1);
+}
+
 static void stats(struct pfs_node *node, struct pfs_buf *out)
 {
 	uint64_t in, passed, bytes;
 
-	counts(node, &in, &passed, &bytes);
+	pfs_node_counts(node, &in, &passed, &bytes);
 	line(out, "in", in);
 	line(out, "out", passed);
-	line(out, "dropped", node_dropped(node));
+	line(out, "dropped", pfs_node_dropped(node));
 	line(out, "bytes", bytes);
 	line(out, "lost", pfs_node_lost_sum(node));
 	for (size_t i = 0; i < PFS_REASONS_MAX; i++) {
@@ -67,8 +81,7 @@ static void stats(struct pfs_node *node, struct pfs_buf *out)
 		if (!reason)
 			continue;
 		pfs_buf_str(out, "lost.");
-		for (const char *s = reason; *s; s++)
-			pfs_buf_add(out, *s == ' ' ? "-" : s, 1);
+		pfs_node_reason(reason, out);
 		line(out, "", pfs_counter_get(&node->lost[i].n));
 	}
 	line(out, "readers", count_readers(node));
@@ -76,10 +89,7 @@ static void stats(struct pfs_node *node, struct pfs_buf *out)
 		line(out, "shared", node->uses);
 	if (node->kind == PFS_NODE_SOURCE)
 		line(out, "active", node->domain->active);
-	if (node->state && node->filter && node->filter->stats)
-		node->filter->stats(node->state, out);
-	if (node->state && node->kind == PFS_NODE_SOURCE && node->from->stats)
-		node->from->stats(node->state, out);
+	pfs_node_own_stats(node, out);
 }
 
 static void params(struct pfs_node *node, struct pfs_buf *out)
@@ -113,34 +123,6 @@ static void manual(struct pfs_node *node, struct pfs_buf *out)
 		pfs_buf_str(out, text);
 }
 
-static void graph_line(struct pfs_node *node, struct pfs_buf *out)
-{
-	static const char *const kinds[] = { "root",  "folder", "source", "filter",
-					     "class", "view",	"run" };
-	uint64_t in, passed, bytes;
-
-	pfs_buf_printf(out, "%*s", 2 * (int)node->depth, "");
-	pfs_buf_clean(out, node->parent ? node->name : "/", node->parent ? strlen(node->name) : 1);
-	node = pfs_node_real(node);
-	pfs_buf_printf(out, "  %s", kinds[node->kind]);
-	counts(node, &in, &passed, &bytes);
-	if (node->domain)
-		pfs_buf_printf(out, " %s in=%llu out=%llu bytes=%llu lost=%llu readers=%u",
-			       node->wanted ? "running" : "idle", (unsigned long long)in,
-			       (unsigned long long)passed, (unsigned long long)bytes,
-			       (unsigned long long)pfs_node_lost_sum(node), node->readers);
-	if (node->wanted && node->kind == PFS_NODE_SOURCE && node->from->program)
-		pfs_buf_str(out, " kernel");
-	pfs_buf_str(out, "\n");
-}
-
-static void graph_text(struct pfs_node *node, struct pfs_buf *out)
-{
-	graph_line(node, out);
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
-		graph_text(c, out);
-}
-
 int pfs_node_text(struct pfs_node *node, enum pfs_text which, struct pfs_buf *out)
 {
 	node = pfs_node_real(node);
@@ -158,9 +140,6 @@ int pfs_node_text(struct pfs_node *node, enum pfs_text which, struct pfs_buf *ou
 	case PFS_TEXT_PROGRAM:
 		if (node->state && node->kind == PFS_NODE_SOURCE && node->from->program)
 			node->from->program(node->state, out);
-		break;
-	case PFS_TEXT_GRAPH:
-		graph_text(node, out);
 		break;
 	case PFS_TEXT_MANUAL:
 		manual(node, out);

@@ -2,8 +2,8 @@
  * dir - directories of the graph
  *
  * Every filter directory has its pipe files, its dot files and its children; the root has
- * `.filters`, `.errors`, `.graph` and `.control` instead of pipes. Looking asks the graph and
- * changes nothing.
+ * `.filters`, `.errors`, `.graph`, `.metrics` and `.control` instead of pipes. Looking asks the
+ * graph and changes nothing.
  */
 #include "mount/mount_i.h"
 
@@ -76,6 +76,8 @@ static int dir_lookup(struct pfs_mount *mount, struct pfs_entry *dir, const char
 	r = info.kind == PFS_NODE_ROOT ? root_name(name, &like) : -ENOENT;
 	if (r == -ENOENT)
 		r = pfs_text_name(&info, name, &like);
+	if (r == -ENOENT)
+		r = pfs_show_name(&info, name, &like);
 	if (r == -ENOENT && is_filter(&info))
 		r = pfs_pipe_name(&info, name, &like);
 	if (r == 0)
@@ -121,6 +123,7 @@ static int dir_list(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_l
 	if (info.kind == PFS_NODE_ROOT)
 		pfs_portal_names(mount, listing);
 	pfs_text_list(&info, listing);
+	pfs_show_list(&info, listing);
 	if (is_filter(&info))
 		pfs_pipe_list(&info, listing);
 	return pfs_node_list(dir->node, list_child, &list);

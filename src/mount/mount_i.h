@@ -3,7 +3,7 @@
  *
  *	ops.c		what FUSE asks, handed to the kind of the entry
  *	inode.c		entries: what a nodeid of the kernel's means
- *	dir.c text.c pipe.c errors.c manuals.c control.c runs.c	the kinds
+ *	dir.c text.c show.c pipe.c errors.c manuals.c control.c runs.c	the kinds
  *	held.c		requests that are answered later, exactly once
  *	work.c		threads for what may wait
  *	session.c	threads that take requests from the kernel
@@ -86,7 +86,8 @@ struct pfs_kind {
 
 extern const struct pfs_kind pfs_kind_dir;	  /* directories of the graph */
 extern const struct pfs_kind pfs_kind_pipe;	  /* all, all.<view> */
-extern const struct pfs_kind pfs_kind_text;	  /* .stats .params .readers .program .graph */
+extern const struct pfs_kind pfs_kind_text;	  /* .stats .params .readers .program */
+extern const struct pfs_kind pfs_kind_show;	  /* .graph .graph.dot .graph.json .metrics */
 extern const struct pfs_kind pfs_kind_errors;	  /* .errors */
 extern const struct pfs_kind pfs_kind_manuals;	  /* .filters */
 extern const struct pfs_kind pfs_kind_manual;	  /* .filters/<name> */
@@ -100,7 +101,7 @@ struct pfs_entry {
 	uint64_t ino; /* st_ino */
 	const struct pfs_kind *kind;
 	struct pfs_node *node; /* a reference; NULL: not of the graph */
-	int which; /* pipes: view or -1; texts: enum pfs_text; manuals: index; portals: flags of open(2) */
+	int which; /* pipes: view or -1; texts, shows: their enum; manuals: index; portals: flags of open(2) */
 	int policy;		 /* pipes: as in struct pfs_reader_options */
 	bool end;		 /* pipes: the same */
 	_Atomic unsigned duplex; /* pipes: read-write opens */
@@ -390,6 +391,8 @@ void pfs_pipe_finish(void);
 void pfs_pipe_list(const struct pfs_node_info *info, struct pfs_listing *listing);
 int pfs_text_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like);
 void pfs_text_list(const struct pfs_node_info *info, struct pfs_listing *listing);
+int pfs_show_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like);
+void pfs_show_list(const struct pfs_node_info *info, struct pfs_listing *listing);
 
 /*
  * --- streams and keeper

@@ -1,5 +1,5 @@
 /*
- * text - the dot files: .stats .params .readers .program .graph
+ * text - the dot files: .stats .params .readers .program
  *
  * The text is made when the file is opened and does not change while it is open. Its size is not
  * known before, so stat says 0 and reads go to us (direct_io), as in /proc. `.params` can be
@@ -13,14 +13,16 @@
 
 #define PARAMS_MAX ((size_t)64 << 10)
 #define TEXT_SLOT 40
+#define TEXT_LONG ((size_t)16 << 10) /* bytes */
 
 static const struct {
 	const char *name;
 	enum pfs_text which;
 } texts[] = {
-	{ ".stats", PFS_TEXT_STATS },	  { ".params", PFS_TEXT_PARAMS },
-	{ ".readers", PFS_TEXT_READERS }, { ".program", PFS_TEXT_PROGRAM },
-	{ ".graph", PFS_TEXT_GRAPH },
+	{ ".stats", PFS_TEXT_STATS },
+	{ ".params", PFS_TEXT_PARAMS },
+	{ ".readers", PFS_TEXT_READERS },
+	{ ".program", PFS_TEXT_PROGRAM },
 };
 
 struct text_file {
@@ -28,13 +30,13 @@ struct text_file {
 	_Atomic unsigned refs; /* the open file, each READ that is being answered */
 	char *text;	       /* owned */
 	size_t len;
+	uid_t uid;
+	size_t charged;	       /* to uid */
 	struct pfs_node *node; /* a reference; NULL: not of a node */
 };
 
 static bool has_text(const struct pfs_node_info *info, enum pfs_text which)
 {
-	if (which == PFS_TEXT_GRAPH)
-		return info->kind == PFS_NODE_ROOT;
 	if (info->kind == PFS_NODE_ROOT || info->kind == PFS_NODE_FOLDER || info->kind == PFS_NODE_RUN)
 		return false;
 	return which != PFS_TEXT_PROGRAM || info->program;
@@ -79,9 +81,23 @@ static void text_unref(struct text_file *file)
 {
 	if (atomic_fetch_sub(&file->refs, 1) != 1)
 		return;
+	if (file->charged)
+		pfs_held_uncharge(file->file.mount, file->uid, file->charged);
 	pfs_node_unref(file->node);
 	free(file->text);
 	free(file);
+}
+
+/* Long texts are of what a user may make us keep. Root's are not counted. */
+static bool text_charge(struct pfs_mount *mount, struct text_file *file, uid_t uid)
+{
+	if (uid == 0 || file->len < TEXT_LONG)
+		return true;
+	if (!pfs_held_charge(mount, uid, file->len))
+		return false;
+	file->uid = uid;
+	file->charged = file->len;
+	return true;
 }
 
 void pfs_text_open(struct pfs_mount *mount, fuse_req_t req, struct fuse_file_info *fi,
@@ -89,7 +105,9 @@ void pfs_text_open(struct pfs_mount *mount, fuse_req_t req, struct fuse_file_inf
 {
 	struct text_file *file = pfs_zalloc(1, sizeof(*file));
 
-	if (!file || text->failed) {
+	if (file)
+		file->len = text->len;
+	if (!file || text->failed || !text_charge(mount, file, fuse_req_ctx(req)->uid)) {
 		free(file);
 		pfs_buf_release(text);
 		fuse_reply_err(req, ENOMEM);
@@ -97,7 +115,6 @@ void pfs_text_open(struct pfs_mount *mount, fuse_req_t req, struct fuse_file_inf
 	}
 	file->refs = 1;
 	file->text = TAKE_PTR(text->data);
-	file->len = text->len;
 	file->node = node ? pfs_node_ref(node) : NULL;
 	pfs_file_add(&file->file, kind, mount);
 	fi->fh = (uintptr_t)&file->file;

@@ -127,6 +127,11 @@ static void use(struct all *all)
 		if (all->node[i])
 			(void)pfs_node_text(all->node[i], (enum pfs_text)i, &text);
 	}
+	for (int i = 0; i <= PFS_SHOW_METRICS; i++) {
+		PFS_BUF struct pfs_buf text = { 0 };
+
+		(void)pfs_graph_show(pfs_graph_root(all->graph), (enum pfs_show)i, &me, &text);
+	}
 	if (all->node[5])
 		(void)pfs_node_params_set(all->node[5], "arg=9\n", 6, &me, NULL);
 }

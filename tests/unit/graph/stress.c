@@ -255,7 +255,11 @@ static void look(struct mess *m)
 
 	switch (below(&m->seed, 4)) {
 	case 0:
-		pfs_node_text(node, (enum pfs_text)below(&m->seed, 6), &buf);
+		if (below(&m->seed, 2))
+			pfs_node_text(node, (enum pfs_text)below(&m->seed, PFS_TEXT_MANUAL + 1), &buf);
+		else
+			pfs_graph_show(node, (enum pfs_show)below(&m->seed, PFS_SHOW_METRICS + 1),
+				       &me, &buf);
 		break;
 	case 1:
 		pfs_node_params_set(node, text, strlen(text), &me, &diag);
