@@ -303,8 +303,8 @@ static int serve_prepare(struct serve *s, struct pfs_diag *diag)
 /* --- events ------------------------------------------------------------------------------------- */
 
 /*
- * The waiter may have stopped itself, or be about to, and hears nothing then: it is sent SIGCONT until it has said that it
- * is awake.
+ * The waiter may have stopped itself, or be about to, and hears nothing then: it is sent SIGCONT until it has said
+ * that it is awake.
  */
 static void waiter_wake(struct serve *s)
 {
