@@ -37,7 +37,8 @@ static struct pfs_node *make(struct pfs_node *dir, const char *name)
 /* The i-th name of the filter that keeps everything it gets here. No two are equal, so that siblings can be made. */
 static void name_of(const char *filter, unsigned i, char *name, size_t size)
 {
-	static const char *const classifiers[] = { "srcport", "dstport", "port", "host", "proto", "flow" };
+	static const char *const classifiers[] = { "srcport", "dstport", "port",
+						   "host",    "proto",	 "flow" };
 	static const char *const protocols[] = { "ip", "tcp" };
 	size_t n;
 
@@ -53,8 +54,9 @@ static void name_of(const char *filter, unsigned i, char *name, size_t size)
 		/* "no" four times, written in one of 256 ways */
 		n = (size_t)snprintf(name, size, "%s,tunnel=", filter);
 		for (unsigned bit = 0; bit < 8; bit++)
-			n += (size_t)snprintf(name + n, size - n, "%s%s", bit % 2 == 0 && bit ? "+" : "",
-					      i >> bit & 1 ? (bit % 2 ? "%6f" : "%6e") : (bit % 2 ? "o" : "n"));
+			n += (size_t)snprintf(
+				name + n, size - n, "%s%s", bit % 2 == 0 && bit ? "+" : "",
+				i >> bit & 1 ? (bit % 2 ? "%6f" : "%6e") : (bit % 2 ? "o" : "n"));
 		return;
 	}
 	if (strcmp(filter, "match") == 0)

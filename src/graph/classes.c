@@ -1,14 +1,15 @@
 #include "graph/classes.h"
 
+/* What a short key needs is in one line of the cache. */
 struct pfs_class {
-	struct pkt_key key;
-	uint64_t last; /* ns, monotonic: its last packet, or when it was made */
-	uint64_t packets;
-	uint64_t bytes;
 	uint32_t hash;
 	uint16_t next; /* in its bucket, or free */
 	bool used;
 	bool full_name;
+	uint64_t last; /* ns, monotonic: its last packet, or when it was made */
+	uint64_t packets;
+	uint64_t bytes;
+	struct pkt_key key;
 };
 
 void pfs_classes_lock(struct pfs_classes *set)

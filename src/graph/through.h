@@ -2,8 +2,8 @@
  * through - what filters of one protocol share that look into tunnels: the parameter tunnel=
  *
  * Without it a packet is judged by its outermost headers, and passes whole. With it, every packet on the way inside
- * that tunnel= speaks of is judged, and what passes is the innermost that is kept: the ref is narrowed to it, nothing is
- * copied. What is below such a directory is packets of their own, for filters, views and tools.
+ * that tunnel= speaks of is judged, and what passes is the innermost that is kept: the ref is narrowed to it, nothing
+ * is copied. What is below such a directory is packets of their own, for filters, views and tools.
  *
  * Below packets that start at the IP header (netfilter_*) what passes does so too, whatever was around it.
  */
