@@ -16,8 +16,8 @@ ssize_t pfs_socket_send(int fd, const struct iovec *iov, size_t niov, int flags,
 			size_t nfds);
 
 /*
- * One message. Bytes received (0: the other end is closed, or an empty message), -errno. fds gets up to nfds descriptors,
- * O_CLOEXEC, the callee's; those that did not come are -1.
+ * One message. Bytes received (0: the other end is closed, or an empty message), -errno. fds gets up to nfds
+ * descriptors, O_CLOEXEC, the callee's; those that did not come are -1.
  */
 ssize_t pfs_socket_receive(int fd, void *buf, size_t size, int flags, int *fds, size_t nfds);
 

@@ -242,7 +242,8 @@ void pfs_mount_options_help(struct pfs_buf *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(options_table); i++) {
 		const struct option *option = &options_table[i];
-		static const char *const values[] = { "=SIZE", "=N", "=TIME", "=DIR", "", "=FILE", "", "" };
+		static const char *const values[] = { "=SIZE", "=N",	"=TIME", "=DIR",
+						      "",      "=FILE", "",	 "" };
 		char name[40];
 
 		if (!option->summary)

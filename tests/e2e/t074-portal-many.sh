@@ -45,6 +45,12 @@ def all_below(pid):
         found += [c] + all_below(c)
     return found
 
+def comm(p):
+    try:
+        return open("/proc/%d/comm" % p).read()
+    except OSError:
+        return "pipesfs, or gone"
+
 def state():
     fds = len(os.listdir("/proc/%d/fd" % streams))
     for line in open("/proc/%d/status" % streams):
@@ -57,7 +63,7 @@ def settled(fds, patience):
     end = time.time() + patience
     while time.time() < end:
         now = state()[0]
-        if now <= fds and not [p for p in all_below(streams) if "pipesfs" not in open("/proc/%d/comm" % p).read()]:
+        if now <= fds and not [p for p in all_below(streams) if "pipesfs" not in comm(p)]:
             return True
         time.sleep(0.1)
     return False
@@ -89,7 +95,7 @@ for round in range(3):
     end = time.time() + 2
     while time.time() < end:
         random.choice(cats).send_signal(random.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-        victims = [p for p in all_below(streams) if "pipesfs" not in open("/proc/%d/comm" % p).read()] \
+        victims = [p for p in all_below(streams) if "pipesfs" not in comm(p)] \
             if random.random() < 0.05 else []
         for p in victims[:1]:
             try:
@@ -100,7 +106,7 @@ for round in range(3):
     if round == 1:
         for p in all_below(streams):
             try:
-                if "helper" in open("/proc/%d/comm" % p).read():
+                if "helper" in comm(p):
                     os.kill(p, signal.SIGKILL)
             except OSError:
                 pass
