@@ -71,20 +71,23 @@ static void on_done(struct pfs_portal_opening *opening, int result,
 		pfs_portal_release(&portal->channel.file);
 }
 
-static void on_said(struct pfs_portal_opening *opening, const char *line, size_t len)
+static void on_said(struct pfs_portal_opening *opening, const char *said, size_t len)
 {
 	struct pfs_portal *portal = portal_of_opening(opening);
-	PFS_BUF struct pfs_buf path = { 0 }, text = { 0 };
+	PFS_BUF struct pfs_buf path = { 0 }, text = { 0 }, line = { 0 };
 	struct pfs_diag diag;
 
 	pfs_buf_clean(&path, text_of(portal), strlen(text_of(portal)));
-	pfs_buf_clean(&text, line, len);
+	pfs_buf_clean(&text, said, len);
 	if (path.failed || text.failed)
 		return;
 	snprintf(diag.text, sizeof(diag.text), "%s", text.data ? text.data : "");
 	refuse(portal, EIO, &diag);
-	pfs_log("uid %lu, %.300s: %s", (unsigned long)portal->cred.uid, path.data ? path.data : "",
-		text.data ? text.data : "");
+	/* All portals' thread must not wait for a syslog that does not read. */
+	pfs_buf_printf(&line, "uid %lu, %.300s: %s", (unsigned long)portal->cred.uid,
+		       path.data ? path.data : "", text.data ? text.data : "");
+	if (!line.failed)
+		pfs_log_try(line.data);
 }
 
 static void on_ended(struct pfs_portal_opening *opening, int status)
