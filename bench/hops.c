@@ -3,9 +3,9 @@
  *
  *	hops FILE SHAPE K FILTER		SHAPE: chain, fan
  *
- * chain: accept/unpcap/FILTER/FILTER/.../count, K of them. fan: K directories FILTER below unpcap, a count below each. K 0:
- * accept/unpcap/count. FILE is poured in again and again. Prints how many packets came to the last count, and ns of CPU for one
- * of them through the whole tree. All in this process: no kernel, no FUSE.
+ * chain: accept/unpcap/FILTER/FILTER/.../count, K of them. fan: K directories FILTER below unpcap, a count below each.
+ * K 0: accept/unpcap/count. FILE is poured in again and again. Prints how many packets came to the last count, and ns
+ * of CPU for one of them through the whole tree. All in this process: no kernel, no FUSE.
  */
 #include <inttypes.h>
 #include <stdio.h>
