@@ -20,7 +20,7 @@ struct pfs_seed {
 	uint64_t a, b;
 };
 
-/* From the kernel's random numbers; early at boot, where there are none, from the clock: slower under attack, no more. */
+/* From the kernel's random numbers; early at boot, where there are none, from the clock. */
 void pfs_seed_init(struct pfs_seed *seed);
 
 static inline uint64_t pfs_hash_fold(uint64_t a, uint64_t b)

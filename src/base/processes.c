@@ -77,7 +77,7 @@ static int processes_read(uid_t uid, struct process **ret_list, size_t *ret_n)
 
 static bool is_below(const struct process *list, size_t n, const struct process *process, pid_t top)
 {
-	/* Parents have been read at other times than their children: a chain may be broken, or, once in a life, closed. */
+	/* Parents were read at other times than their children: a chain may be broken or, once in a life, closed. */
 	for (size_t steps = 0; process && steps < n; steps++) {
 		struct process parent = { .pid = process->parent };
 

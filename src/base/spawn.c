@@ -721,7 +721,7 @@ int pfs_command_start(struct pfs_spawner *spawner, const struct pfs_command_opti
 }
 
 int pfs_command_launch(struct pfs_spawner *spawner, const struct pfs_command_options *options,
-		      struct pfs_command **ret_command, struct pfs_diag *diag)
+		       struct pfs_command **ret_command, struct pfs_diag *diag)
 {
 	return command_ask(spawner, options, options->started, ret_command, diag);
 }

@@ -58,7 +58,7 @@ int pfs_command_start(struct pfs_spawner *spawner, const struct pfs_command_opti
 		      struct pfs_command **ret_command, struct pfs_diag *diag);
 /* The same without waiting: what would be returned is told to options->started. -ENOMEM, -ESHUTDOWN, -E2BIG. */
 int pfs_command_launch(struct pfs_spawner *spawner, const struct pfs_command_options *options,
-		      struct pfs_command **ret_command, struct pfs_diag *diag);
+		       struct pfs_command **ret_command, struct pfs_diag *diag);
 /* To its process group. -ESRCH: it has ended. */
 int pfs_command_signal(struct pfs_command *command, int number);
 pid_t pfs_command_pid(const struct pfs_command *command);

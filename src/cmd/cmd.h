@@ -55,6 +55,7 @@ struct pfs_command {
 	const char *name;
 	const char *summary;		  /* one line for the list of commands */
 	const struct pfs_option *options; /* NULL: none */
+	bool options_first;		  /* what follows the first operand is no option of ours */
 	const char *operands;		  /* what follows the options: "[DIR...]"; NULL: nothing */
 	enum pfs_words words;		  /* of the operands */
 	const char *const *choices;

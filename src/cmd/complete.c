@@ -2,9 +2,9 @@
  * complete - what may stand at the end of an unfinished command line, for the shells
  *
  * `pipesfs complete -- WORD...` gets the words behind `pipesfs`, as they were typed, the last one up to the cursor (or
- * empty), and prints a line for each thing that could stand in its place: the word, a tab, and what it is. Nothing of it
- * is written twice: commands and options come from the tables that make the help, filters and sources from those that
- * make the manuals, mount options from the one that reads them. Looking only: it may run at every key.
+ * empty), and prints a line for each thing that could stand in its place: the word, a tab, and what it is. Nothing
+ * of it is written twice: commands and options come from the tables that make the help, filters and sources from
+ * those that make the manuals, mount options from the one that reads them. Looking only: it may run at every key.
  */
 #include <dirent.h>
 #include <fcntl.h>

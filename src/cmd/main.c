@@ -61,8 +61,8 @@ static int mount_helper(int argc, char **argv)
 }
 
 /*
- * Whoever closed the first three wants nothing there; files that we open are no place for what others say. Programs that
- * we start see them closed, as they were.
+ * Whoever closed the first three wants nothing there; files that we open are no place for what others say. Programs
+ * that we start see them closed, as they were.
  */
 static void standard_files(void)
 {

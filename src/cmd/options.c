@@ -20,11 +20,13 @@ size_t pfs_options_count(const struct pfs_command *cmd)
 
 int pfs_getopt(const struct pfs_command *cmd, int argc, char **argv)
 {
-	char shorts[2 * OPTIONS_MAX + 2], *s = shorts;
+	char shorts[2 * OPTIONS_MAX + 3], *s = shorts;
 	struct option longs[OPTIONS_MAX + 1] = { 0 }, *l = longs;
 	size_t n = pfs_options_count(cmd);
 
 	assert(n <= OPTIONS_MAX);
+	if (cmd->options_first)
+		*s++ = '+';
 	for (size_t i = 0; i < n; i++) {
 		const struct pfs_option *option = &cmd->options[i];
 

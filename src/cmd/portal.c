@@ -4,11 +4,10 @@
  * This process stands for the command: signals that it gets go to the command, it stops when the command stops, and
  * ends as the command ends. The server (portal/serve.h) is between the two.
  */
-#include "cmd/cmd.h"
+#include "cmd/options.h"
 #include "portal/serve.h"
 
 #include <fcntl.h>
-#include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -217,16 +216,9 @@ static int usage(const char *sentence)
 
 static int parse(int argc, char **argv, struct options *o)
 {
-	static const struct option known[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "prefix", required_argument, NULL, 'p' },
-		{ "verbose", no_argument, NULL, 'v' },
-		{ 0 },
-	};
 	int c;
 
-	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+c:p:v", known, NULL)) != -1) {
+	while ((c = pfs_getopt(&pfs_cmd_portal, argc, argv)) != -1) {
 		switch (c) {
 		case 'c':
 			o->config = optarg;
@@ -238,7 +230,7 @@ static int parse(int argc, char **argv, struct options *o)
 			o->verbose = true;
 			break;
 		default:
-			return usage("there is no such option, or its argument is missing");
+			return EXIT_OURS;
 		}
 	}
 	return optind == argc ? usage("a command is needed") : 0;
@@ -311,16 +303,36 @@ static int portal_run(int argc, char **argv)
 	return r;
 }
 
+static const struct pfs_option portal_options[] = {
+	{ .key = 'v',
+	  .letter = true,
+	  .name = "verbose",
+	  .help = "say on stderr why an open was refused, and what commands behind portals say" },
+	{ .key = 'c',
+	  .letter = true,
+	  .name = "config",
+	  .value = "FILE",
+	  .help = "rules as in portal.conf; default: fs/ tcp/ tcplisten/ udp/ unix/ pipe/",
+	  .words = PFS_WORDS_FILE },
+	{ .key = 'p',
+	  .letter = true,
+	  .name = "prefix",
+	  .value = "DIR",
+	  .help = "where portals are; default: /p",
+	  .words = PFS_WORDS_DIR },
+	{ 0 },
+};
+
 const struct pfs_command pfs_cmd_portal = {
 	.name = "portal",
 	.summary = "run COMMAND with portals that are real sockets, pipes and files",
-	.usage = "[-v] [--config FILE] [--prefix DIR] [--] COMMAND [ARGUMENT...]",
+	.options = portal_options,
+	.options_first = true,
+	.operands = "[--] COMMAND [ARGUMENT...]",
+	.words = PFS_WORDS_FILE,
 	.help = "Opens of DIR/tcp/HOST/PORT and the like, in COMMAND and all that it starts, get the descriptor\n"
 		"itself. Works without a mount, and for any user. Programs that ask stat(2) before they open\n"
 		"(cp, diff, ls, tar) need `pipesfs mount DIR` beneath as well.\n\n"
-		"  -v, --verbose   say on stderr why an open was refused, and what commands behind portals say\n"
-		"  --config FILE   rules as in portal.conf; default: fs/ tcp/ tcplisten/ udp/ unix/ pipe/\n"
-		"  --prefix DIR    where portals are; default: /p\n\n"
 		"Exit status: that of COMMAND; 125 when pipesfs fails, 126 and 127 when COMMAND cannot be run or\n"
 		"found.\n",
 	.run = portal_run,

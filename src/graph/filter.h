@@ -168,8 +168,8 @@ struct pfs_place {
 	int (*join)(const struct pfs_place *place, const char *path, struct pfs_join **ret_join,
 		    struct pfs_diag *diag);
 	/*
-	 * Who the maker is, for commands that run as him, confined, and who starts them (base/spawn.h). During init only.
-	 * -EPERM: he cannot be taken for himself; -ENOSYS: no commands here.
+	 * Who the maker is, for commands that run as him, confined, and who starts them (base/spawn.h). During init
+	 * only. -EPERM: he cannot be taken for himself; -ENOSYS: no commands here.
 	 */
 	int (*identify)(const struct pfs_place *place, struct pfs_caller *ret_caller,
 			struct pfs_spawner **ret_spawner, struct pfs_diag *diag);
@@ -250,10 +250,10 @@ struct pfs_filter {
 	/* What all.json and all.txt say of records that are no packets; NULL: as above, if the flow is the same. */
 	const struct pkt_describe *describe;
 	/*
-	 * The bytes that a reader gets before the stream (pcapng's section and interfaces, the numbers of a counter), as
-	 * of its end; a view that has none gives those of its directory. Of a view also for a reader that was lapped,
-	 * before it goes on at this record of ours, having missed `lost` records of the directory since it was here
-	 * last. May be called while batch, pull or control of the directory run, of a view not.
+	 * The bytes that a reader gets before the stream (pcapng's section and interfaces, the numbers of a
+	 * counter), as of its end; a view that has none gives those of its directory. Of a view also for a reader
+	 * that was lapped, before it goes on at this record of ours, having missed `lost` records of the directory
+	 * since it was here last. May be called while batch, pull or control of the directory run, of a view not.
 	 */
 	int (*preamble)(void *state, const struct pfs_emitter *out, const struct pfs_record *at,
 			uint64_t lost, struct pfs_buf *ret_bytes);

@@ -416,7 +416,7 @@ int pfs_class_make(struct pfs_node *dir, const char *name, struct pfs_node **ret
 /* The directory of a class that was found, borrowed; made when there is none. */
 int pfs_class_dir(struct pfs_node *dir, const char *name, uint16_t class_, struct pfs_node **ret_node);
 void pfs_class_forget(struct pfs_node *dir, uint16_t class_); /* it has no directory */
-int pfs_class_keep(struct pfs_node *node); /* made by mkdir: stays. -EDQUOT, -ENOSPC */
+int pfs_class_keep(struct pfs_node *node);  /* made by mkdir: stays. -EDQUOT, -ENOSPC */
 void pfs_class_use(struct pfs_node *node);  /* from now on it is a child; other nodes are let be */
 void pfs_class_gone(struct pfs_node *node); /* a node is being unlinked */
 /* The set is there, or is about to go with all its directories. Other nodes are let be. */

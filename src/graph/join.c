@@ -14,8 +14,8 @@
  *
  * A target that was removed is cut off: its rings go with it, whatever still points there.
  *
- * Locks: groups are a list under control; a group's lock comes after run and before inject. writer and node->join change
- * under control and the run lock of the sink.
+ * Locks: groups are a list under control; a group's lock comes after run and before inject. writer and node->join
+ * change under control and the run lock of the sink.
  */
 #include "graph/graph_i.h"
 

@@ -226,7 +226,8 @@ void pfs_node_queue_trim(struct pfs_node *node)
 {
 	if (!node->queue_charged || !pfs_queue_trim(node->queue))
 		return;
-	pfs_due_give(node->graph, node->payer, PFS_DUE_MEMORY, node->queue->size * sizeof(struct pfs_ref));
+	pfs_due_give(node->graph, node->payer, PFS_DUE_MEMORY,
+		     node->queue->size * sizeof(struct pfs_ref));
 	node->queue_charged = false;
 }
 

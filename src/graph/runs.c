@@ -75,8 +75,8 @@ static int name_new(struct pfs_node *dir, struct pfs_node *real, const char *nam
 		return -EEXIST; /* while the filter was being made */
 	/* Those of classes do not count as directories, no more than classes do. */
 	r = pfs_node_new(dir->graph, dir,
-			 real->kind == PFS_NODE_CLASS ? PFS_NODE_CLASS : PFS_NODE_NAME, name, dir->payer,
-			 &node);
+			 real->kind == PFS_NODE_CLASS ? PFS_NODE_CLASS : PFS_NODE_NAME, name,
+			 dir->payer, &node);
 	if (r < 0)
 		return r;
 	node->kind = PFS_NODE_NAME;

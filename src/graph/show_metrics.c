@@ -2,8 +2,8 @@
  * show_metrics - .metrics: OpenMetrics text
  *
  * The OpenMetrics specification 1.0 (openmetrics.io): the samples of a family stand together, names of counters end in
- * _total, label values have \\ \" and \n escaped, the last line is # EOF. Values are UTF-8: bytes that are not, and what
- * a terminal obeys, are \xNN.
+ * _total, label values have \\ \" and \n escaped, the last line is # EOF. Values are UTF-8: bytes that are not, and
+ * what a terminal obeys, are \xNN.
  */
 #include "config.h"
 

@@ -5,8 +5,8 @@
  * end (of a writer's stream, of a generation) is a control record in the same ring, so that it comes after the data;
  * when the ring is full at close, it waits in `ends` instead, since close never waits.
  *
- * A join writes in the same way, but begins and ends its streams and generations from the data side (join.c); as long as
- * it is there the ring is kept for it.
+ * A join writes in the same way, but begins and ends its streams and generations from the data side (join.c); as
+ * long as it is there the ring is kept for it.
  */
 #include "graph/graph_i.h"
 

@@ -45,7 +45,7 @@ struct pfs_mount_options {
 	/* What one user may have who neither is root nor mounted; 0: default. */
 	uint64_t user_nodes, user_memory, user_processes, user_opens;
 	uint64_t user_portals, user_commands; /* the same, at a time */
-	uint64_t latency;      /* ns */
+	uint64_t latency;		      /* ns */
 	uint64_t stall;	       /* ns without an answer until streams is killed; 0: never */
 	char *portals;	       /* portal.conf; owned; NULL: the usual one */
 	struct pfs_buf kernel; /* what mount(2) gets: "ro,noatime" */

@@ -36,8 +36,8 @@ void pkt_lines_text(const struct pkt_view *view, struct pfs_buf *out);
 void pkt_lines_json(const struct pkt_view *view, struct pfs_buf *out);
 
 /*
- * What a record means that is no packet, in the words of the filter that made it. Pure; p may be any bytes. NULL: nothing
- * to say.
+ * What a record means that is no packet, in the words of the filter that made it. Pure; p may be any bytes. NULL:
+ * nothing to say.
  */
 struct pkt_describe {
 	/* `,"name":value` for each: valid JSON. */
@@ -51,7 +51,7 @@ struct pkt_describe {
 struct pkt_piece {
 	const uint8_t *p;
 	size_t len;
-	const struct pfs_ref *ref; /* to these bytes; with PFS_REF_IN_STREAM the packet's headers are in front of them */
+	const struct pfs_ref *ref; /* to these bytes; with PFS_REF_IN_STREAM the packet's headers are before them */
 	const struct pfs_meta *meta;
 	const struct pfs_origin *origin;
 	const struct pkt_describe *describe; /* or NULL */
@@ -63,8 +63,8 @@ struct pkt_piece {
  */
 void pkt_lines_text_bytes(const struct pkt_piece *piece, struct pfs_buf *out);
 /*
- * One JSON object and a newline: time; of a reassembled stream interface, direction, src, sport, dst, dport, stream, side
- * ("a", "b"), offset; len; gap (bytes that are missing here); what the filter says; data unless it says all.
+ * One JSON object and a newline: time; of a reassembled stream interface, direction, src, sport, dst, dport, stream,
+ * side ("a", "b"), offset; len; gap (bytes that are missing here); what the filter says; data unless it says all.
  */
 void pkt_lines_json_bytes(const struct pkt_piece *piece, struct pfs_buf *out);
 

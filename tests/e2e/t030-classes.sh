@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # needs: user
 # timeout: 300
 # srcport dstport port host proto flow: classes appear with traffic or by mkdir, hold exactly what tcpdump keeps, have one

@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # stream and httpplus on conversations with reordered, repeated, overlapping and lost segments: all that was said, and
 # nothing else; and the same as tshark sees.
 # needs: user

@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # needs: user
 # Pipelines that are there from the mount on, and trees that are saved and made again.
 . "$T_LIB"

@@ -1,11 +1,12 @@
 #!/bin/sh
+# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # t070 - portals: the examples of "A Pipe Namespace in the Portal Filesystem" with local servers; looking acts on nothing
 . "$T_LIB"
 
 t_need_root
 t_need python3 curl
 t_mount
-cd "$TMPDIR"
+cd "$TMPDIR" || exit
 
 # --- looking ---------------------------------------------------------------------------------
 

@@ -1,11 +1,12 @@
 #!/bin/sh
+# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # t071 - portals: errors of open, ends, signals, commands that fail
 . "$T_LIB"
 
 t_need_root
 t_need python3 setpriv
 t_mount
-cd "$TMPDIR"
+cd "$TMPDIR" || exit
 
 t_errno ECONNREFUSED cat "$P/tcp/127.0.0.1/1"
 t_errno ENETUNREACH cat "$P/tcp/192.0.2.1/1"

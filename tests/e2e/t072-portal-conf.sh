@@ -1,9 +1,10 @@
 #!/bin/sh
+# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # t072 - portal.conf: rules of one's own, no injection, first match, reload, the check
 . "$T_LIB"
 
 t_need_root
-cd "$TMPDIR"
+cd "$TMPDIR" || exit
 cat >portal.conf <<CONF
 # rules
 gz/        rfilter  gz/ gzip -dc

@@ -5,7 +5,7 @@
 t_need_root
 t_need python3 setpriv unshare
 t_mount
-cd "$TMPDIR"
+cd "$TMPDIR" || exit
 chmod 755 "$TMPDIR" "$(dirname "$TMPDIR")"
 
 t_eq "a command is the user" "$(t_as_user cat "$P/pipe/usr/bin/id -u")" "$(id -u nobody)"

@@ -6,7 +6,7 @@
 t_need_root
 t_need python3
 t_mount
-cd "$TMPDIR"
+cd "$TMPDIR" || exit
 
 cat >many.py <<'PY'
 import os, random, signal, socket, subprocess, sys, threading, time

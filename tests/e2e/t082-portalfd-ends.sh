@@ -99,7 +99,7 @@ t_wait_for 5 t_no_servers
 echo "ok: and nothing is left of it"
 rm -f held over
 ("$PIPESFS" portal sh -c 'while [ ! -e held ]; do sleep 0.05; done >/dev/null 2>&1 & echo done' 2>&1 | cat >released; : >over) &
-t_wait_for 5 grep -q done released
+t_wait_for 5 grep -q "done" released
 t_wait_for 5 test -e over
 : >held
 echo "ok: nobody's output is held"

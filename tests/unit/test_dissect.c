@@ -319,7 +319,7 @@ static void check_json(const struct pfs_buf *buf)
 		lens[n++] = (size_t)(end - p);
 		p = end;
 		assert_int_equal(*p++, ':');
-				p = json_value_end(p);
+		p = json_value_end(p);
 		if (!*p)
 			return;
 		assert_int_equal(*p++, ',');

@@ -364,7 +364,7 @@ static void test_ecn_and_df(void **state)
 	for (int six = 0; six < 2; six++) {
 		fill(&g, six, 9, 128);
 		cap_head(&cap, 1);
-		g.tos = 2; /* ECT(0) */
+		g.tos = 2; /* ECN-capable(0) */
 		add(&cap, &g, 0, 64, true);
 		g.tos = 3; /* and congestion on the way */
 		add(&cap, &g, 64, 64, false);

@@ -188,7 +188,8 @@ static void test_json(void **state)
 	(void)state;
 	rig_run(&rig, BASE, "json", in, sizeof(in) - 1, 20, &out);
 	pfs_buf_add(&out, "", 1);
-	assert_non_null(strstr(out.data, "\"len\":28,\"http\":\"request\",\"method\":\"GET\",\"host\":\"x\",\"path\":\"/a\","
+	assert_non_null(strstr(out.data, "\"len\":28,\"http\":\"request\",\"method\":\"GET\","
+					 "\"host\":\"x\",\"path\":\"/a\","
 					 "\"version\":\"1.1\",\"head\":28,\"body\":0}\n"));
 	assert_non_null(strstr(out.data, "\"method\":\"POST\",\"path\":\"/f\",\"content_length\":5,\"version\":\"1.1\","
 					 "\"head\":39,\"body\":5}\n"));

@@ -321,7 +321,8 @@ static void test_what_is_shared_stays_as_it_is(void **state)
 
 static void test_nothing_is_left(void **state)
 {
-	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .nodes_max = 40, .user_nodes = 30 });
+	struct pfs_graph *graph =
+		graph_of((struct pfs_graph_options){ .nodes_max = 40, .user_nodes = 30 });
 
 	(void)state;
 	fake.count = 64;

@@ -97,7 +97,8 @@ static void test_numbers(void **state)
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(read_some(reader, buf, sizeof(buf), true), 7);
 	show(source, PFS_SHOW_JSON, &me, &out);
-	assert_non_null(strstr(out.data, "\"path\":\"/accept:a\",\"name\":\"accept:a\",\"kind\":\"source\",\"type\":\"accept\","
+	assert_non_null(strstr(out.data, "\"path\":\"/accept:a\",\"name\":\"accept:a\","
+					 "\"kind\":\"source\",\"type\":\"accept\","
 					 "\"flow\":\"bytes\""));
 	assert_non_null(strstr(out.data, "\"in\":5,\"out\":5,\"dropped\":0,\"lost\":0,\"bytes\":35,"));
 	assert_non_null(strstr(out.data, "\"readers\":1,\"writers\":1,\"lag\":3,"));
