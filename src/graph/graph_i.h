@@ -290,6 +290,7 @@ struct pfs_task {
 	struct pfs_task *tick_next; /* ticker's lock, and what follows: */
 	bool ticking;		    /* on its list */
 	uint64_t tick_when;	    /* mono ns; UINT64_MAX: no time */
+	uint64_t tick_round;	    /* it was taken in this one */
 	int tick_fd;		    /* borrowed; -1: none */
 };
 

@@ -16,6 +16,7 @@ struct pfs_ticker {
 	pthread_cond_t idle;	      /* `running` changed */
 	struct pfs_task *first;	      /* lock; borrowed: removed before they go */
 	size_t n;		      /* lock; on that list */
+	uint64_t round;		  /* lock */
 	struct pfs_task *running;     /* lock */
 	bool stop;		      /* lock */
 	uint64_t (*chore)(void *arg); /* lock */
@@ -52,10 +53,13 @@ static struct pfs_task *take_due(struct pfs_ticker *ticker, const struct pollfd 
 	for (struct pfs_task *t = ticker->first; t; t = t->tick_next) {
 		bool ready = t->tick_when <= now;
 
+		if (t->tick_round == ticker->round)
+			continue;
 		for (size_t f = 1; f < nfds && !ready && t->tick_fd >= 0; f++)
 			ready = fds[f].fd == t->tick_fd && fds[f].revents;
 		if (ready) {
 			unlink_task(ticker, t);
+			t->tick_round = ticker->round;
 			return t;
 		}
 	}
@@ -66,6 +70,11 @@ static void kick_due(struct pfs_ticker *ticker, const struct pollfd *fds, size_t
 {
 	struct pfs_task *task;
 
+	/*
+	 * Each once: one that is back at once waits for the next look at the time and the descriptors, or it would be
+	 * the only one, and what was ready before would be taken for what is.
+	 */
+	ticker->round++;
 	while ((task = take_due(ticker, fds, nfds))) {
 		struct pfs_node *node = pfs_node_ref(task->node);
 		bool outermost;
