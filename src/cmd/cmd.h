@@ -70,6 +70,7 @@ extern const struct pfs_command pfs_cmd_abort;
 extern const struct pfs_command pfs_cmd_complete;
 extern const struct pfs_command pfs_cmd_demo;
 extern const struct pfs_command pfs_cmd_doctor;
+extern const struct pfs_command pfs_cmd_graph;
 extern const struct pfs_command pfs_cmd_ls;
 extern const struct pfs_command pfs_cmd_mount;
 extern const struct pfs_command pfs_cmd_portal;
@@ -77,6 +78,7 @@ extern const struct pfs_command pfs_cmd_restore;
 extern const struct pfs_command pfs_cmd_run;
 extern const struct pfs_command pfs_cmd_save;
 extern const struct pfs_command pfs_cmd_stat;
+extern const struct pfs_command pfs_cmd_top;
 extern const struct pfs_command pfs_cmd_umount;
 
 extern const struct pfs_command *const pfs_commands[];	      /* all of them; ends with NULL */

@@ -12,6 +12,8 @@ const struct pfs_command *const pfs_commands[] = {
 	&pfs_cmd_portal,
 	&pfs_cmd_ls,
 	&pfs_cmd_stat,
+	&pfs_cmd_graph,
+	&pfs_cmd_top,
 	&pfs_cmd_save,
 	&pfs_cmd_restore,
 	&pfs_cmd_doctor,

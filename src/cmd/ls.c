@@ -9,6 +9,7 @@
 #include "cmd/mounts.h"
 #include "cmd/options.h"
 #include "cmd/tree.h"
+#include "cmd/units.h"
 #include "graph/tables.h"
 
 #include <langinfo.h>
@@ -120,38 +121,20 @@ static bool is_idle(const struct tree_dir *dir)
 	return true;
 }
 
-/* Exact while it fits, then with a unit. */
 static void put_number(uint64_t value)
 {
-	static const char units[] = "MGTPE";
-	double scaled = (double)value / 1e6;
-	size_t unit = 0;
+	char text[UNITS_SIZE];
 
-	if (value < 10000000) {
-		printf(" %*llu", NUMBER_WIDTH - 1, (unsigned long long)value);
-		return;
-	}
-	for (; scaled >= 9999.5 && units[unit + 1]; unit++)
-		scaled /= 1000;
-	printf(" %*.*f%c", NUMBER_WIDTH - 2, scaled < 99.95 ? 1 : 0, scaled, units[unit]);
+	units_count(value, text);
+	printf(" %*s", NUMBER_WIDTH - 1, text);
 }
 
 static void put_rate(double value)
 {
-	static const char units[] = "kMGTPE";
-	size_t unit = 0;
+	char text[UNITS_SIZE];
 
-	if (value < 0.05) {
-		printf(" %*s", NUMBER_WIDTH - 1, "-");
-		return;
-	}
-	if (value < 9999.5) {
-		printf(" %*.*f", NUMBER_WIDTH - 1, value < 9.95 ? 1 : 0, value);
-		return;
-	}
-	for (value /= 1000; value >= 9999.5 && units[unit + 1]; unit++)
-		value /= 1000;
-	printf(" %*.*f%c", NUMBER_WIDTH - 2, value < 99.95 ? 1 : 0, value, units[unit]);
+	units_rate(value, text);
+	printf(" %*s", NUMBER_WIDTH - 1, text);
 }
 
 /* The top is known by its whole path. */

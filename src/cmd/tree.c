@@ -9,7 +9,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#define FILE_MAX ((size_t)1 << 20)
+#define FILE_MAX ((size_t)32 << 20)
 
 void tree_free(struct tree_dir *dir)
 {

@@ -43,7 +43,7 @@ const struct tree_dir *tree_at(const struct tree_dir *dir, const char *path);
 /* The numbers of one directory, without those below. -errno. */
 int tree_read_one(const char *path, struct tree_dir **ret_dir);
 
-/* A whole small file (up to 1 MiB) below directory fd `at`. -errno. */
+/* A whole file (up to 32 MiB) below directory fd `at`. -errno. */
 int tree_read_file(int at, const char *path, struct pfs_buf *ret_text);
 
 /* The stats as JSON members: "in":1,"out":1 (no braces). */

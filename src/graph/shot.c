@@ -168,6 +168,7 @@ static void take_node(struct pfs_node *name, struct pfs_shot_node *to)
 		.readers = node->readers,
 		.writers = node->inject ? atomic_load(&node->inject->writers) : 0,
 		.memory = memory_of(node),
+		.shared = node->uses,
 	};
 	if (node->domain)
 		take_counters(node, to);

@@ -116,6 +116,8 @@ static void put_counters(const struct pfs_shot_node *node, struct pfs_buf *out)
 	number(out, "memory", node->memory);
 	if (node->into)
 		number(out, "into", node->into);
+	if (node->shared)
+		number(out, "shared", node->shared);
 }
 
 struct stats_to {
