@@ -1,8 +1,8 @@
 /*
  * picture - .graph.json of a mounted tree, read into memory, and the rows of a table made from it
  *
- * The file and its members are described in docs/formats.md. What is missing is nothing, what is unknown is passed over,
- * so that a mount of another version can be looked at. Needs jansson; without it, reading says -ENOSYS.
+ * The file and its members are described in docs/formats.md. What is missing is nothing, what is unknown is passed
+ * over, so that a mount of another version can be looked at. Needs jansson; without it, reading says -ENOSYS.
  */
 #ifndef PFS_CMD_PICTURE_H
 #define PFS_CMD_PICTURE_H
@@ -35,7 +35,9 @@ int picture_read(int root, struct picture *ret_picture, struct pfs_diag *diag);
 /* The same from text. -EINVAL: no such file, with the reason. */
 int picture_parse(const char *text, size_t len, struct picture *ret_picture, struct pfs_diag *diag);
 void picture_release(struct picture *picture);
-/* Rates from the counters of two readings, in place of the file's own; what was not there before counts from nothing. */
+/*
+ * Rates from the counters of two readings, in place of the file's own; what was not there before counts from nothing.
+ */
 void picture_rates(struct picture *now, const struct picture *before);
 /* SIZE_MAX: none. */
 size_t picture_find(const struct picture *picture, uint64_t id);

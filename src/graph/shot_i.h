@@ -34,7 +34,7 @@ struct pfs_shot_node {
 	size_t nreasons;
 	double rate_in, rate_out, rate_lost, rate_bytes; /* a second */
 	unsigned readers, writers;
-	unsigned shared; /* of a stage of a run: how many pipelines use it */
+	unsigned shared;		 /* of a stage of a run: how many pipelines use it */
 	uint64_t delivered, missed, lag; /* of its readers; of those gone, too, but for lag */
 	uint64_t memory;
 	struct pfs_buf stats; /* owned; the filter's own lines */

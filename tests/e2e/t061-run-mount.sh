@@ -4,6 +4,7 @@
 # timeout: 240
 # `pipesfs run` in a mounted tree: equal pipelines of one user are one, each goes with its program, however that ends,
 # and says the counts that tcpdump says.
+# shellcheck disable=SC2010,SC2016 # names of ours; what is in single quotes is for the sh that runs it
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
 . "$TOP/tests/tools/mount.sh"
