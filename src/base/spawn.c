@@ -17,6 +17,7 @@
 	8000000000ULL	 /* ns that a helper has to end its own affairs when the client has gone */
 #define END_PATIENCE 300 /* ms that pfs_spawner_free() waits for the spawner */
 #define MESSAGE_MAX ((size_t)160 << 10)
+#define PIDFD_SIGNAL_GROUP 4U /* PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9 */
 #define FDS_MAX 4 /* stdio, network namespace */
 
 /* --- the wire ---------------------------------------------------------------------------- */
@@ -58,10 +59,18 @@ static void fds_close(int fds[FDS_MAX])
 
 /* --- the spawner --------------------------------------------------------------------------- */
 
+/* What a confined command that has ended may have left running, for when its client lets go of it. */
+struct group {
+	uint32_t id;
+	int fd; /* owned; pidfd of its leader, which keeps the number of the group from being another's */
+	struct group *next;
+};
+
 struct child {
 	uint32_t id;
 	pid_t pid;
 	int report_fd; /* it has not told yet whether it runs; else -1 */
+	int group_fd;  /* owned; of a confined command: see struct group; else -1 */
 	bool helper;
 	bool left;	  /* nobody wants it any more */
 	uint64_t kill_at; /* ns, monotonic; 0: no */
@@ -71,6 +80,7 @@ struct child {
 struct spawner {
 	int fd, signal_fd;
 	int (*helper)(int fd);
+	struct group *groups;
 	struct child *first;
 	size_t n;
 };
@@ -163,7 +173,7 @@ static void do_run(struct spawner *s, const struct asked *asked, const int fds[F
 		.processes = asked->head->processes,
 		.dies_with = getpid(),
 	};
-	struct child child = { .id = asked->head->id, .report_fd = -1 };
+	struct child child = { .id = asked->head->id, .report_fd = -1, .group_fd = -1 };
 	int r;
 
 	for (int i = 0, j = 0; i < 3; i++)
@@ -171,7 +181,9 @@ static void do_run(struct spawner *s, const struct asked *asked, const int fds[F
 	r = pfs_child_start(&options, &child.pid, &child.report_fd);
 	if (r < 0)
 		answer(s, ANSWER_STARTED, child.id, r, -1);
-	else
+	if (r == 0 && asked->caller.confined)
+		child.group_fd = (int)syscall(SYS_pidfd_open, child.pid, 0);
+	if (r == 0)
 		child_add(s, &child);
 }
 
@@ -210,7 +222,7 @@ static int helper_main(struct spawner *s, const struct pfs_caller *caller, int f
 
 static void do_helper(struct spawner *s, const struct asked *asked)
 {
-	struct child child = { .id = asked->head->id, .report_fd = -1, .helper = true };
+	struct child child = { .id = asked->head->id, .report_fd = -1, .group_fd = -1, .helper = true };
 	int pair[2];
 
 	if (!s->helper || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
@@ -239,6 +251,37 @@ static struct child *child_find(struct spawner *s, uint32_t id)
 	return child;
 }
 
+/* Before Linux 6.9 there is no way to be sure whose group that is: it is let be. */
+static void group_end(struct group *group)
+{
+	(void)syscall(SYS_pidfd_send_signal, group->fd, SIGKILL, NULL, PIDFD_SIGNAL_GROUP);
+	close(group->fd);
+	free(group);
+}
+
+static void group_leave(struct spawner *s, uint32_t id)
+{
+	for (struct group **at = &s->groups; *at; at = &(*at)->next) {
+		struct group *group = *at;
+
+		if (group->id != id)
+			continue;
+		*at = group->next;
+		group_end(group);
+		return;
+	}
+}
+
+static void group_add(struct spawner *s, struct child *child)
+{
+	struct group *group = malloc(sizeof(*group));
+
+	if (!group)
+		return;
+	*group = (struct group){ .id = child->id, .fd = TAKE_FD(child->group_fd), .next = s->groups };
+	s->groups = group;
+}
+
 /* False: the client has gone. */
 static bool serve_client(struct spawner *s, char *buf)
 {
@@ -259,6 +302,8 @@ static bool serve_client(struct spawner *s, char *buf)
 			child_leave(child);
 		else if (child)
 			kill(-child->pid, asked.head->number);
+		else if (asked.head->type == ASK_LEAVE)
+			group_leave(s, asked.head->id);
 	}
 	free(asked.words);
 	fds_close(fds);
@@ -288,7 +333,10 @@ static void child_ended(struct spawner *s, struct child **at)
 	waitpid(child->pid, &status, 0);
 	if (!child->helper)
 		answer(s, ANSWER_ENDED, child->id, status, -1);
+	if (child->group_fd >= 0 && !child->helper && !child->left)
+		group_add(s, child);
 	*at = child->next;
+	pfs_closep(&child->group_fd);
 	free(child);
 	s->n--;
 }
@@ -374,6 +422,8 @@ static int spawner_main(int fd, int (*helper)(int fd))
 		;
 	/* The client has gone, or waits for us to go. */
 	close(fd);
+	while (s.groups)
+		group_leave(&s, s.groups->id);
 	for (struct child *child = s.first; child; child = child->next)
 		child_leave(child);
 	while (s.first && spawner_wait(&s, buf, false))
@@ -400,6 +450,7 @@ struct pfs_command {
 	struct pfs_spawner *spawner; /* borrowed */
 	uint32_t id;
 	pid_t pid;
+	bool group;	      /* what it leaves running ends with us */
 	bool answered, ended; /* lock */
 	int result;	      /* lock: of the start */
 	int fd;		      /* lock: helper */
@@ -695,6 +746,7 @@ static int command_ask(struct pfs_spawner *spawner, const struct pfs_command_opt
 	command->fd = -1;
 	command->on_end = options->ended;
 	command->on_start = on_start;
+	command->group = options->caller->confined;
 	command->arg = options->arg;
 	for (int i = 0; i < 3; i++) {
 		q.head.has_fd[i] = options->fd[i] >= 0;
@@ -734,7 +786,9 @@ static int tell(struct pfs_command *command, enum ask type, int number)
 	pthread_mutex_lock(&command->spawner->lock);
 	ended = command->ended;
 	pthread_mutex_unlock(&command->spawner->lock);
-	return ended ? -ESRCH : question_send(command->spawner, &q);
+	if (ended && !(command->group && type == ASK_LEAVE))
+		return -ESRCH;
+	return question_send(command->spawner, &q);
 }
 
 int pfs_command_signal(struct pfs_command *command, int number)

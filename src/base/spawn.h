@@ -62,7 +62,10 @@ int pfs_command_launch(struct pfs_spawner *spawner, const struct pfs_command_opt
 /* To its process group. -ESRCH: it has ended. */
 int pfs_command_signal(struct pfs_command *command, int number);
 pid_t pfs_command_pid(const struct pfs_command *command);
-/* No callback from here on (one that runs right now is waited for). Still running: SIGTERM, then SIGKILL. */
+/*
+ * No callback from here on (one that runs right now is waited for). Still running: SIGTERM, then SIGKILL. What a confined
+ * command has left running in its process group when it ended is killed.
+ */
 void pfs_command_free(struct pfs_command *command);
 
 /* Starts a helper as caller. *ret_fd is our end of its socket (SOCK_SEQPACKET); closing it ends the helper. */

@@ -23,7 +23,8 @@
  *
  * It is started when somebody reads, or at once for a sink below; later ones with the first record of a generation.
  * At the end of a generation its stdin is closed; when its stdout is at its end, so is the generation. It ends when
- * nobody reads any more, and with the directory: SIGTERM to its process group, SIGKILL two seconds later.
+ * nobody reads any more, and with the directory: SIGTERM to its process group, SIGKILL two seconds later. What it left
+ * running there when it ended goes with it (Linux 6.9).
  *
  * What it writes to stderr comes to .errors and to syslog, line by line; so does a status other than 0, a signal, and
  * why it could not be started. A command that does not read holds up who writes to it, as the last of a shell's pipe

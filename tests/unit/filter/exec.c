@@ -392,6 +392,29 @@ static void test_ends_with_its_readers(void **state)
 	}
 }
 
+/* The leader has ended, and what it left holds its stdout: that goes, too. */
+static void test_what_is_left(void **state)
+{
+	PFS_BUF struct pfs_buf out = { 0 };
+	struct rig rig;
+	pid_t pid;
+
+	(void)state;
+	rig_open(&rig, path_of("accept", "sh -c 'sleep 1000 & echo $!'", ""), NULL);
+	for (int i = 0; out.len == 0 && i < RIG_PATIENCE; i++) {
+		rig_drain(&rig, &out);
+		usleep(1000);
+	}
+	pfs_buf_add(&out, "", 1);
+	pid = atoi(out.data);
+	assert_true(pid > 0 && alive(pid));
+	rig_expect(&rig, "exit", 0);
+	rig_expect(&rig, "pid", 0);
+	assert_true(alive(pid));
+	rig_release(&rig);
+	expect_dead(pid);
+}
+
 /* One that reads nothing holds up the writer, and only him; removing it lets him go. */
 static void test_stuck(void **state)
 {
@@ -497,6 +520,7 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_death),
 		cmocka_unit_test(test_ends_with_its_readers),
+		cmocka_unit_test(test_what_is_left),
 		cmocka_unit_test(test_stuck),
 		cmocka_unit_test(test_surroundings),
 		cmocka_unit_test(test_capture),
