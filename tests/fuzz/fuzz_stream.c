@@ -1,9 +1,9 @@
 /*
  * fuzz_stream - any segments, in any order, of a few connections
  *
- * Nine bytes say what a segment is: connection, side, flags, where it stands, what it acknowledges, how long it is, how much
- * of it was captured, how much later it came. Offsets of a stream go on where the last event ended, nothing comes behind an
- * end, memory stays within its limits and is given back.
+ * Nine bytes say what a segment is: connection, side, flags, where it stands, what it acknowledges, how long it is, how
+ * much of it was captured, how much later it came. Offsets of a stream go on where the last event ended, nothing comes
+ * behind an end, memory stays within its limits and is given back.
  */
 #include "base/bytes.h"
 #include "packet/tcpstream.h"
