@@ -1,4 +1,5 @@
 #!/bin/sh
+# serial
 # exec: commands in a pipeline: as whom they run, what they get, how they end, and that nothing of
 # them is left.
 # shellcheck disable=SC2119 # t_start without arguments is meant

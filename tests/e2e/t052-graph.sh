@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2013,SC2016,SC2034,SC2086
 # .graph, .graph.dot, .graph.json, .metrics: valid for those who read such files elsewhere, with the
 # numbers of .stats, whatever names hold; for ten thousand directories, too.
 # timeout: 240

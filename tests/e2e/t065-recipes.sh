@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2013,SC2016,SC2034,SC2086
 # needs: user
 # timeout: 240
 # The examples of pipesfs-tools(7), tshark in place of wireshark, and capture files and writers in place of eth0.
