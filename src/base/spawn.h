@@ -63,8 +63,8 @@ int pfs_command_launch(struct pfs_spawner *spawner, const struct pfs_command_opt
 int pfs_command_signal(struct pfs_command *command, int number);
 pid_t pfs_command_pid(const struct pfs_command *command);
 /*
- * No callback from here on (one that runs right now is waited for). Still running: SIGTERM, then SIGKILL. What a confined
- * command has left running in its process group when it ended is killed.
+ * No callback from here on (one that runs right now is waited for). Still running: SIGTERM, then SIGKILL.
+ * What a confined command has left running in its process group when it ended is killed.
  */
 void pfs_command_free(struct pfs_command *command);
 

@@ -19,7 +19,8 @@
  * The command runs as the maker of the directory: his uid, gid, groups, umask, limits and network namespace; in / ; in
  * a session of its own; with PATH, HOME, USER, LOGNAME, SHELL and LANG in its environment, and stdin, stdout and
  * stderr open. It has no capability, root's neither, and gains no rights (no_new_privs: sudo, ping and the like do not
- * work; tcpdump, which as root becomes another user first, works only for others). Who lives in a container, or is confined, or has fewer rights than his uid implies, is refused (EPERM).
+ * work; tcpdump, which as root becomes another user first, works only for others). Who lives in a container,
+ * or is confined, or has fewer rights than his uid implies, is refused (EPERM).
  *
  * It is started when somebody reads, or at once for a sink below; later ones with the first record of a generation.
  * At the end of a generation its stdin is closed; when its stdout is at its end, so is the generation. It ends when
