@@ -262,6 +262,8 @@ static int limits_get(int dir, struct rlimit limits[RLIM_NLIMITS])
 	PFS_BUF struct pfs_buf text = { 0 };
 	int r = read_at(dir, "limits", &text);
 
+	if (r == 0 && !text.data)
+		r = -EIO;
 	static_assert(ARRAY_SIZE(names) == RLIM_NLIMITS, "one line a limit");
 	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(names); i++) {
 		const char *at = strstr(text.data, names[i].name);

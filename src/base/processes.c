@@ -69,7 +69,8 @@ static int processes_read(uid_t uid, struct process **ret_list, size_t *ret_n)
 	closedir(dir);
 	if (r < 0)
 		return r;
-	qsort(list, n, sizeof(*list), by_pid);
+	if (n)
+		qsort(list, n, sizeof(*list), by_pid);
 	*ret_list = TAKE_PTR(list);
 	*ret_n = n;
 	return 0;

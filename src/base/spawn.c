@@ -18,7 +18,7 @@
 #define END_PATIENCE 300 /* ms that pfs_spawner_free() waits for the spawner */
 #define MESSAGE_MAX ((size_t)160 << 10)
 #define PIDFD_SIGNAL_GROUP 4U /* PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9 */
-#define FDS_MAX 4 /* stdio, network namespace */
+#define FDS_MAX 4	      /* stdio, network namespace */
 
 /* --- the wire ---------------------------------------------------------------------------- */
 
@@ -278,7 +278,9 @@ static void group_add(struct spawner *s, struct child *child)
 
 	if (!group)
 		return;
-	*group = (struct group){ .id = child->id, .fd = TAKE_FD(child->group_fd), .next = s->groups };
+	group->id = child->id;
+	group->fd = TAKE_FD(child->group_fd);
+	group->next = s->groups;
 	s->groups = group;
 }
 

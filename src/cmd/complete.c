@@ -321,40 +321,40 @@ static void complete(const struct pfs_command *cmd, char **words, int n)
 		offer_words(&asked, cmd->words, cmd->choices);
 }
 
+static void complete_line(char **words, int n)
+{
+	const struct pfs_command *cmd = n > 1 ? pfs_command_find(words[0]) : NULL;
+	struct asked asked = { .fixed = "", .part = words[n - 1] };
+
+	if (cmd)
+		complete(cmd, words, n);
+	else if (n == 1 || (n == 2 && !strcmp(words[0], "help")))
+		offer_commands(&asked);
+	if (n == 1 && words[0][0] == '-')
+		offer(&asked, "--version", "say which version this is");
+}
+
 static int complete_run(int argc, char **argv)
 {
-	int first = argc > 1 && !strcmp(argv[1], "--") ? 2 : 1, n = argc - first;
-	struct pfs_buf *words = pfs_zalloc((size_t)n, sizeof(*words));
-	PFS_FREE char **text = pfs_zalloc((size_t)n + 1, sizeof(*text));
-	const struct pfs_command *cmd;
-	struct asked asked;
-	int status = 0;
+	int first = argc > 1 && !strcmp(argv[1], "--") ? 2 : 1, n = argc - first, made = 0;
+	PFS_FREE char **words = pfs_zalloc(n > 0 ? (size_t)n : 1, sizeof(*words));
+	struct pfs_buf word = { 0 };
 
-	if (n < 1 || !words || !text)
-		status = n < 1 ? pfs_usage(&pfs_cmd_complete, "the words of a command line are needed")
-			       : pfs_fail("not enough memory");
-	for (int i = 0; i < n && !status; i++) {
-		complete_unquote(argv[first + i], &words[i]);
-		text[i] = words[i].data;
-		status = text[i] ? 0 : pfs_fail("not enough memory");
+	if (n < 1)
+		return pfs_usage(&pfs_cmd_complete, "the words of a command line are needed");
+	while (words && made < n) {
+		complete_unquote(argv[first + made], &word);
+		if (word.failed)
+			break;
+		words[made++] = word.data;
+		word = (struct pfs_buf){ 0 };
 	}
-	if (!status && n == 1) {
-		asked = (struct asked){ .fixed = "", .part = text[0] };
-		offer_commands(&asked);
-		if (text[0][0] == '-')
-			offer(&asked, "--version", "say which version this is");
-	} else if (!status) {
-		cmd = pfs_command_find(text[0]);
-		asked = (struct asked){ .fixed = "", .part = text[n - 1] };
-		if (cmd)
-			complete(cmd, text, n);
-		else if (!strcmp(text[0], "help") && n == 2)
-			offer_commands(&asked);
-	}
-	for (int i = 0; words && i < n; i++)
-		pfs_buf_release(&words[i]);
-	free(words);
-	return status;
+	pfs_buf_release(&word);
+	if (words && made == n)
+		complete_line(words, n);
+	for (int i = 0; i < made; i++)
+		free(words[i]);
+	return made == n ? 0 : pfs_fail("not enough memory");
 }
 
 const struct pfs_command pfs_cmd_complete = {

@@ -213,6 +213,7 @@ static int open_parent(int root, const char *path, const char **ret_name)
 	int fd = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const char *slash;
 
+	assert(path); /* restore_path() */
 	for (; fd >= 0 && (slash = strchr(path, '/')); path = slash + 1) {
 		PFS_FREE char *name = strndup(path, (size_t)(slash - path));
 		int below = name ? openat(fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;

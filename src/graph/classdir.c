@@ -98,6 +98,7 @@ int pfs_class_dir(struct pfs_node *dir, const char *name, uint16_t class_, struc
 			r = class_build(dir, name, class_, &node);
 		if (r < 0)
 			return r;
+		assert(node); /* built */
 		if (open) {
 			dir->class_nodes[class_ - 1] = node;
 			node->parent = dir;

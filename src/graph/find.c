@@ -179,6 +179,7 @@ int pfs_graph_find(struct pfs_graph *graph, const struct pfs_cred *cred, const c
 		r = inside.failed ? -ENOMEM : walk(graph, cred, inside.data, &node);
 	if (r < 0)
 		return pfs_diag_set(diag, -r, "%.150s: %s", path, strerror(-r));
+	assert(node); /* found */
 	if (!may_now(cred, node, want)) {
 		pfs_node_unref(node);
 		return pfs_diag_set(diag, EACCES, "%.120s is not yours to %s", path,

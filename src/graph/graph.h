@@ -252,7 +252,12 @@ bool pfs_reader_unpark(struct pfs_reader *reader, struct pfs_waiter *waiter);
 /* -EINVAL: nothing can be written there (sinks, views, classes of them); -ENOMEM. */
 int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
 		    struct pfs_writer **ret_writer, struct pfs_diag *diag);
-/* The last close of a generation sends EOF after what was written. Never waits. */
+/*
+ * Its stream ends, and the generation with its last writer: EOF goes after what was written. Nothing is stored any
+ * more, but pfs_writer_run() may still be at work on another thread; close does the rest. Never waits.
+ */
+void pfs_writer_end(struct pfs_writer *writer);
+/* Ends it if that was not done. Never waits. */
 void pfs_writer_close(struct pfs_writer *writer);
 /*
  * All n bytes as one record (packet directories) or as the next piece of this open's byte stream. Returns n; -EAGAIN:

@@ -393,7 +393,7 @@ static void list_closed(struct listing *list, const char *const *classes)
 	fill_info(list->dir, &info);
 	info.kind = PFS_NODE_CLASS;
 	info.id = 0;
-	for (size_t i = 0; classes[i] && i < 64; i++)
+	for (size_t i = 0; i < 64 && classes[i]; i++)
 		if ((atomic_load(&dir->seen) >> i & 1) && !pfs_node_child(list->dir, classes[i]))
 			listing_add(list, classes[i], &info);
 }

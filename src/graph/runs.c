@@ -228,7 +228,7 @@ static int stage_for(struct pfs_node *dir, const char *name, const struct pfs_cr
 int pfs_stage_make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
 		   struct pfs_node **ret_node, struct pfs_diag *diag)
 {
-	struct pfs_node *real, *node;
+	struct pfs_node *real = NULL, *node;
 	int r;
 
 	if (dir->kind == PFS_NODE_RUN)
@@ -237,6 +237,7 @@ int pfs_stage_make(struct pfs_node *dir, const char *name, const struct pfs_cred
 		r = stage_for(dir, name, cred, mode, &real, diag);
 	if (r < 0)
 		return r;
+	assert(real); /* found or made */
 	r = name_new(dir, real, name, &node);
 	if (r < 0) {
 		if (real->kind != PFS_NODE_CLASS)

@@ -164,7 +164,8 @@ static void take_node(struct pfs_node *name, struct pfs_shot_node *to)
 		.data = node->domain,
 		.running = node->wanted,
 		.lossy = node->domain && node->domain->lossy,
-		.kernel = node->kind == PFS_NODE_SOURCE && node->wanted && node->from->program,
+		.kernel = node->kind == PFS_NODE_SOURCE && node->wanted && node->from &&
+			  node->from->program,
 		.readers = node->readers,
 		.writers = node->inject ? atomic_load(&node->inject->writers) : 0,
 		.memory = memory_of(node),

@@ -16,7 +16,7 @@ struct pfs_ticker {
 	pthread_cond_t idle;	      /* `running` changed */
 	struct pfs_task *first;	      /* lock; borrowed: removed before they go */
 	size_t n;		      /* lock; on that list */
-	uint64_t round;		  /* lock */
+	uint64_t round;		      /* lock */
 	struct pfs_task *running;     /* lock */
 	bool stop;		      /* lock */
 	uint64_t (*chore)(void *arg); /* lock */

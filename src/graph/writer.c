@@ -15,6 +15,7 @@ struct pfs_writer {
 	uid_t uid;	       /* who opened it */
 	uint32_t stream;
 	bool packets;
+	bool ended; /* pfs_writer_end() */
 };
 
 /* --- open and close ----------------------------------------------------------------------------- */
@@ -182,6 +183,7 @@ int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
 		return pfs_due_refused(graph, PFS_DUE_OPENS, r, diag);
 	pthread_mutex_lock(&graph->control);
 	r = atomic_load(&node->dead) ? -ENOENT : pfs_writer_new(pfs_node_real(node), &writer, diag);
+	assert(r < 0 || writer);
 	if (r == 0)
 		r = pfs_stream_begin(writer);
 	if (r == 0)
@@ -359,6 +361,15 @@ void pfs_generation_end(struct pfs_node *node)
 	}
 }
 
+void pfs_writer_end(struct pfs_writer *writer)
+{
+	if (writer->ended)
+		return;
+	writer->ended = true;
+	pfs_stream_end(writer);
+	pfs_generation_end(writer->node);
+}
+
 void pfs_writer_close(struct pfs_writer *writer)
 {
 	struct pfs_graph *graph;
@@ -368,8 +379,7 @@ void pfs_writer_close(struct pfs_writer *writer)
 		return;
 	graph = writer->node->graph;
 	uid = writer->uid;
-	pfs_stream_end(writer);
-	pfs_generation_end(writer->node);
+	pfs_writer_end(writer);
 	pfs_writer_run(writer);
 	pfs_writer_free(writer);
 	pfs_due_give(graph, uid, PFS_DUE_OPENS, 1);

@@ -160,6 +160,7 @@ static int read_word(struct lexer *lexer)
 {
 	PFS_CLEANUP(word_release) struct word word = { 0 };
 	size_t begin = lexer->at;
+	struct lang_token token;
 	int r = 0;
 
 	/* So that even "" has both. */
@@ -178,14 +179,11 @@ static int read_word(struct lexer *lexer)
 	}
 	if (r < 0 || word.text.failed || word.plain.failed)
 		return r < 0 ? r : -ENOMEM;
-	return add(lexer, (struct lang_token){
-				  .kind = LANG_WORD,
-				  .at = begin,
-				  .len = lexer->at - begin,
-				  .size = word.text.len,
-				  .text = TAKE_PTR(word.text.data),
-				  .plain = (bool *)(void *)TAKE_PTR(word.plain.data),
-			  });
+	token = (struct lang_token){ .kind = LANG_WORD, .at = begin, .len = lexer->at - begin };
+	token.size = word.text.len;
+	token.text = TAKE_PTR(word.text.data);
+	token.plain = (bool *)(void *)TAKE_PTR(word.plain.data);
+	return add(lexer, token);
 }
 
 /* --- operators -------------------------------------------------------------------------------- */

@@ -178,9 +178,11 @@ static void pipe_release(struct pfs_file *file)
 
 	pfs_channel_close(channel);
 	/*
-	 * A writer ends here and now, which never waits: who opens next in the same shell would else be counted
-	 * first, and the generations of the two be one.
+	 * A writer ends here and now, which never waits, even if what it wrote is still at work on another thread:
+	 * who opens next in the same shell would else be counted first, and the generations of the two be one.
 	 */
+	if (pipe->writer)
+		pfs_writer_end(pipe->writer);
 	if (atomic_fetch_sub(&channel->refs, 1) > 1)
 		return;
 	if (pipe->reader)

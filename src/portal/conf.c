@@ -245,11 +245,13 @@ static int rule_add(struct pfs_portal_rules *rules, const struct pfs_argv *words
 	int r = rules->n < RULES_MAX ? rule_set(&rule, words, diag)
 				     : pfs_diag_set(diag, EINVAL, "more than %d rules", RULES_MAX);
 
+	assert(r < 0 || rule.match); /* set */
 	if (r == 0) {
 		more = realloc(rules->rule, (rules->n + 1) * sizeof(rule));
 		r = more ? 0 : -ENOMEM;
 		rules->rule = more ? more : rules->rule;
 	}
+	assert(r < 0 || rules->rule);
 	if (r == 0 && !rule.is_regex)
 		r = name_add(rules, rule.match);
 	if (r < 0) {

@@ -157,7 +157,7 @@ static int yama(void)
 /* Can we read the command's memory? It is a copy of ours still. */
 static int command_probe(pid_t pid, struct pfs_diag *diag)
 {
-	char got[sizeof(probe)];
+	char got[sizeof(probe)] = { 0 };
 	struct iovec local = { .iov_base = got, .iov_len = sizeof(got) };
 	struct iovec remote = { .iov_base = (void *)(uintptr_t)probe, .iov_len = sizeof(got) };
 	ssize_t n = process_vm_readv(pid, &local, 1, &remote, 1, 0);

@@ -277,7 +277,7 @@ static int ng_preamble(void *state, const struct pfs_emitter *out, const struct 
 	for (uint32_t i = 0; i < n; i++)
 		ng_interface(pfs_origin_get(out->rings, ng->interfaces[i].origin), ret_bytes);
 	if (lost && n == 1)
-		ng_statistics(0, at->time, UINT64_MAX, lost, ret_bytes);
+		ng_statistics(0, at ? at->time : ng->last_time, UINT64_MAX, lost, ret_bytes);
 	return ret_bytes->failed ? -ENOMEM : 0;
 }
 

@@ -169,6 +169,7 @@ mkfifo input
 for signal in INT TERM HUP KILL; do
 	yes >input 2>/dev/null &
 	t_cleanup kill $!
+	rm -f out # the one of before says nothing
 	"$PIPESFS" run 'accept | ( head 1 + count )' <input >out 2>err &
 	pid=$!
 	t_wait_for 10 test -s out

@@ -284,7 +284,7 @@ static void test_restart(void **state)
 	rig_open(&rig, "accept/exec:head -c 4,restart=2", NULL);
 	writer = rig_writer(&rig);
 	for (size_t i = 0; i < 2; i++) {
-		rig_write(&rig, writer, "aaaabbbbcccc" + 4 * i, 4, 0, &out);
+		rig_write(&rig, writer, &"aaaabbbbcccc"[4 * i], 4, 0, &out);
 		rig_wait(&rig, &out, 4 * (i + 1));
 	}
 	assert_int_equal(pfs_writer_write(writer, "cccc", 4), 4);

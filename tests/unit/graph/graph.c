@@ -115,6 +115,31 @@ static void test_each_early_generation_has_its_reader(void **state)
 	pfs_graph_free(graph);
 }
 
+/* What was written may still be at work on another thread when the file is closed, and the next one opens. */
+static void test_a_writer_ends_before_it_is_closed(void **state)
+{
+	struct pfs_graph *graph = graph_new(0);
+	struct pfs_node *node = make_path(graph, "accept");
+	struct pfs_writer *first = open_writer(node), *second;
+	struct pfs_reader *reader = open_reader(node, NULL, -1);
+
+	(void)state;
+	write_str(first, "one");
+	pfs_writer_end(first);
+	second = open_writer(node);
+	write_str(second, "two");
+	pfs_writer_close(first);
+	expect_str(reader, "one");
+	expect_nothing(reader, 0);
+	expect_str(reader, "two");
+	expect_nothing(reader, -EAGAIN);
+	pfs_writer_close(second);
+	expect_nothing(reader, 0);
+	pfs_reader_close(reader);
+	pfs_node_unref(node);
+	pfs_graph_free(graph);
+}
+
 static void test_an_end_after_the_last_reader_is_for_nobody(void **state)
 {
 	struct pfs_graph *graph = graph_new(0);
@@ -423,6 +448,7 @@ int main(void)
 		cmocka_unit_test(test_every_reader_gets_everything_from_its_open_on),
 		cmocka_unit_test(test_early_data_waits_and_flows_once),
 		cmocka_unit_test(test_each_early_generation_has_its_reader),
+		cmocka_unit_test(test_a_writer_ends_before_it_is_closed),
 		cmocka_unit_test(test_an_end_after_the_last_reader_is_for_nobody),
 		cmocka_unit_test(test_a_full_ring_stops_the_writer),
 		cmocka_unit_test(test_a_lossy_reader_is_told),
