@@ -1,5 +1,4 @@
 #!/bin/sh
-# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # needs: user
 # timeout: 300
 # srcport dstport port host proto flow: classes appear with traffic or by mkdir, hold exactly what tcpdump keeps, have one
@@ -98,7 +97,7 @@ kept=$BG
 t_wait_for 20 sh -c "[ \$(find '$E' -mindepth 1 -maxdepth 1 -type d | wc -l) = 2 ]"
 t_eq "left: the one made by hand, and the one that is read" \
 	"$(find "$E" -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort | tr '\n' ' ')" '192.0.2.7 192.0.2.99 '
-cat trace.pcap | tail -c +25 >&9
+tail -c +25 trace.pcap >&9
 exec 9>&-
 t_done "$all" && t_done "$kept"
 tcpdump -O --nano -r trace.pcap -w host.pcap 'host 192.0.2.7 or (vlan and host 192.0.2.7)' 2>/dev/null

@@ -1,5 +1,4 @@
 #!/bin/sh
-# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # stream and httpplus on conversations with reordered, repeated, overlapping and lost segments: all that was said, and
 # nothing else; and the same as tshark sees.
 # needs: user
@@ -19,6 +18,7 @@ check() {
 
 # name seed faults [option]
 talk() {
+	# shellcheck disable=SC2086 # several words or none
 	python3 "$TOP/tests/tools/talks.py" "$1.pcap" "$1.truth" --talks 40 --seed "$2" --faults "$3" ${4-}
 	mkdir -p "$P/accept:$1/unpcap/stream/httpplus"
 	t_read "accept:$1/unpcap/stream/all.json" "$1.stream.json"

@@ -1,5 +1,4 @@
 #!/bin/sh
-# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # serial
 # timeout: 240
 # `pipesfs run` in a mounted tree: equal pipelines of one user are one, each goes with its program, however that ends,

@@ -1,8 +1,7 @@
 #!/bin/sh
-# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # needs: user
 # Pipelines that are there from the mount on, and trees that are saved and made again.
-# shellcheck disable=SC2009 # their states are asked for
+# shellcheck disable=SC2009,SC2016 # their states are asked for; what is in single quotes is for another sh
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
 

@@ -3,7 +3,7 @@
 # needs: user
 # timeout: 240
 # The examples of pipesfs-tools(7), tshark in place of wireshark, and capture files and writers in place of eth0.
-# shellcheck disable=SC2016
+# shellcheck disable=SC2012,SC2016 # names of ours; what is in single quotes is for another sh
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
 t_need tcpdump tshark jq gzip

@@ -1,6 +1,6 @@
 #!/bin/sh
-# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2016,SC2034,SC2086
 # t072 - portal.conf: rules of one's own, no injection, first match, reload, the check
+# shellcheck disable=SC2016 # names that a shell would expand
 . "$T_LIB"
 
 t_need_root

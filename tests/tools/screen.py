@@ -95,7 +95,7 @@ def step(terminal, word, value):
         os.write(terminal.fd, value.encode())
         return True
     if word == "show":
-        print(terminal.text())
+        print(terminal.text(), flush=True)
         return True
     if word == "size":
         terminal.resize(value)
