@@ -16,11 +16,24 @@
  * error") and the file stays valid: an unfinished record is cut off again. Writing goes on with
  * the next record that fits.
  *
- * Stats:      written (bytes), errors (failed writes), error (the last one in words)
- * Parameters: append=1  go on at the end of the file instead of emptying it. A pcapng file gets
- *             a new section, a pcap file no second header (its link type has to be the same).
+ * rotate= makes a ring of files of it: keep= of them, with their numbers before the ending
+ * (trace.0.pcapng to trace.9.pcapng). All are opened and emptied by mkdir, later nothing has to be.
+ * Before a record that would make the file larger than a size (rotate=100M), or that is later by a
+ * time than the first one in it (rotate=60s, by the records' own times), the next of them, the
+ * oldest, is emptied and gone on with. Each is a whole capture file of its own; a record is never
+ * cut. A record larger than the size is alone in its file.
+ *
+ * Stats:      written (bytes), errors (failed writes), error (the last one in words);
+ *             with rotate= also rotated (how often) and current (the number of the file)
+ * Parameters: append=1    go on at the end of the file instead of emptying it. A pcapng file gets
+ *                         a new section, a pcap file no second header (its link type has to be the
+ *                         same). Not with rotate=.
+ *             rotate=SIZE bytes, or with k, M, G (of 1024)
+ *             rotate=TIME with its unit: 500ms, 60s, 15m, 1h
+ *             keep=N      files of the ring, 2 to 64; 10
  * Classes:    none
  * Example:    mkdir '/p/dev/eth0/tcp/file:%2ftmp%2ftrace.pcapng'
+ *             mkdir '/p/dev/eth0/file:%2fvar%2fcap%2feth0.pcapng,rotate=100M,keep=24'
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -44,10 +57,27 @@ struct frame {
 	size_t size; /* with the bytes */
 };
 
+#define KEEP_MAX 64
+#define INTERFACE_ROOM 512 /* more than an interface description takes */
+
+/* Of rotate=. */
+struct files {
+	int fd[KEEP_MAX]; /* owned */
+	unsigned keep;	  /* 0: there is no ring */
+	unsigned n, at;	  /* how many are open; which is written */
+	uint64_t size;	  /* the largest, or 0 */
+	uint64_t period;  /* ns, or 0 */
+	uint64_t filled;  /* bytes in the one at `at` */
+	bool begun;	  /* there is a record in it */
+	uint64_t first;	  /* its time, ns */
+	pfs_counter rotated;
+};
+
 struct file {
-	int fd; /* owned */
+	int fd; /* owned; with a ring: borrowed, the one at `at` */
+	struct files files;
 	enum format format;
-	bool header_due;    /* pcap: nothing is in the file yet */
+	bool header_due;    /* what a capture file begins with is not in it yet */
 	uint16_t link_type; /* pcap: of the file; before there is one: of the place */
 	uint32_t *numbers;  /* owned; pcapng: number + 1 by origin, 0: not described yet */
 	uint32_t ninterfaces;
@@ -89,6 +119,47 @@ static int parse_append(const struct pfs_args *args, bool *ret_append, struct pf
 	return 0;
 }
 
+/* A time has a unit, a size has none of those. */
+static int parse_rotate(const char *text, struct files *files, struct pfs_diag *diag)
+{
+	char *end;
+	uint64_t minutes = strtoull(text, &end, 10), unit;
+
+	if (*text >= '0' && *text <= '9' && (!strcmp(end, "m") || !strcmp(end, "h"))) {
+		unit = (*end == 'h' ? 3600 : 60) * UINT64_C(1000000000);
+		files->period = minutes <= UINT64_MAX / unit ? minutes * unit : 0;
+	} else if (*text && text[strlen(text) - 1] == 's') {
+		if (pfs_time_parse(text, &files->period) < 0)
+			files->period = 0;
+	} else if (pfs_number_parse(text, true, 1, (uint64_t)1 << 50, &files->size) < 0) {
+		files->size = 0;
+	}
+	if (files->size || files->period)
+		return 0;
+	return pfs_diag_set(
+		diag, EINVAL,
+		"rotate= is a size (100M) or a time with its unit (60s, 15m, 1h), not '%.32s'", text);
+}
+
+static int parse_ring(const struct pfs_args *args, bool append, struct files *files,
+		      struct pfs_diag *diag)
+{
+	const char *rotate = pfs_args_get(args, "rotate");
+	uint64_t keep = 10;
+	int r = pfs_args_number(args, "keep", false, 2, KEEP_MAX, &keep, diag);
+
+	if (r < 0)
+		return r;
+	if (!rotate && pfs_args_get(args, "keep"))
+		return pfs_diag_set(diag, EINVAL, "keep= is said with rotate=");
+	if (!rotate)
+		return 0;
+	if (append)
+		return pfs_diag_set(diag, EINVAL, "append=1 and rotate= do not go together");
+	files->keep = (unsigned)keep;
+	return parse_rotate(rotate, files, diag);
+}
+
 /* A pcap file to go on with says its link type; one in another layout cannot be gone on with. */
 static int append_pcap(struct file *f, const char *path, off_t size, struct pfs_diag *diag)
 {
@@ -109,28 +180,67 @@ static int append_pcap(struct file *f, const char *path, off_t size, struct pfs_
 			    path);
 }
 
-static int file_open(struct file *f, const char *path, bool append, const struct pfs_place *place,
-		     struct pfs_diag *diag)
+/* -errno; else an emptied regular file, or one to append to. */
+static int open_one(const char *path, bool append, const struct pfs_place *place, struct pfs_diag *diag)
 {
 	/* Reading, to look at what is appended to; and nothing here waits for the other end of a FIFO. */
 	int flags = (append ? O_RDWR : O_WRONLY) | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY |
 		    O_NONBLOCK;
+	PFS_CLOSE int fd = place->open_file(place, path, flags, 0666, diag);
 	struct stat st;
 
-	f->fd = place->open_file(place, path, flags, 0666, diag);
-	if (f->fd < 0)
-		return f->fd;
-	if (fstat(f->fd, &st) < 0)
+	if (fd < 0)
+		return TAKE_FD(fd);
+	if (fstat(fd, &st) < 0)
 		return pfs_diag_set(diag, errno, "%.128s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return pfs_diag_set(diag, EINVAL, "%.128s is not a regular file", path);
-	f->header_due = f->format == FORMAT_PCAP;
-	if (append)
-		return f->format == FORMAT_PCAP ? append_pcap(f, path, st.st_size, diag) : 0;
-	if (ftruncate(f->fd, 0) < 0)
+	if (!append && ftruncate(fd, 0) < 0)
 		return pfs_diag_set(diag, errno, "%.128s: cannot be emptied: %s", path,
 				    strerror(errno));
+	return TAKE_FD(fd);
+}
+
+/* "dir/trace.pcapng", 3 of 24 -> "dir/trace.03.pcapng" */
+static void ring_name(const char *path, unsigned number, unsigned n, struct pfs_buf *out)
+{
+	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+	const char *dot = strrchr(base, '.'), *end = dot && dot > base ? dot : base + strlen(base);
+
+	pfs_buf_printf(out, "%.*s.%0*u%s", (int)(end - path), path, n > 10 ? 2 : 1, number, end);
+}
+
+static int ring_open(struct file *f, const char *path, const struct pfs_place *place,
+		     struct pfs_diag *diag)
+{
+	while (f->files.n < f->files.keep) {
+		PFS_BUF struct pfs_buf name = { 0 };
+		int fd;
+
+		ring_name(path, f->files.n, f->files.keep, &name);
+		fd = name.failed ? -ENOMEM : open_one(name.data, false, place, diag);
+		if (fd < 0)
+			return fd;
+		f->files.fd[f->files.n++] = fd;
+	}
+	f->fd = f->files.fd[0];
 	return 0;
+}
+
+static int file_open(struct file *f, const char *path, bool append, const struct pfs_place *place,
+		     struct pfs_diag *diag)
+{
+	struct stat st;
+
+	f->header_due = f->format != FORMAT_RAW;
+	if (f->files.keep)
+		return ring_open(f, path, place, diag);
+	f->fd = open_one(path, append, place, diag);
+	if (f->fd < 0)
+		return f->fd;
+	if (!append || f->format != FORMAT_PCAP)
+		return 0;
+	return fstat(f->fd, &st) < 0 ? -errno : append_pcap(f, path, st.st_size, diag);
 }
 
 /* --- writing --------------------------------------------------------------------------------------- */
@@ -183,6 +293,7 @@ static size_t write_all(struct file *f, struct iovec *iov, size_t niov, int *ret
 		}
 	}
 	pfs_counter_add(&f->written, done);
+	f->files.filled += done;
 	return done;
 }
 
@@ -193,8 +304,10 @@ static void cut_off(struct file *f, size_t part)
 
 	if (part == 0 || fstat(f->fd, &st) < 0 || st.st_size < (off_t)part)
 		return;
-	if (ftruncate(f->fd, st.st_size - (off_t)part) == 0)
-		pfs_counter_add(&f->written, -(uint64_t)part);
+	if (ftruncate(f->fd, st.st_size - (off_t)part) < 0)
+		return;
+	pfs_counter_add(&f->written, -(uint64_t)part);
+	f->files.filled -= part;
 }
 
 /* A few bytes at once or not at all: headers. */
@@ -214,9 +327,13 @@ static int write_whole(struct file *f, const void *bytes, size_t n)
 static int write_section(struct file *f)
 {
 	PFS_BUF struct pfs_buf head = { 0 };
+	int r;
 
 	ng_section(NULL, &head);
-	return head.failed ? -ENOMEM : write_whole(f, head.data, head.len);
+	r = head.failed ? -ENOMEM : write_whole(f, head.data, head.len);
+	if (r == 0)
+		f->header_due = false;
+	return r;
 }
 
 static int write_pcap_header(struct file *f)
@@ -304,8 +421,13 @@ static bool write_frames(struct file *f, size_t n, struct pfs_emitter *out)
 /* Writes what must stand before this record. */
 static int prepare(struct file *f, const struct pfs_ref *ref, const struct pfs_emitter *out)
 {
-	if (f->format == FORMAT_PCAPNG)
-		return f->numbers[ref->origin] ? 0 : write_interface(f, ref->origin, out);
+	int r = 0;
+
+	if (f->format == FORMAT_PCAPNG) {
+		if (f->header_due)
+			r = write_section(f);
+		return r < 0 || f->numbers[ref->origin] ? r : write_interface(f, ref->origin, out);
+	}
 	if (f->format == FORMAT_PCAP && f->header_due) {
 		f->link_type = pfs_link_type(out, ref);
 		return write_pcap_header(f);
@@ -318,30 +440,113 @@ static bool needs_prepare(const struct file *f, const struct pfs_ref *ref)
 	return f->format == FORMAT_PCAPNG ? f->numbers[ref->origin] == 0 : f->header_due;
 }
 
+/* --- the ring ------------------------------------------------------------------------------------------- */
+
+/* At most what the record takes in the file, with what may have to stand before it. */
+static size_t room_for(const struct file *f, const struct pfs_ref *ref)
+{
+	switch (f->format) {
+	case FORMAT_PCAPNG:
+		return NG_PACKET_HEADER + ref->len + NG_PACKET_TRAILER_MAX +
+		       (needs_prepare(f, ref) ? INTERFACE_ROOM : 0);
+	case FORMAT_PCAP:
+		return PCAP_PACKET_HEADER + ref->len;
+	case FORMAT_RAW:
+		break;
+	}
+	return ref->len;
+}
+
+/* Does this record belong into the next file? pending: bytes that are still to be written into this one. */
+static bool must_rotate(const struct file *f, const struct pfs_ref *ref, size_t pending,
+			const struct pfs_emitter *out)
+{
+	const struct files *files = &f->files;
+	struct pfs_meta meta;
+
+	if (!files->begun)
+		return false;
+	if (files->size)
+		return files->filled + pending + room_for(f, ref) > files->size;
+	pfs_meta(out, ref, &meta);
+	return meta.time >= files->first && meta.time - files->first >= files->period;
+}
+
+static void file_begin(struct file *f, const struct pfs_ref *ref, const struct pfs_emitter *out)
+{
+	struct pfs_meta meta = { 0 };
+
+	if (f->files.period)
+		pfs_meta(out, ref, &meta);
+	f->files.begun = true;
+	f->files.first = meta.time;
+}
+
+/* The oldest file, emptied. One that cannot be emptied is left as it is, and so is the order. -errno */
+static int rotate(struct file *f)
+{
+	struct files *files = &f->files;
+	unsigned next = (files->at + 1) % files->keep;
+
+	files->begun = false;
+	files->filled = 0;
+	if (ftruncate(files->fd[next], 0) < 0) {
+		int error = errno;
+
+		note_error(f, error);
+		return -error;
+	}
+	files->at = next;
+	f->fd = files->fd[next];
+	f->header_due = f->format != FORMAT_RAW;
+	pfs_counter_add(&files->rotated, 1);
+	if (f->format != FORMAT_PCAPNG)
+		return 0;
+	memset(f->numbers, 0, ORIGINS * sizeof(*f->numbers));
+	f->ninterfaces = 0;
+	return 0;
+}
+
+/* --- batches -------------------------------------------------------------------------------------------- */
+
+/* Writes what is pending, and then what must stand before this record. 0, or -errno: neither can be gone on with. */
+static int turn(struct file *f, const struct pfs_ref *ref, size_t pending, bool next,
+		struct pfs_emitter *out)
+{
+	int r;
+
+	if (!write_frames(f, pending, out))
+		return -atomic_load(&f->error);
+	r = next ? rotate(f) : 0;
+	return r == 0 && needs_prepare(f, ref) ? prepare(f, ref, out) : r;
+}
+
 /* The batch in pieces between which something has to be written first. */
 static void file_write(struct file *f, const struct pfs_ref *in, size_t n, struct pfs_emitter *out)
 {
-	size_t pending = 0;
+	size_t pending = 0, bytes = 0;
+	bool next;
+	int r;
 
 	for (size_t i = 0; i < n; i++) {
-		if (f->format == FORMAT_PCAP && !f->header_due &&
+		next = must_rotate(f, &in[i], bytes, out);
+		if (!next && f->format == FORMAT_PCAP && !f->header_due &&
 		    pfs_link_type(out, &in[i]) != f->link_type) {
 			pfs_emit_lost(out, "link type", 1);
 			continue;
 		}
-		if (needs_prepare(f, &in[i])) {
-			bool good = write_frames(f, pending, out);
-			int r = good ? prepare(f, &in[i], out) : 0;
-
-			pending = 0;
-			if (r < 0)
+		if (next || needs_prepare(f, &in[i])) {
+			r = turn(f, &in[i], pending, next, out);
+			pending = bytes = 0;
+			if (r < 0) {
 				pfs_emit_lost(out, reason_of(-r), n - i);
-			else if (!good)
-				pfs_emit_lost(out, reason_of(atomic_load(&f->error)), n - i);
-			if (r < 0 || !good)
 				return;
+			}
 		}
+		if (f->files.keep && !f->files.begun)
+			file_begin(f, &in[i], out);
 		frame_record(f, &f->frames[pending], &in[i], out, &f->iov[pending * VECTORS]);
+		bytes += f->frames[pending].size;
 		pending++;
 	}
 	write_frames(f, pending, out);
@@ -361,10 +566,12 @@ static size_t file_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_em
 static void file_release(struct file *f)
 {
 	/* A pcap file of no packets still is one. */
-	if (f->fd >= 0 && f->header_due && f->link_type < PFS_LINK_BYTES)
+	if (f->fd >= 0 && f->format == FORMAT_PCAP && f->header_due && f->link_type < PFS_LINK_BYTES)
 		(void)write_pcap_header(f);
-	if (f->fd >= 0)
+	if (f->fd >= 0 && !f->files.keep)
 		close(f->fd);
+	for (unsigned i = 0; i < f->files.n; i++)
+		close(f->files.fd[i]);
 	free(f->numbers);
 	free(f->frames);
 	free(f->iov);
@@ -376,6 +583,8 @@ static int file_setup(struct file *f, const struct pfs_args *args, const struct 
 	bool append = false;
 	int r = parse_append(args, &append, diag);
 
+	if (r == 0)
+		r = parse_ring(args, append, &f->files, diag);
 	if (r < 0)
 		return r;
 	if (!args->arg || args->arg_len == 0)
@@ -422,12 +631,20 @@ static void file_stats(void *state, struct pfs_buf *out)
 
 	pfs_buf_printf(out, "written %llu\n", (unsigned long long)pfs_counter_get(&f->written));
 	pfs_buf_printf(out, "errors %llu\n", (unsigned long long)pfs_counter_get(&f->errors));
+	if (f->files.keep) {
+		pfs_buf_printf(out, "rotated %llu\n",
+			       (unsigned long long)pfs_counter_get(&f->files.rotated));
+		pfs_buf_printf(out, "current %u\n",
+			       (unsigned)(pfs_counter_get(&f->files.rotated) % f->files.keep));
+	}
 	if (error)
 		pfs_buf_printf(out, "error %s\n", strerrordesc_np(error));
 }
 
 static const struct pfs_param file_params[] = {
 	{ "append", "1: go on at the end of the file; default 0: empty it" },
+	{ "rotate", "a ring of files: the size (100M) or the time (60s, 15m, 1h) of each" },
+	{ "keep", "files of the ring, 2 to 64; default 10" },
 	{ NULL, NULL },
 };
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2013,SC2016,SC2034,SC2086
 # Whatever packets hold: every line of all.json is JSON, all.txt has no control character, and the mount stays.
 # needs: user
 # timeout: 300
+# shellcheck disable=SC2016 # it is for another sh
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
 t_need python3 jq

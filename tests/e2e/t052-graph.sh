@@ -1,5 +1,4 @@
 #!/bin/sh
-# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2013,SC2016,SC2034,SC2086
 # .graph, .graph.dot, .graph.json, .metrics: valid for those who read such files elsewhere, with the
 # numbers of .stats, whatever names hold; for ten thousand directories, too.
 # timeout: 240
@@ -95,6 +94,7 @@ t_eq "ten thousand directories" "$(jq -r 'select(.[1] == "pipesfs_running") | .[
 t_ok "... take less than 32 MiB ($(wc -c <text) bytes)" test "$(wc -c <text)" -lt 33554432
 t_eq "... as JSON" "$(jq '[.nodes[] | select(.path | startswith("/accept:n"))] | length' "$P/.graph.json")" 10000
 t_ends 20 cat "$P/.graph" >/dev/null
+# shellcheck disable=SC2013 # words it is
 for name in $(sed -n 's/^\(filter\|sink\|view\|source\) \([a-z0-9_]*\).*/\2/p' "$TOP/src/modules.list"); do
 	[ -n "$(head -c 64 "$P/.filters/$name")" ] || t_fail "no manual of $name"
 done

@@ -1,5 +1,4 @@
 #!/bin/sh
-# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2013,SC2016,SC2034,SC2086
 # needs: user
 # timeout: 240
 # The running graph, as a table, a drawing and JSON, and watched in a terminal of 80 by 24.

@@ -1,5 +1,4 @@
 #!/bin/sh
-# shellcheck disable=SC2002,SC2009,SC2010,SC2012,SC2013,SC2016,SC2034,SC2086
 # needs: user
 # timeout: 240
 # The examples of pipesfs-tools(7), tshark in place of wireshark, and capture files and writers in place of eth0.
@@ -64,6 +63,13 @@ t_ok "names that are asked for" test "$(grep -c example names)" -gt 10
 
 # --- files ---------------------------------------------------------------------------------------------------
 
+in_the_page "pipesfs run 'dev eth0 | tcp | file tcp.pcapng rotate=10M keep=5'"
+pipesfs run 'pcapin many.pcap | file ring.pcapng rotate=1M keep=5'
+t_eq "a ring of files" "$(find . -name 'ring.?.pcapng' | wc -l)" 5
+t_eq "... of that size" "$(find . -name 'ring.?.pcapng' -size +1024k | wc -l)" 0
+t_eq "... the newest ends as the stream does" "$(for f in ring.?.pcapng; do
+	tcpdump -tt -n -r "$f" 2>/dev/null | tail -n 1
+done | sort -n | tail -n 1)" "$(tcpdump -tt -n -r many.pcap 2>/dev/null | tail -n 1)"
 in_the_page "| tcpdump -r - -w tcp.pcap -C 10 -W 5"
 pipesfs run 'pcapin many.pcap' | tcpdump -r - -w turn.pcap -C 1 -W 3 2>/dev/null
 t_eq "files of one size, the last of them" "$(ls turn.pcap* | wc -l)" 3

@@ -246,6 +246,94 @@ static void test_an_empty_stream_is_a_valid_file(void **state)
 	}
 }
 
+/* Packets in NAME.0.EXT and so on; the largest of the files must be no larger than max. */
+static unsigned packets_in_ring(const char *ending, unsigned keep, size_t max)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < keep; i++) {
+		PFS_BUF struct pfs_buf out = { 0 };
+		char name[32];
+
+		snprintf(name, sizeof(name), "x.%0*u.%s", keep > 10 ? 2 : 1, i, ending);
+		file_read(name, &out);
+		assert_true(out.len <= max);
+		n += out.len ? packets_in(&out) : 0;
+		file_remove(name);
+	}
+	return n;
+}
+
+static void test_a_ring_of_files_by_size(void **state)
+{
+	static const char *const endings[] = { "pcap", "pcapng" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		PFS_BUF struct pfs_buf cap = { 0 };
+		struct rig rig;
+		char path[512], name[16];
+		uint64_t rotated;
+
+		make_capture(&cap, 1000); /* 87,000 bytes as pcap */
+		snprintf(name, sizeof(name), "x.%s", endings[i]);
+		sink_path(path, sizeof(path), "accept/unpcap", name, ",rotate=4k,keep=64");
+		rig_run(&rig, path, "", cap.data, cap.len, 1000, NULL);
+		rig_expect(&rig, "in", 1000);
+		rotated = rig_stat(&rig, "rotated");
+		assert_in_range(rotated, 20, 60);
+		rig_expect(&rig, "current", rotated);
+		rig_release(&rig);
+		assert_int_equal(packets_in_ring(endings[i], 64, 4096), 1000);
+
+		/* The oldest are gone, the newest are there. */
+		sink_path(path, sizeof(path), "accept/unpcap", name, ",rotate=4k,keep=3");
+		rig_run(&rig, path, "", cap.data, cap.len, 1000, NULL);
+		rig_expect(&rig, "rotated", rotated);
+		rig_expect(&rig, "current", rotated % 3);
+		rig_release(&rig);
+		assert_in_range(packets_in_ring(endings[i], 3, 4096), 2 * 20, 3 * 50);
+	}
+}
+
+static void test_a_ring_of_files_by_time(void **state)
+{
+	PFS_BUF struct pfs_buf cap = { 0 };
+	struct rig rig;
+	char path[512];
+
+	(void)state;
+	cap_head(&cap, 1);
+	for (unsigned i = 0; i < 100; i++)
+		cap_packet(&cap, (1000 + i) * UINT64_C(1000000000), "an odd frame of bytes", 21);
+	sink_path(path, sizeof(path), "accept/unpcap", "x.pcap", ",rotate=1m");
+	rig_run(&rig, path, "", cap.data, cap.len, 0, NULL);
+	rig_expect(&rig, "in", 100);
+	rig_expect(&rig, "rotated", 1);
+	rig_release(&rig);
+	assert_int_equal(packets_in_ring("pcap", 10, 24 + 60 * (16 + 21)), 100);
+}
+
+/* Bytes: a record is never cut, not even one that is larger than a file should be. */
+static void test_a_ring_of_bytes(void **state)
+{
+	PFS_BUF struct pfs_buf out = { 0 };
+	struct rig rig;
+	char path[512];
+
+	(void)state;
+	sink_path(path, sizeof(path), "accept", "log", ",rotate=10,keep=2");
+	rig_run(&rig, path, "", "123456789012345abcde", 20, 15, NULL);
+	rig_expect(&rig, "rotated", 1);
+	rig_release(&rig);
+	file_read("log.0", &out);
+	assert_string_equal(out.data, "123456789012345");
+	file_read("log.1", &out);
+	assert_string_equal(out.data, "abcde");
+	file_remove("log.0");
+	file_remove("log.1");
+}
+
 static void expect_refused(const char *path, int error, const char *words)
 {
 	struct pfs_diag diag;
@@ -273,6 +361,16 @@ static void test_refusals(void **state)
 	sink_path(path, sizeof(path), "accept", "x", ",append=2");
 	expect_refused(path, -EINVAL, "append=");
 	file_remove("fifo");
+	sink_path(path, sizeof(path), "accept", "x", ",keep=3");
+	expect_refused(path, -EINVAL, "with rotate=");
+	sink_path(path, sizeof(path), "accept", "x", ",rotate=1M,keep=65");
+	expect_refused(path, -EINVAL, "keep=");
+	sink_path(path, sizeof(path), "accept", "x", ",rotate=1M,append=1");
+	expect_refused(path, -EINVAL, "do not go together");
+	sink_path(path, sizeof(path), "accept", "x", ",rotate=soon");
+	expect_refused(path, -EINVAL, "'soon'");
+	sink_path(path, sizeof(path), "accept", "x", ",rotate=0s");
+	expect_refused(path, -EINVAL, "'0s'");
 }
 
 int main(void)
@@ -284,6 +382,9 @@ int main(void)
 		cmocka_unit_test(test_a_pcap_file_has_one_link_type),
 		cmocka_unit_test(test_what_does_not_fit_is_lost_and_the_file_stays_valid),
 		cmocka_unit_test(test_an_empty_stream_is_a_valid_file),
+		cmocka_unit_test(test_a_ring_of_files_by_size),
+		cmocka_unit_test(test_a_ring_of_files_by_time),
+		cmocka_unit_test(test_a_ring_of_bytes),
 		cmocka_unit_test(test_refusals),
 	};
 
