@@ -1,7 +1,7 @@
 #!/bin/sh
 # needs: user
 # timeout: 240
-# What may stand in a command line: told from the tables that make the help, and really completed by bash.
+# What may stand in a command line: told from the tables that make the help, and really completed by the shells.
 . "$T_LIB"
 t_need bash python3
 
@@ -60,8 +60,23 @@ typing() {
 		'pipesfs um^I' 'pipesfs ls --ra^I' 'pipesfs run -o pc^I x' 'pipesfs run --output=js^I x' \
 		"pipesfs run 'pcapin t.pcap | ud^I" 'pipesfs mount -o stall=3,pipel^I' 'pipesfs help do^I' \
 		"pipesfs stat $P/accept:pl^I" "pipesfs stat $P/accept:a^I" "pipesfs stat $P/accept:a\\ b/unp^I" \
-		'pipesfs run "pcapin tra^I' >typed
-	t_eq "$1 completes" "$(cat typed)" "['umount']
+		'pipesfs run "pcapin tra^I' >"typed.$1"
+}
+
+# The shells wait for keys most of the time: all at once.
+for shell in bash zsh fish; do
+	if command -v $shell >/dev/null; then
+		typing $shell &
+		eval "typing_$shell=$!"
+	else
+		t_note "$shell is not here: its completion is not tried"
+	fi
+done
+for shell in bash zsh fish; do
+	[ -n "$(eval "echo \${typing_$shell-}")" ] || continue
+	t_ok "$shell reads the file" $shell -n "$TOP/completions/pipesfs.$shell"
+	wait "$(eval "echo \$typing_$shell")"
+	t_eq "$shell completes" "$(cat "typed.$shell")" "['umount']
 ['ls', '--rates']
 ['run', '-o', 'pcapng', 'x']
 ['run', '--output=json', 'x']
@@ -72,17 +87,6 @@ typing() {
 ['stat', '$P/accept:a b/']
 ['stat', '$P/accept:a b/unpcap/']
 ['run', 'pcapin trace.pcap']"
-}
-
-t_ok "bash reads the file" bash -n "$TOP/completions/pipesfs.bash"
-typing bash
-for shell in zsh fish; do
-	if command -v $shell >/dev/null; then
-		t_ok "$shell reads the file" $shell -n "$TOP/completions/pipesfs.$shell"
-		typing $shell
-	else
-		t_note "$shell is not here: its completion is not tried"
-	fi
 done
 
 # --- installed ------------------------------------------------------------------------------------------------
