@@ -12,6 +12,7 @@ Exit status 0 if all was as it should be; else a sentence for each that was not.
 """
 import ctypes
 import errno
+import faulthandler
 import mmap
 import os
 import resource
@@ -298,6 +299,11 @@ class Sigaction(ctypes.Structure):
     _fields_ = [("handler", ctypes.c_void_p), ("mask", ctypes.c_ulong * 16), ("flags", ctypes.c_int), ("restorer", ctypes.c_void_p)]
 
 
+def waits_in_open(pid):
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as f:
+        return f.read().split()[0] in (str(OPEN), str(OPENAT))
+
+
 def call_until_killed(port):
     """A listener may be gone, and the next not there yet."""
     calls = []
@@ -320,8 +326,11 @@ def interrupt(full):
         assert libc.sigaction(signal.SIGUSR1, ctypes.byref(a), None) == 0
 
     def later(number, seconds):
+        """So long after we have begun to wait in an open."""
         me = os.getpid()
         if os.fork() == 0:
+            while not waits_in_open(me):
+                time.sleep(0.01)
             time.sleep(seconds)
             os.kill(me, number)
             os._exit(0)
@@ -420,7 +429,7 @@ def who(case, path):
 
 def main():
     what, args = sys.argv[1], sys.argv[2:]
-    signal.alarm(60)
+    faulthandler.dump_traceback_later(60, exit=True)
     globals()[what](*args)
     sys.exit(1 if wrong else 0)
 
