@@ -1,7 +1,7 @@
 # lib.sh - what an end-to-end test says; source it first:  . "$T_LIB"
 #
 # The runner provides TMPDIR (private, the current directory), PIPESFS (the program), TOP
-# (the source tree). A command that fails where no helper expects it fails the test. Wait
+# (the source tree), T_BUILD (the build). A command that fails where no helper expects it fails the test. Wait
 # for conditions (t_wait_for), never for time.
 #
 #   t_mount [OPTION...]         mount at $P, unmounted at the end
