@@ -429,7 +429,8 @@ def who(case, path):
 
 def main():
     what, args = sys.argv[1], sys.argv[2:]
-    faulthandler.dump_traceback_later(60, exit=True)
+    faulthandler.register(signal.SIGALRM, chain=True)  # says where, and dies of it
+    signal.alarm(60)
     globals()[what](*args)
     sys.exit(1 if wrong else 0)
 
