@@ -206,9 +206,13 @@ static int start(struct run *run)
 	int error;
 
 	run_count(run, &run->before);
-	if (write(run->hold, "start", 5) == 5)
-		return 0;
-	error = errno;
+	do {
+		if (write(run->hold, "start", 5) == 5)
+			return 0;
+		error = errno;
+	} while (error == EINTR && !run_stopped());
+	if (error == EINTR)
+		return 0; /* it ends before it has begun */
 	stages_reason(run->root, run->dir, error, &sentence);
 	return pfs_fail("%s", sentence.data ? sentence.data : strerror(error));
 }
