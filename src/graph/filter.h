@@ -62,11 +62,6 @@ enum {
 	PFS_FILTER_VIEW = 1 << 2, /* a pipe file beside `all`: made when opened, never by mkdir */
 	PFS_FILTER_VERDICT = 1 << 3, /* fits only below netfilter_* */
 	PFS_FILTER_LINK = 1 << 4,    /* needs a link-layer header: refused below netfilter_* */
-	/*
-	 * What comes out depends on what came in before, and cannot be joined in the middle (a compressor): pipelines
-	 * of the language do not share it. Nor sinks, consumers, and what has attach().
-	 */
-	PFS_FILTER_ALONE = 1 << 5,
 	PFS_FILTER_ASYNC = 1 << 9, /* makes records by itself: pull comes with n == 0, too */
 };
 

@@ -150,7 +150,7 @@ int pfs_node_chmod(struct pfs_node *node, mode_t mode);
  *
  * Each of its directories is a *name* of a node that may have several: a run that makes a stage which an equal run of
  * the same user has made at an equal place gets that node, as far as what comes out of it does not depend on who came
- * when (docs/decisions/004). A node that has several names is used by all: its parameters are fixed (-EBUSY), nothing
+ * when (docs/decisions/005). A node that has several names is used by all: its parameters are fixed (-EBUSY), nothing
  * can be written into it, and it ends with the last of them.
  */
 int pfs_run_make(struct pfs_graph *graph, const struct pfs_cred *cred, struct pfs_node **ret_run);

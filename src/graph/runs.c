@@ -17,7 +17,7 @@
 /* Would a second pipeline get from this node, from now on, what it would get from one of its own? */
 static bool can_share(const struct pfs_node *node)
 {
-	const unsigned never = PFS_FILTER_SINK | PFS_FILTER_CONSUMER | PFS_FILTER_ALONE;
+	const unsigned never = PFS_FILTER_SINK | PFS_FILTER_CONSUMER;
 
 	if (!node->domain)
 		return true; /* the top of graph->common */
