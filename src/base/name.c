@@ -331,3 +331,18 @@ void pfs_name_escape(struct pfs_buf *out, const char *name, size_t len)
 			pfs_buf_add(out, &name[i], 1);
 	}
 }
+
+bool pfs_args_equal(const struct pfs_args *a, const struct pfs_args *b)
+{
+	if (!a->arg != !b->arg || a->n != b->n)
+		return false;
+	if (a->arg && strcmp(a->arg, b->arg) != 0)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		const char *value = pfs_args_get(b, a->param[i].key);
+
+		if (!value || strcmp(value, a->param[i].value) != 0)
+			return false;
+	}
+	return true;
+}

@@ -51,6 +51,8 @@ int pfs_args_copy(const struct pfs_args *args, struct pfs_args *ret_args);
  */
 int pfs_args_merge(struct pfs_args *args, const struct pfs_param *params, const char *text,
 		   size_t len, struct pfs_diag *diag);
+/* The same argument and parameters, in whatever order? */
+bool pfs_args_equal(const struct pfs_args *a, const struct pfs_args *b);
 
 /* The value of key, or NULL. */
 const char *pfs_args_get(const struct pfs_args *args, const char *key);

@@ -39,6 +39,7 @@ const struct pfs_filter pfs_filter_arp = {
 	.params = pfs_through_params,
 	.state_size = sizeof(struct pfs_through),
 	.init = pfs_through_init,
+	.moved = pfs_through_moved,
 	.reconfigure = pfs_through_init,
 	.batch = arp_batch,
 };

@@ -782,6 +782,18 @@ static int exec_reconfigure(void *state, const struct pfs_args *args, const stru
 	return r;
 }
 
+/* A capture file that has been begun says in its head what its packets begin with. */
+static int exec_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag)
+{
+	const struct exec *x = state;
+
+	if (!x->pcap || place->link_type == x->link_type)
+		return 0;
+	return pfs_diag_set(
+		diag, EINVAL,
+		"packets there begin otherwise than what the command was told: make another one");
+}
+
 static void exec_stats(void *state, struct pfs_buf *out)
 {
 	const struct exec *x = state;
@@ -824,6 +836,7 @@ const struct pfs_filter pfs_filter_exec = {
 	.init = exec_init,
 	.reconfigure = exec_reconfigure,
 	.fini = exec_fini,
+	.moved = exec_moved,
 	.attach = exec_attach,
 	.detach = exec_detach,
 	.pull = exec_pull,

@@ -158,6 +158,16 @@ static int match_reconfigure(void *state, const struct pfs_args *args,
 	return 0;
 }
 
+/* What cannot match the packets there is refused, as by mkdir. Programs are by link type: those for others stay. */
+static int match_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag)
+{
+	struct match *m = state, fresh = { .text = strdup(m->text) };
+	int r = fresh.text ? match_compile(&fresh, place, diag) : -ENOMEM;
+
+	match_release(&fresh);
+	return r;
+}
+
 static void match_fini(void *state)
 {
 	match_release(state);
@@ -226,6 +236,7 @@ const struct pfs_filter pfs_filter_match = {
 	.state_size = sizeof(struct match),
 	.init = match_init,
 	.reconfigure = match_reconfigure,
+	.moved = match_moved,
 	.fini = match_fini,
 	.batch = match_batch,
 	.stats = match_stats,

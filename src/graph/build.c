@@ -111,7 +111,7 @@ void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *dia
 /* --- filters and sources ------------------------------------------------------------------------ */
 
 /* Said by the filter that made the records; those that pass on what came say nothing. */
-static const struct pkt_describe *describe_of(const struct pfs_node *node)
+const struct pkt_describe *pfs_describe_of(const struct pfs_node *node)
 {
 	for (; node; node = node->above) {
 		if (!node->filter)
@@ -151,12 +151,12 @@ int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pf
 		.identify = identify,
 		.processes = parent->graph->options.user_processes,
 		.caller = cred,
-		.describe = describe_of(parent),
+		.describe = pfs_describe_of(parent),
 	};
 	return 0;
 }
 
-static const char *flow_word(unsigned flow)
+const char *pfs_flow_word(unsigned flow)
 {
 	if (flow & PFS_FLOW_PACKETS)
 		return "packets with a link layer";
@@ -165,29 +165,53 @@ static const char *flow_word(unsigned flow)
 	return flow & PFS_FLOW_TEXT ? "text" : "a byte stream";
 }
 
+void pfs_flow_below(const struct pfs_filter *filter, const struct pfs_flows *above,
+		    struct pfs_flows *ret_flows)
+{
+	bool packets = above->flow & PFS_FLOW_ANY_PACKET;
+	struct pfs_flows flows = { .flow = above->flow, .link_type = PFS_LINK_BYTES };
+
+	if (filter->out != PFS_FLOW_SAME)
+		flows.flow = filter->out;
+	if (flows.flow & PFS_FLOW_ANY_PACKET)
+		flows.link_type = packets ? above->link_type : PFS_LINK_ETHERNET;
+	flows.describe = filter->describe || filter->out != PFS_FLOW_SAME ? filter->describe
+									  : above->describe;
+	*ret_flows = flows;
+}
+
+bool pfs_filter_pulls(const struct pfs_filter *filter, unsigned flow)
+{
+	return filter->pull && (!filter->batch || (filter->pulls & flow));
+}
+
+int pfs_filter_fits(const struct pfs_filter *filter, const struct pfs_node *source, unsigned flow,
+		    const char *above, struct pfs_diag *diag)
+{
+	if ((filter->flags & PFS_FILTER_VERDICT) && source->flow != PFS_FLOW_IP)
+		return pfs_diag_set(diag, EINVAL,
+				    "'%s' gives a verdict: it fits only below netfilter_*",
+				    filter->name);
+	if ((filter->flags & PFS_FILTER_LINK) && flow == PFS_FLOW_IP)
+		return pfs_diag_set(diag, EINVAL,
+				    "'%s' needs the link layer: packets here start at the IP header",
+				    filter->name);
+	if (!(filter->in & flow))
+		return pfs_diag_set(diag, EINVAL, "'%s' does not fit here: '%s' gives %s",
+				    filter->name, above, pfs_flow_word(flow));
+	return 0;
+}
+
 /* Does this filter fit below this node? */
 static int check_place(struct pfs_node *parent, const struct pfs_filter *filter,
 		       const struct pfs_args *args, struct pfs_diag *diag)
 {
-	const struct pfs_node *source = parent->domain->source;
-
 	if (args->arg && args->arg_len > 0 && !filter->has_arg)
 		return pfs_diag_set(diag, EINVAL, "'%s' takes no argument", filter->name);
 	if (!args->arg && filter->needs_arg)
 		return pfs_diag_set(diag, EINVAL, "'%s' needs an argument: %s:...", filter->name,
 				    filter->name);
-	if ((filter->flags & PFS_FILTER_VERDICT) && source->flow != PFS_FLOW_IP)
-		return pfs_diag_set(diag, EINVAL,
-				    "'%s' gives a verdict: it fits only below netfilter_*",
-				    filter->name);
-	if ((filter->flags & PFS_FILTER_LINK) && parent->flow == PFS_FLOW_IP)
-		return pfs_diag_set(diag, EINVAL,
-				    "'%s' needs the link layer: packets here start at the IP header",
-				    filter->name);
-	if (!(filter->in & parent->flow))
-		return pfs_diag_set(diag, EINVAL, "'%s' does not fit here: '%s' gives %s",
-				    filter->name, parent->name, flow_word(parent->flow));
-	return 0;
+	return pfs_filter_fits(filter, parent->domain->source, parent->flow, parent->name, diag);
 }
 
 static int init_filter(struct pfs_node *node, const struct pfs_place *place, struct pfs_diag *diag)
@@ -230,6 +254,23 @@ static int still_free(struct pfs_node *parent, const char *name, bool view)
 	return !view && !parent->common && pfs_node_child(parent, name) ? -EEXIST : 0;
 }
 
+/* The directory may have been moved while the filter was made: this goes to where that is now. */
+static int follow(struct pfs_node *node, struct pfs_node *parent, const struct pfs_place *place,
+		  struct pfs_diag *diag)
+{
+	if (place->flow != parent->flow || place->link_type != parent->link_type ||
+	    place->describe != pfs_describe_of(parent))
+		return pfs_diag_set(diag, EBUSY, "'%.100s' has just been moved: try again",
+				    parent->name);
+	pfs_domain_unref(node->domain);
+	node->domain = pfs_domain_ref(parent->domain);
+	node->owner = parent->owner;
+	node->depth = parent->depth + 1;
+	if (node->depth > PFS_DEPTH_MAX)
+		return pfs_diag_set(diag, ELOOP, "a pipeline has at most %d stages", PFS_DEPTH_MAX);
+	return 0;
+}
+
 /* A node that was never linked. */
 static void discard(struct pfs_node *node)
 {
@@ -256,6 +297,7 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 		     struct pfs_node **ret_node, struct pfs_diag *diag)
 {
 	bool view = filter->flags & PFS_FILTER_VIEW;
+	struct pfs_flows above, flows;
 	struct pfs_node *node = NULL;
 	struct pfs_place place;
 	int r;
@@ -271,12 +313,11 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 	node->uid = cred->uid;
 	node->gid = cred->gid;
 	node->mode = mode & 0777;
-	node->flow = filter->out == PFS_FLOW_SAME ? parent->flow : filter->out;
-	node->link_type = node->flow & PFS_FLOW_ANY_PACKET
-				  ? (parent->flow & PFS_FLOW_ANY_PACKET ? parent->link_type
-									: PFS_LINK_ETHERNET)
-				  : PFS_LINK_BYTES;
-	node->pulls = filter->pull && (!filter->batch || (filter->pulls & parent->flow));
+	above = (struct pfs_flows){ parent->flow, parent->link_type, NULL };
+	pfs_flow_below(filter, &above, &flows);
+	node->flow = flows.flow;
+	node->link_type = flows.link_type;
+	node->pulls = pfs_filter_pulls(filter, parent->flow);
 	node->args = *args;
 	*args = (struct pfs_args){ 0 };
 	pfs_place_of(parent, cred, &place);
@@ -286,6 +327,8 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 		r = init_filter(node, &place, diag);
 	if (r == 0)
 		r = still_free(parent, name, view);
+	if (r == 0)
+		r = follow(node, parent, &place, diag);
 	if (r == 0 && node->join)
 		r = link_join(node, parent, diag);
 	if (r == 0 && node->pulls)

@@ -256,11 +256,12 @@ static int try_push(void *arg)
 {
 	struct push_attempt *a = arg;
 	struct pfs_task *task = a->feed->domain->source->task;
-	bool outermost = pfs_work_begin(), blocked = false;
+	bool outermost = pfs_work_begin(), blocked;
 	struct pfs_plan *plan;
 
 	pfs_task_lock(task);
 	plan = task->plan;
+	blocked = task->paused;
 	if (!plan)
 		a->done = a->n; /* nobody wants them */
 	else
@@ -304,7 +305,7 @@ int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
 int pfs_feed_eof(struct pfs_feed *feed)
 {
 	uint32_t generation = atomic_fetch_add(&feed->domain->generation, 1) + 1;
-	struct pfs_ref eof = pfs_control_ref(PFS_REF_EOF, generation);
+	struct pfs_ref eof = pfs_control_end(feed->domain->serial, generation);
 
 	return pfs_feed_push(feed, &eof, 1);
 }

@@ -30,8 +30,8 @@
  * Control refs (end of generation, end of one writer's stream) are not in batches: the engine forwards them by
  * itself, in order, after calling `control`, in which a filter may emit what it still holds.
  *
- * Threads: init, reconfigure, fini, attach on the control thread, never while batch/pull/control run; batch, pull
- * and control on one thread at a time; stats and classes at any time from any thread (atomics).
+ * Threads: init, reconfigure, moved, fini, attach on the control thread, never while batch/pull/control run; batch,
+ * pull and control on one thread at a time; stats and classes at any time from any thread (atomics).
  */
 #ifndef PFS_GRAPH_FILTER_H
 #define PFS_GRAPH_FILTER_H
@@ -62,7 +62,7 @@ enum {
 	PFS_FILTER_VIEW = 1 << 2, /* a pipe file beside `all`: made when opened, never by mkdir */
 	PFS_FILTER_VERDICT = 1 << 3, /* fits only below netfilter_* */
 	PFS_FILTER_LINK = 1 << 4,    /* needs a link-layer header: refused below netfilter_* */
-	PFS_FILTER_ASYNC = 1 << 9, /* makes records by itself: pull comes with n == 0, too */
+	PFS_FILTER_ASYNC = 1 << 9,   /* makes records by itself: pull comes with n == 0, too */
 };
 
 /* Collects what a filter emits. Opaque but for the two tables. */
@@ -183,9 +183,9 @@ struct pfs_place {
  */
 int pfs_join_put(struct pfs_join *join, const struct pfs_ref *ref);
 void pfs_join_run(struct pfs_join *join); /* after some puts: what is below there runs, before long */
-/* From control, for an end of generation: its number (meta->stream). */
-void pfs_join_end(struct pfs_join *join, uint32_t generation);
-void pfs_join_close(struct pfs_join *join); /* from fini, or when init fails; NULL is fine */
+void pfs_join_end(struct pfs_join *join,
+		  const struct pfs_meta *end); /* from control, for the end of a generation */
+void pfs_join_close(struct pfs_join *join);    /* from fini, or when init fails; NULL is fine */
 void pfs_join_target(const struct pfs_join *join,
 		     struct pfs_buf *out); /* from stats: its path; nothing: gone */
 
@@ -210,6 +210,12 @@ struct pfs_filter {
 	/* New parameters, counters stay. NULL: .params cannot be written. On error nothing has changed. */
 	int (*reconfigure)(void *state, const struct pfs_args *args, const struct pfs_place *place,
 			   struct pfs_diag *diag);
+	/*
+	 * It is about to go to a place where other records flow (flow, link_type or describe of the place are others;
+	 * packets stay packets and bytes bytes): mv. -errno with the sentence: it cannot be there, and nothing has
+	 * changed. NULL: it does not mind.
+	 */
+	int (*moved)(void *state, const struct pfs_place *place, struct pfs_diag *diag);
 	void (*fini)(void *state);
 	/* The first consumer has come: a new session begins (head starts to count anew). Optional. */
 	void (*attach)(void *state);

@@ -49,6 +49,17 @@ static void set_defaults(struct pfs_graph_options *options)
 		options->user_opens = 256;
 }
 
+/* Who wants to change places does not wait until nobody looks any more: there is always somebody. */
+static void places_init(pthread_rwlock_t *places)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(places, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **ret_graph)
 {
 	struct pfs_graph *graph = pfs_zalloc(1, sizeof(*graph));
@@ -61,6 +72,8 @@ int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **re
 	pthread_mutex_init(&graph->control, NULL);
 	pthread_mutex_init(&graph->users.lock, NULL);
 	pthread_mutex_init(&graph->names, NULL);
+	pthread_mutex_init(&graph->moves, NULL);
+	places_init(&graph->places);
 	r = pfs_rings_new(&graph->rings);
 	if (r == 0)
 		r = pfs_retired_init(graph);
@@ -175,6 +188,8 @@ void pfs_graph_free(struct pfs_graph *graph)
 	pfs_retired_release(graph);
 	pfs_rings_free(graph->rings);
 	pfs_users_release(graph);
+	pthread_rwlock_destroy(&graph->places);
+	pthread_mutex_destroy(&graph->moves);
 	pthread_mutex_destroy(&graph->names);
 	pthread_mutex_destroy(&graph->control);
 	free(graph);

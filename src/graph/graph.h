@@ -137,6 +137,19 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
 		    struct pfs_diag *diag);
 
+/*
+ * rename. A running subtree goes from dir/name to to/new_name with its state, counters, parameters, classes, readers
+ * and writers. Its readers get what came to the old place, then what comes to the new one: where both get the records
+ * of one source, each once and in order; between sources, all that was written before the call, and all that comes to
+ * the new one after the return. Nothing is replaced.
+ * -ENOENT; -EEXIST, -ENOTEMPTY: that name is taken; -EINVAL: it would be another filter, does not fit there, goes below
+ * itself, or is a class or a source; -ELOOP: too deep, or a join would close a circle; -EPERM; -EBUSY: it is always
+ * there, or readers hold up what is on the way to it; -ENAMETOOLONG, -ENOMEM, and what starting the source there says.
+ * On an error nothing has changed.
+ */
+int pfs_node_move(struct pfs_node *dir, const char *name, struct pfs_node *to, const char *new_name,
+		  const struct pfs_cred *cred, struct pfs_diag *diag);
+
 /* chmod/chown (-1: unchanged). The caller checked the right to. */
 int pfs_node_chown(struct pfs_node *node, uid_t uid, gid_t gid);
 int pfs_node_chmod(struct pfs_node *node, mode_t mode);

@@ -6,10 +6,12 @@
  *			and counters
  *	inject lock	one writer at a time stores into an injection ring
  *
+ *	places lock	which task runs a node, what is above it, its tree, the tasks of a tree: changed under control
+ *			and the run locks of both tasks. For the data side where it holds no run lock
  *	names lock	a leaf: where nodes are and what they are called, changed under control as well
  *
- * Order: control, then run, then inject or cursors. The data side never takes the control lock, and waiters are woken
- * with no run lock held.
+ * Order: control, then run, then inject, then places or cursors. The data side never takes the control lock, and
+ * waiters are woken with no run lock held. Only who has control holds several run locks.
  *
  * A *task* is the root of a run: a source (with the inline filters and classes under it) or a pulling filter (with
  * its own). It takes from injection rings, from its input cursor, or (sources) from pushes of its feed. A *plan* is
@@ -65,7 +67,9 @@ struct pfs_users {
 };
 
 struct pfs_graph {
+	pthread_mutex_t moves; /* comes before control: one mv at a time */
 	pthread_mutex_t control;
+	pthread_rwlock_t places;
 	pthread_mutex_t names; /* a leaf: parent and name of every node, for who has not control */
 	struct pfs_graph_options options;
 	struct pfs_rings *rings;
@@ -75,6 +79,7 @@ struct pfs_graph {
 	struct pfs_users users;
 	struct pfs_node *sorting; /* control: nodes with open class sets */
 	uint64_t next_id;	  /* control */
+	uint64_t next_serial;	  /* control */
 	uint64_t next_walk;	  /* control */
 	uint64_t rated_at;	  /* control: rates of all nodes were taken, ns, monotonic */
 	uint64_t rated_over;	  /* control: of that time */
@@ -82,6 +87,7 @@ struct pfs_graph {
 	uint64_t generation;	  /* control: plans published */
 	struct pfs_retired retired;
 	_Atomic uint32_t next_stream;
+	_Atomic bool spent; /* inputs have come to their end: queues may be without cursors */
 	_Atomic bool shutdown;
 };
 
@@ -110,9 +116,12 @@ struct pfs_domain {
 	uid_t payer;		 /* of the source */
 	bool lossy;
 	_Atomic unsigned refs;
-	struct pfs_cursors cursors;
+	struct pfs_cursors *cursors; /* a reference */
 	struct pfs_waitlist space; /* parked writers and feeds: woken when a reader or a task moved on */
-	struct pfs_task *tasks; /* control */
+	struct pfs_task *tasks; /* places */
+	_Atomic bool stirred; /* something was moved: rings here may be held up from anywhere in it and its kin */
+	struct pfs_domain *kin; /* places; a circle: trees that have exchanged something, itself among them */
+	uint64_t serial;	/* tells the ends of its generations from those of others */
 	struct pfs_ring *rings; /* feed's lock; owned: of this run of the source */
 	uint64_t looked;	/* lock of retired rings */
 	struct pfs_feed feed;
@@ -132,7 +141,9 @@ struct pfs_node {
 	 * A reference for life to the node above, NULL for sources: refs in our queue may point into rings of any node
 	 * above, and those have to be there for readers of a removed directory.
 	 */
-	struct pfs_node *above;
+	struct pfs_node *above;	   /* places */
+	struct pfs_node *anchor;   /* once removed: a reference to the node of `owner`, ... */
+	struct pfs_node *root;	   /* ... and one to the source of its domain */
 	struct pfs_node *children; /* control; the tree's references */
 	struct pfs_node *sibling;
 	_Atomic unsigned refs;
@@ -172,7 +183,7 @@ struct pfs_node {
 	struct pfs_queue *queue; /* control; kept from the first consumer on */
 	bool queue_charged;	 /* control: it has cursors, or had them when last looked at */
 	struct pfs_task *task;	 /* of sources and pulling filters */
-	struct pfs_task *owner; /* borrowed: the task that runs this node, ours or of a node above */
+	struct pfs_task *owner; /* places; borrowed: the task that runs this node, ours or of a node above */
 	struct pfs_inject *inject; /* control; made by the first writer */
 	struct pfs_join *join;	   /* control; borrowed from the state of a joining sink */
 	uint64_t walk;		   /* control: last walk that was here */
@@ -185,9 +196,10 @@ struct pfs_node {
 		double in_rate, out_rate, bytes_rate, lost_rate; /* a second, then */
 	} rates;						 /* control */
 	struct pfs_loss lost[PFS_REASONS_MAX];
-	_Atomic bool ended;	    /* pfs_emit_eof() was called in this generation */
-	_Atomic uint32_t eof_given; /* writer: run; generation whose end went out last */
-	_Atomic uint64_t seen;	    /* closed class sets: bit (class_ - 1) */
+	_Atomic bool ended;	     /* pfs_emit_eof() was called in this generation */
+	_Atomic uint32_t eof_given;  /* writer: run; generation whose end went out last, ... */
+	_Atomic uint64_t eof_serial; /* ... of the domain with this serial */
+	_Atomic uint64_t seen;	     /* closed class sets: bit (class_ - 1) */
 
 	/* Directories of open class sets (classdir.c); all of it control. */
 	struct pfs_node **class_nodes; /* owned; borrowed nodes by class - 1, NULL: none */
@@ -209,6 +221,8 @@ struct pfs_inject {
 	uint32_t *ends;		  /* lock; owned; streams; room for one of each open writer */
 	uint32_t nends, cap_ends; /* lock */
 	uint32_t eof;		  /* lock; 0: none */
+	uint64_t eof_serial;	  /* lock; of the domain that it is a generation of */
+	unsigned taking;	  /* lock: of its writers, who take part in the generation */
 	_Atomic bool owed;	  /* lock to change: nends || eof */
 	uint16_t origin;
 	pfs_counter records, bytes; /* run so far; writer: the run lock's holder */
@@ -262,9 +276,19 @@ struct pfs_plan {
 	unsigned ninjects;
 };
 
+/*
+ * Where a pulling filter takes from. One that was moved first reads what waited for it at its old places, up to where
+ * each was left, and then its new one.
+ */
+struct pfs_input {
+	struct pfs_input *next; /* what comes after it */
+	struct pfs_node *from;	/* a reference: it has the queue */
+	struct pfs_cursor cursor;
+};
+
 struct pfs_task {
 	struct pfs_node *node; /* borrowed: the task is part of it */
-	struct pfs_task *next; /* domain->tasks; control */
+	struct pfs_task *next; /* domain->tasks; places */
 	pthread_mutex_t run;
 	pthread_mutex_t turn;	    /* who waits for `run` holds it: pfs_task_lock() */
 	struct pfs_plan *plan;	    /* run; NULL: nothing to do */
@@ -275,11 +299,15 @@ struct pfs_task {
 	bool left;		    /* run: ... and since the last of it nobody is there */
 	uint32_t stale_generation;  /* run: its end was for nobody */
 	_Atomic bool gated; /* a generation ended here: the next waits for who reads on or comes (pfs_gate_open) */
-	uint32_t gate_generation;   /* run: which ended here last */
-	_Atomic bool stalled;	    /* it may have had no room: kick it when there is some */
-	bool has_input;		    /* run */
-	struct pfs_cursor input;    /* run; of the queue of the node above */
-	uint64_t input_first;	    /* control: of the records there, the first that it gets */
+	uint32_t gate_generation; /* run: which ended here last, ... */
+	uint64_t gate_serial;	  /* ... of which domain */
+	_Atomic bool stalled;	  /* it may have had no room: kick it when there is some */
+	struct pfs_input *input;  /* run; owned: the one it reads, before those that come then */
+	bool attached;		  /* control: the last of them is of the node above, and goes on */
+	uint64_t input_first;	  /* control: of the records there, the first that it gets */
+	uint64_t input_lost;	  /* run: by inputs that have come to their end */
+	uint64_t source_lost; /* run: by sources of which it is no more, less what those after had lost before */
+	unsigned paused;	    /* run: it takes nothing for now */
 	struct pfs_ring *ring;	    /* run; owned: for new bytes */
 	_Atomic uint64_t ring_size; /* writer: run; of that, 0: there is none */
 	uint16_t origin;	    /* of its records */
@@ -310,7 +338,7 @@ static inline void pfs_task_unlock(struct pfs_task *task)
 	pthread_mutex_unlock(&task->run);
 }
 
-/* The task that feeds this one, NULL for a source's. */
+/* The task that feeds this one, NULL for a source's. Control or places. */
 static inline struct pfs_task *pfs_task_above(const struct pfs_task *task)
 {
 	return task->node->above ? task->node->above->owner : NULL;
@@ -319,6 +347,8 @@ static inline struct pfs_task *pfs_task_above(const struct pfs_task *task)
 /* --- node.c ------------------------------------------------------------------------------- */
 
 struct pfs_node *pfs_node_child(struct pfs_node *dir, const char *name); /* control; borrowed */
+/* As pfs_node_lookup(); control. */
+int pfs_node_find(struct pfs_node *dir, const char *name, struct pfs_node **ret_node);
 /* Its path, appended; the root's is "/". Any thread: parents and names change under graph->names too. */
 void pfs_node_path_add(const struct pfs_node *node, struct pfs_buf *out);
 /* Control; unlinked, one reference. -EDQUOT and -ENOSPC: pfs_due_refused(PFS_DUE_NODES). */
@@ -328,10 +358,12 @@ void pfs_node_link(struct pfs_node *parent, struct pfs_node *node); /* takes the
 void pfs_node_unlink(struct pfs_node *node); /* gives up the tree's reference */
 /* Ends a node that has no filters below, with its classes and views: rmdir. -ENOMEM, and nothing has changed. */
 int pfs_node_drop(struct pfs_node *node);
+bool pfs_node_is_static(const struct pfs_node *node); /* it is always there */
 void pfs_node_lost(struct pfs_node *node, const char *reason, uint64_t n);
 uint64_t pfs_node_lost_sum(const struct pfs_node *node);
 /* Kicks every task: data that waited for a consumer flows. No lock held. */
 void pfs_domain_kick(struct pfs_domain *domain);
+void pfs_node_kick_all(struct pfs_node *node);			   /* of the tree in which it is */
 void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out); /* control */
 /* Control. What its own readers got and missed, those that have left too, and what waits for the slowest. */
 void pfs_readers_sum(const struct pfs_node *node, uint64_t *delivered, uint64_t *missed, uint64_t *lag);
@@ -398,6 +430,36 @@ int pfs_build_source(struct pfs_node *parent, const struct pfs_source *source, c
 void pfs_node_finish(struct pfs_node *node); /* control, unplanned: fini of its state */
 int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pfs_place *ret_place);
 
+/* What a node gives to those below it. */
+struct pfs_flows {
+	unsigned flow;
+	uint16_t link_type;
+	const struct pkt_describe *describe;
+};
+void pfs_flow_below(const struct pfs_filter *filter, const struct pfs_flows *above,
+		    struct pfs_flows *ret_flows);
+const char *pfs_flow_word(unsigned flow);
+const struct pkt_describe *pfs_describe_of(const struct pfs_node *node);
+bool pfs_filter_pulls(const struct pfs_filter *filter, unsigned flow); /* where that flows */
+/* -EINVAL, with the sentence. `above` is the name of the directory in which that flows. */
+int pfs_filter_fits(const struct pfs_filter *filter, const struct pfs_node *source, unsigned flow,
+		    const char *above, struct pfs_diag *diag);
+
+/* --- fit.c: may a subtree live at another place? Control ------------------------------------- */
+
+/* Calls fn for what is below, also for classes that are no children (classdir.c); until it returns non-zero. */
+int pfs_each_below(struct pfs_node *dir, int (*fn)(struct pfs_node *node, void *arg), void *arg);
+/* -EINVAL: what flows there is nothing for `node` or something below it. */
+int pfs_fit_check(struct pfs_node *node, struct pfs_node *to, struct pfs_diag *diag);
+/*
+ * Tells the filters for which other records will flow. -errno with the sentence, and then those that have been told are
+ * told that they stay.
+ */
+int pfs_fit_tell(struct pfs_node *node, struct pfs_node *from, struct pfs_node *to,
+		 struct pfs_diag *diag);
+/* It is there now: what flows in it is that. */
+void pfs_fit_set(struct pfs_node *node);
+
 /* --- classdir.c: directories of classes ------------------------------------------------------ */
 
 /*
@@ -445,7 +507,21 @@ int pfs_stage_remove(struct pfs_node *node, struct pfs_diag *diag);
 
 /* Rebuilds what runs in this domain and publishes it. Control lock. On -ENOMEM the old plans stay. */
 int pfs_domain_replan(struct pfs_domain *domain);
-int pfs_node_queue(struct pfs_node *node); /* makes node->queue */
+/* The same in two steps. After begin() either publish() or cancel(). */
+struct pfs_replan {
+	struct pfs_domain *domain; /* borrowed */
+	struct pfs_change *changes;
+	size_t n;
+};
+int pfs_replan_begin(struct pfs_domain *domain, struct pfs_replan *ret_replan);
+void pfs_replan_publish(struct pfs_replan *replan);
+void pfs_replan_cancel(struct pfs_replan *replan); /* one that has not begun is fine */
+/* Is there something that it has yet to take? Run lock. */
+bool pfs_inputs_ready(const struct pfs_task *task);
+/* The first input has come to its end: the next one. False: it has not. Run lock. */
+bool pfs_inputs_next(struct pfs_task *task);
+unsigned pfs_inputs_count(struct pfs_task *task); /* control */
+int pfs_node_queue(struct pfs_node *node);	  /* makes node->queue */
 void pfs_node_queue_trim(struct pfs_node *node); /* control: gives its memory back when no cursor is there */
 int pfs_task_new(struct pfs_node *node);
 void pfs_task_retire(struct pfs_task *task); /* control: off the domain's list, without plan and input */
@@ -454,27 +530,33 @@ void pfs_plan_unref(struct pfs_plan *plan); /* NULL is fine */
 struct pfs_domain *pfs_domain_ref(struct pfs_domain *domain);
 void pfs_domain_unref(struct pfs_domain *domain);
 int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain);
+/* Something is about to go from a to b: from now on either may have refs into rings of the other. -ENOMEM. */
+int pfs_domains_join(struct pfs_domain *a, struct pfs_domain *b);
 uint64_t pfs_domain_limit(void *domain, struct pfs_ring *ring, uint64_t want); /* pfs_ring_limit_fn */
 
-/* --- run.c --------------------------------------------------------------------------------- */
+/* --- work.c --------------------------------------------------------------------------------- */
 
 /* Runs the task and all that becomes possible by that, on this thread, or leaves it to the thread that is at it. */
 void pfs_kick(struct pfs_task *task);
+/* The task that runs this node, from outside of a run. */
+void pfs_node_kick(struct pfs_node *node);
+/* The list of its tree on which those are who wait for somebody to move on. */
+void pfs_node_space_add(struct pfs_node *node, struct pfs_waiter *waiter);
+bool pfs_node_space_remove(struct pfs_node *node, struct pfs_waiter *waiter);
+void pfs_node_space_wake(struct pfs_node *node);
 /*
- * A reader or task moved on in a queue of `owner` (NULL: in an injection ring): whoever waited for room goes on, that
- * is this task, those above it whose rings its refs may point into, and writers.
+ * A reader moved on in the queue of `node`, or (above) its task in its inputs: whoever waited for room goes on, that is
+ * the tasks above, whose rings its refs may point into, and writers.
  */
-void pfs_moved_on(struct pfs_domain *domain, struct pfs_task *owner);
-struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number); /* of a stream or of a generation */
+void pfs_moved_on(struct pfs_node *node, bool above);
+struct pfs_ref pfs_control_ref(unsigned flags, uint32_t number); /* of a stream, or an early end */
+struct pfs_ref pfs_control_end(uint64_t serial, uint32_t generation); /* of the domain with that serial */
 /*
  * Somebody at this node wants the next generation: what was written after the end of the last one flows. Without the
  * gate it would follow at once and be gone with readers who leave at the end, as they should.
  */
 void pfs_gate_open(struct pfs_node *node);
-size_t pfs_plan_room(struct pfs_plan *plan, size_t want);		      /* run lock */
-void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n); /* run lock; n <= room */
-void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref); /* run lock; room for 1 */
-
+bool pfs_gate_closed(const struct pfs_task *task);
 /* Kicks the pulling filters and wakes the readers of queues that were pushed to. Inside of work; no run lock held. */
 void pfs_plan_wake(struct pfs_plan *plan);
 
@@ -482,6 +564,13 @@ void pfs_plan_wake(struct pfs_plan *plan);
 bool pfs_work_begin(void);
 bool pfs_work_begin_short(void); /* what is not done after a few ms is left to the ticker's thread */
 void pfs_work_end(bool outermost);
+
+/* --- run.c ---------------------------------------------------------------------------------- */
+
+size_t pfs_plan_room(struct pfs_plan *plan, size_t want);		      /* run lock */
+void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n); /* run lock; n <= room */
+void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref); /* run lock; room for 1 */
+void pfs_step_flush(struct pfs_step *step); /* run lock: what its filter emitted goes on */
 
 /* --- feed.c -------------------------------------------------------------------------------- */
 
@@ -497,6 +586,15 @@ void pfs_feed_stop(struct pfs_domain *domain);			      /* control; joins */
  * of a join and for mv: a subtree must not be moved below what it leads to.
  */
 bool pfs_node_would_loop(struct pfs_node *below, const struct pfs_node *dir);
+/*
+ * mv to another tree: what the joins of a subtree will need there. -EINVAL: a join in it, or into it, would be into its
+ * own tree; -ENOMEM. Then, with the run lock of each and its new domain: it leaves its group and enters that of the new
+ * tree.
+ */
+int pfs_joins_reserve(struct pfs_node *node, struct pfs_domain *to, struct pfs_joins **ret_spare,
+		      struct pfs_diag *diag);
+void pfs_join_follow(struct pfs_node *node, struct pfs_joins **spare);
+void pfs_joins_free(struct pfs_joins *spare); /* what is left */
 struct pfs_node *pfs_join_node(const struct pfs_join *join); /* control; borrowed; NULL: cut */
 /* Control. The sink is about to be in the tree: its join takes part. -ENOMEM. */
 int pfs_join_link(struct pfs_join *join);
@@ -525,14 +623,27 @@ void pfs_writer_free(struct pfs_writer *writer); /* NULL is fine */
 int pfs_stream_begin(struct pfs_writer *writer);
 void pfs_stream_end(struct pfs_writer *writer);
 /* Data side. One more, or less, that the generation of this tree waits for; node: which was written to. */
-void pfs_generation_begin(struct pfs_domain *domain);
+void pfs_generation_begin(struct pfs_node *node);
 void pfs_generation_end(struct pfs_node *node);
+/*
+ * mv: its node goes from one tree to another, with those of its writers that take part in the generation. True: they
+ * were the last of the old one, which pfs_generation_over() ends. Inject lock.
+ */
+bool pfs_inject_move(struct pfs_inject *inject, struct pfs_domain *from, struct pfs_domain *to);
+void pfs_generation_over(struct pfs_domain *domain);
 /*
  * As pfs_writer_store(), of a record of another tree. origin: of packets, with their metadata; NULL: bytes.
  */
 int pfs_writer_copy(struct pfs_writer *writer, const struct pfs_ref *ref, const uint16_t *origin);
 /* The next end that found no room in the ring, if there is one. Inject lock. */
 void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref);
+/*
+ * Is something on its way from the ring to the queues that was written before position `to`? 0: before now, which
+ * *ret_to says. What nobody wants, or waits behind the end of a generation, is not on its way. Nothing is moved
+ * meanwhile.
+ */
+bool pfs_inject_waits(struct pfs_inject *inject, uint64_t to, uint64_t *ret_to);
+void pfs_inject_relabel(struct pfs_inject *inject); /* control: the link type of its node is another */
 /* Gives its ring up when nobody writes and nothing waits in it but ends. Run lock. */
 void pfs_inject_rest(struct pfs_inject *inject);
 void pfs_inject_free(struct pfs_inject *inject); /* NULL is fine */

@@ -134,7 +134,7 @@ static int join_begin(struct pfs_join *join)
 	if (r == 0 && !group->open) {
 		group->open = true;
 		group->base = join->passed;
-		pfs_generation_begin(join->target->domain);
+		pfs_generation_begin(join->target);
 	}
 	pthread_mutex_unlock(&group->lock);
 	return r;
@@ -155,32 +155,72 @@ struct pfs_node *pfs_join_node(const struct pfs_join *join)
 	return join->target;
 }
 
+static struct pfs_joins *joins_new(struct pfs_domain *domain, struct pfs_node *target)
+{
+	struct pfs_joins *group = pfs_zalloc(1, sizeof(*group));
+
+	if (!group)
+		return NULL;
+	group->domain = domain;
+	group->target = target;
+	pthread_mutex_init(&group->lock, NULL);
+	return group;
+}
+
+static void group_enter(struct pfs_joins *group, struct pfs_join *join)
+{
+	pthread_mutex_lock(&group->lock);
+	join->group = group;
+	join->passed = atomic_load(&group->domain->generation);
+	join->early = false;
+	join->next = group->members;
+	group->members = join;
+	pthread_mutex_unlock(&group->lock);
+}
+
 int pfs_join_link(struct pfs_join *join)
 {
 	struct pfs_node *node = join->node;
 	struct pfs_joins **at = group_at(node->graph, node->domain, join->target);
 
-	if (!*at) {
-		*at = pfs_zalloc(1, sizeof(**at));
-		if (!*at)
-			return -ENOMEM;
-		(*at)->domain = node->domain;
-		(*at)->target = join->target;
-		pthread_mutex_init(&(*at)->lock, NULL);
-	}
-	pthread_mutex_lock(&(*at)->lock);
-	join->group = *at;
-	join->passed = atomic_load(&node->domain->generation);
-	join->next = join->group->members;
-	join->group->members = join;
-	pthread_mutex_unlock(&(*at)->lock);
+	if (!*at)
+		*at = joins_new(node->domain, join->target);
+	if (!*at)
+		return -ENOMEM;
+	group_enter(*at, join);
 	return 0;
+}
+
+/* Control, nobody runs the sink. Its stream ends, and what it began in the target if it was the last. */
+static void group_leave(struct pfs_join *join)
+{
+	struct pfs_joins *group = TAKE_PTR(join->group);
+
+	if (!group)
+		return;
+	pthread_mutex_lock(&group->lock);
+	for (struct pfs_join **at = &group->members; *at; at = &(*at)->next) {
+		if (*at == join) {
+			*at = join->next;
+			break;
+		}
+	}
+	if (join->streaming)
+		pfs_stream_end(join->writer);
+	join->streaming = false;
+	group_look(group, join->target);
+	pthread_mutex_unlock(&group->lock);
+	if (!group->members) {
+		*group_at(join->node->graph, group->domain, group->target) = group->next;
+		pthread_mutex_destroy(&group->lock);
+		free(group);
+	}
 }
 
 /* Control, nobody runs the sink. Out of its group, without its writer. */
 static void join_cut(struct pfs_join *join)
 {
-	struct pfs_joins *group = join->group;
+	bool linked = join->group;
 
 	if (atomic_load(&join->parked) && join->writer &&
 	    pfs_writer_unpark(join->writer, &join->waiter)) {
@@ -188,29 +228,91 @@ static void join_cut(struct pfs_join *join)
 		join_unref(join);
 		pfs_node_unref(join->node);
 	}
-	if (group) {
-		pthread_mutex_lock(&group->lock);
-		for (struct pfs_join **at = &group->members; *at; at = &(*at)->next) {
-			if (*at == join) {
-				*at = join->next;
-				break;
-			}
-		}
-		if (join->streaming)
-			pfs_stream_end(join->writer);
-		join->streaming = false;
-		group_look(group, join->target);
-		pthread_mutex_unlock(&group->lock);
-		if (!group->members) {
-			*group_at(join->node->graph, group->domain, group->target) = group->next;
-			pthread_mutex_destroy(&group->lock);
-			free(group);
-		}
-		join->group = NULL;
+	group_leave(join);
+	if (linked)
 		pfs_writer_run(join->writer);
-	}
 	pfs_writer_free(TAKE_PTR(join->writer));
 	pfs_node_unref(TAKE_PTR(join->target));
+}
+
+/* --- when sinks or targets are moved to another tree ---------------------------------------------------- */
+
+struct following {
+	struct pfs_domain *to;
+	struct pfs_joins *spare; /* owned list */
+	struct pfs_diag *diag;
+};
+
+static int refuse_same_source(const struct pfs_node *target, struct pfs_diag *diag)
+{
+	return pfs_diag_set(diag, EINVAL,
+			    "'%s' is below the same source, whose end it would wait for: join into "
+			    "a source of its own, such as accept:NAME",
+			    target->name);
+}
+
+static int reserve_one(struct pfs_node *node, void *arg)
+{
+	struct following *f = arg;
+	struct pfs_join *join = node->join;
+
+	for (struct pfs_joins *g = node->graph->joins; g; g = g->next)
+		if (g->target == node && g->domain == f->to && !f->to->lossy)
+			return refuse_same_source(node, f->diag);
+	if (join && join->target) {
+		struct pfs_joins *group = joins_new(f->to, join->target);
+
+		if (!group)
+			return -ENOMEM;
+		group->next = f->spare;
+		f->spare = group;
+		if (join->target->domain == f->to && !f->to->lossy)
+			return refuse_same_source(join->target, f->diag);
+	}
+	return pfs_each_below(node, reserve_one, arg);
+}
+
+void pfs_joins_free(struct pfs_joins *spare)
+{
+	while (spare) {
+		struct pfs_joins *next = spare->next;
+
+		pthread_mutex_destroy(&spare->lock);
+		free(spare);
+		spare = next;
+	}
+}
+
+int pfs_joins_reserve(struct pfs_node *node, struct pfs_domain *to, struct pfs_joins **ret_spare,
+		      struct pfs_diag *diag)
+{
+	struct following f = { .to = to, .diag = diag };
+	int r = reserve_one(node, &f);
+
+	if (r < 0)
+		pfs_joins_free(f.spare);
+	else
+		*ret_spare = f.spare;
+	return r;
+}
+
+void pfs_join_follow(struct pfs_node *node, struct pfs_joins **spare)
+{
+	struct pfs_join *join = node->join;
+	struct pfs_joins **at;
+
+	if (!join || !join->target)
+		return;
+	group_leave(join);
+	at = group_at(node->graph, node->domain, join->target);
+	if (!*at) { /* then one of those that were reserved is for it */
+		while ((*spare)->target != join->target)
+			spare = &(*spare)->next;
+		*at = *spare;
+		*spare = (*at)->next;
+		(*at)->next = NULL;
+	}
+	group_enter(*at, join);
 }
 
 void pfs_joins_cut(struct pfs_node *target)
@@ -278,7 +380,9 @@ static int origin_of(struct pfs_join *join, const struct pfs_ref *ref, uint16_t 
 		origin.lengths_swapped = 0;
 		origin.time_unit = 0;
 		origin.time_offset = 0;
+		pthread_rwlock_rdlock(&join->node->graph->places);
 		r = pfs_domain_origin(join->target->domain, &origin, &join->origins[slot].to);
+		pthread_rwlock_unlock(&join->node->graph->places);
 		if (r < 0)
 			return r;
 		join->origins[slot].from = ref->origin;
@@ -320,8 +424,10 @@ void pfs_join_run(struct pfs_join *join)
 		pfs_writer_run(join->writer);
 }
 
-void pfs_join_end(struct pfs_join *join, uint32_t generation)
+void pfs_join_end(struct pfs_join *join, const struct pfs_meta *end)
 {
+	bool ours = end->time == join->node->domain->serial;
+	uint32_t generation = end->stream;
 	struct pfs_joins *group = join->group;
 
 	if (!group)
@@ -332,7 +438,7 @@ void pfs_join_end(struct pfs_join *join, uint32_t generation)
 	join->streaming = false;
 	if (generation == 0) {
 		join->early = true;
-	} else if ((int32_t)(generation - join->passed) > 0) {
+	} else if (ours && (int32_t)(generation - join->passed) > 0) { /* else of where we came from */
 		join->passed = generation;
 		join->early = false;
 	}
@@ -367,10 +473,7 @@ static int check_target(const struct pfs_node *node, const struct pfs_node *targ
 				    "bytes cannot be joined into '%s', where packets flow",
 				    target->name);
 	if (target->domain == node->domain && !node->domain->lossy)
-		return pfs_diag_set(diag, EINVAL,
-				    "'%s' is below the same source, whose end it would wait for: join into "
-				    "a source of its own, such as accept:NAME",
-				    target->name);
+		return refuse_same_source(target, diag);
 	return 0;
 }
 

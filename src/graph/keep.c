@@ -55,7 +55,7 @@ static void look_around(struct pfs_graph *graph, struct pfs_ring_set *set)
 		if (domain->looked == graph->retired.look)
 			continue;
 		domain->looked = graph->retired.look;
-		pfs_cursors_rings(&domain->cursors, PFS_CURSORS_ALL, set);
+		pfs_cursors_rings(domain->cursors, set);
 	}
 }
 

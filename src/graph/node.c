@@ -19,6 +19,7 @@ static void node_free(struct pfs_node *node)
 	struct pfs_domain *domain = node->domain;
 	struct pfs_graph *graph = node->graph;
 	struct pfs_node *above = node->above, *same = node->same;
+	struct pfs_node *anchor = node->anchor, *root = node->root;
 
 	assert(!node->children && !node->state);
 	pfs_task_free(node->task);
@@ -38,6 +39,8 @@ static void node_free(struct pfs_node *node)
 	pfs_domain_unref(domain);
 	pfs_node_unref(same);
 	pfs_node_unref(above);
+	pfs_node_unref(anchor);
+	pfs_node_unref(root);
 }
 
 void pfs_node_unref(struct pfs_node *node)
@@ -281,7 +284,7 @@ static int lookup_device(struct pfs_node *dir, const char *name, struct pfs_node
 	return 0;
 }
 
-static int lookup(struct pfs_node *dir, const char *name, struct pfs_node **ret_node)
+int pfs_node_find(struct pfs_node *dir, const char *name, struct pfs_node **ret_node)
 {
 	struct pfs_node *node;
 	uint16_t class_;
@@ -311,7 +314,7 @@ int pfs_node_lookup(struct pfs_node *dir, const char *name, struct pfs_node **re
 	int r;
 
 	pthread_mutex_lock(&dir->graph->control);
-	r = lookup(dir, name, ret_node);
+	r = pfs_node_find(dir, name, ret_node);
 	pthread_mutex_unlock(&dir->graph->control);
 	return r;
 }
@@ -540,6 +543,32 @@ void pfs_domain_kick(struct pfs_domain *domain)
 	pfs_graph_reap(domain->graph);
 }
 
+static struct pfs_domain *domain_of(struct pfs_node *node)
+{
+	struct pfs_domain *domain;
+
+	pthread_rwlock_rdlock(&node->graph->places);
+	domain = pfs_domain_ref(node->domain);
+	pthread_rwlock_unlock(&node->graph->places);
+	return domain;
+}
+
+void pfs_node_kick_all(struct pfs_node *node)
+{
+	struct pfs_domain *domain = domain_of(node);
+
+	pfs_domain_kick(domain);
+	pfs_domain_unref(domain);
+}
+
+void pfs_node_space_wake(struct pfs_node *node)
+{
+	struct pfs_domain *domain = domain_of(node);
+
+	pfs_wait_wake(&domain->space);
+	pfs_domain_unref(domain);
+}
+
 static int make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
 		struct pfs_node **ret_node, struct pfs_diag *diag)
 {
@@ -593,7 +622,7 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 	assert(node); /* set on success, and errors are negative */
 	real = pfs_node_real(node);
 	if (real->filter && (real->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))
-		pfs_domain_kick(real->domain);
+		pfs_node_kick_all(real);
 	if (ret_node)
 		*ret_node = node;
 	else
@@ -618,6 +647,11 @@ static void dismantle(struct pfs_node *node)
 		dismantle(node->children);
 	if (node->kind != PFS_NODE_VIEW || node->readers == 0)
 		pfs_node_finish(node);
+	/* Its readers still say to the task that ran it that they have moved on, wherever the rest goes. */
+	if (node->owner && node->owner != node->task && !node->anchor)
+		node->anchor = pfs_node_ref(node->owner->node);
+	if (node->domain && node != node->domain->source && !node->root)
+		node->root = pfs_node_ref(node->domain->source);
 	if (node->queue)
 		pfs_wait_wake(&node->queue->waiters);
 	pfs_joins_cut(node);
@@ -643,14 +677,21 @@ int pfs_node_drop(struct pfs_node *node)
 	return 0;
 }
 
+bool pfs_node_is_static(const struct pfs_node *node)
+{
+	bool device = node->parent && node->parent->kind == PFS_NODE_FOLDER;
+
+	return node->kind == PFS_NODE_FOLDER ||
+	       (node->args.n == 0 &&
+		(device || (node->from && (node->from->flags & PFS_SOURCE_STATIC))));
+}
+
 static int remove_node(struct pfs_node *dir, struct pfs_node *node, const struct pfs_cred *cred,
 		       struct pfs_diag *diag)
 {
 	if (pfs_in_run(node))
 		return pfs_stage_remove(node, diag);
-	if (node->kind == PFS_NODE_FOLDER ||
-	    (node->from && (node->from->flags & PFS_SOURCE_STATIC) && node->args.n == 0) ||
-	    (dir->kind == PFS_NODE_FOLDER && node->args.n == 0))
+	if (pfs_node_is_static(node))
 		return pfs_diag_set(diag, EBUSY, "'%s' is always there", node->name);
 	if (pfs_node_filters(node) > 0)
 		return -ENOTEMPTY;
@@ -670,12 +711,12 @@ int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cre
 	if (diag)
 		diag->text[0] = '\0';
 	pthread_mutex_lock(&dir->graph->control);
-	r = lookup(dir, name, &node);
+	r = pfs_node_find(dir, name, &node);
 	if (r == 0)
 		r = remove_node(dir, node, cred, diag);
 	pthread_mutex_unlock(&dir->graph->control);
 	if (node && r == 0 && pfs_node_real(node)->domain)
-		pfs_domain_kick(pfs_node_real(node)->domain);
+		pfs_node_kick_all(pfs_node_real(node));
 	pfs_node_unref(node);
 	pfs_work_end(outermost);
 	return r;

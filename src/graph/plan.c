@@ -17,13 +17,60 @@ struct pfs_domain *pfs_domain_ref(struct pfs_domain *domain)
 	return domain;
 }
 
+/* Out of the circle of its kin. */
+static void leave_kin(struct pfs_domain *domain)
+{
+	struct pfs_domain *d;
+
+	pthread_rwlock_wrlock(&domain->graph->places);
+	for (d = domain; d->kin != domain; d = d->kin)
+		;
+	d->kin = domain->kin;
+	domain->kin = domain;
+	pthread_rwlock_unlock(&domain->graph->places);
+}
+
+static bool are_kin(const struct pfs_domain *a, const struct pfs_domain *b)
+{
+	const struct pfs_domain *d = a;
+
+	do {
+		if (d == b)
+			return true;
+		d = d->kin;
+	} while (d != a);
+	return false;
+}
+
+int pfs_domains_join(struct pfs_domain *a, struct pfs_domain *b)
+{
+	struct pfs_rings *rings = a->graph->rings;
+	int r = pfs_origins_share(rings, &b->origins, &a->origins);
+
+	if (r < 0)
+		return r;
+	pfs_cursors_merge(a->cursors, b->cursors);
+	pthread_rwlock_wrlock(&a->graph->places);
+	if (!are_kin(a, b)) {
+		struct pfs_domain *next = a->kin;
+
+		a->kin = b->kin;
+		b->kin = next;
+	}
+	atomic_store(&a->stirred, true);
+	atomic_store(&b->stirred, true);
+	pthread_rwlock_unlock(&a->graph->places);
+	return 0;
+}
+
 void pfs_domain_unref(struct pfs_domain *domain)
 {
 	if (!domain || atomic_fetch_sub_explicit(&domain->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	leave_kin(domain);
 	pfs_feed_release(domain);
 	pfs_waitlist_release(&domain->space);
-	pfs_cursors_release(&domain->cursors);
+	pfs_cursors_unref(domain->cursors);
 	pfs_origins_release(domain->graph->rings, &domain->origins);
 	free(domain);
 }
@@ -37,13 +84,16 @@ int pfs_domain_new(struct pfs_node *source, struct pfs_domain **ret_domain)
 		return -ENOMEM;
 	domain->graph = source->graph;
 	domain->source = source;
+	domain->kin = domain;
+	domain->serial = ++source->graph->next_serial;
 	domain->payer = source->payer;
 	domain->lossy = source->from->flags & PFS_SOURCE_LOSSY;
 	atomic_init(&domain->refs, 1);
-	r = pfs_cursors_init(&domain->cursors, source->graph->rings);
+	r = pfs_cursors_new(source->graph->rings, &domain->cursors);
 	if (r == 0)
 		r = pfs_feed_init(domain);
 	if (r < 0) {
+		pfs_cursors_unref(domain->cursors);
 		free(domain);
 		return r;
 	}
@@ -62,7 +112,7 @@ uint64_t pfs_domain_limit(void *owner, struct pfs_ring *ring, uint64_t want)
 
 	if (ring->floor)
 		want = pfs_min64(want, atomic_load((_Atomic uint64_t *)ring->floor));
-	return pfs_cursors_limit(&domain->cursors, ring, want, PFS_CURSORS_ALL);
+	return pfs_cursors_limit(domain->cursors, ring, want);
 }
 
 /* What was given up is given back first. */
@@ -124,10 +174,12 @@ int pfs_task_new(struct pfs_node *node)
 	pthread_mutex_init(&task->turn, NULL);
 	task->pull_max = PFS_BATCH;
 	atomic_init(&task->unflushed, PFS_HOLD_NONE);
+	pthread_rwlock_wrlock(&node->graph->places);
 	node->task = node->owner = task;
 	for (at = &node->domain->tasks; *at; at = &(*at)->next)
 		;
 	*at = task;
+	pthread_rwlock_unlock(&node->graph->places);
 	return 0;
 }
 
@@ -135,7 +187,7 @@ void pfs_task_free(struct pfs_task *task)
 {
 	if (!task)
 		return;
-	assert(!task->plan && !task->has_input && !task->ticking);
+	assert(!task->plan && !task->input && !task->ticking);
 	pfs_ring_retire(task->node->domain, task->ring);
 	pthread_mutex_destroy(&task->turn);
 	pthread_mutex_destroy(&task->run);
@@ -214,7 +266,7 @@ int pfs_node_queue(struct pfs_node *node)
 	node->queue_charged = true;
 	if (node->queue)
 		return 0;
-	r = pfs_queue_new(size, &node->domain->cursors, &node->queue);
+	r = pfs_queue_new(size, node->domain->cursors, &node->queue);
 	if (r < 0) {
 		pfs_due_give(node->graph, node->payer, PFS_DUE_MEMORY, size * sizeof(struct pfs_ref));
 		node->queue_charged = false;
@@ -399,11 +451,99 @@ static int plan_build(struct pfs_task *task, struct pfs_plan **ret_plan)
 	return 0;
 }
 
+/* --- inputs ------------------------------------------------------------------------------------------------ */
+
+static struct pfs_input **last_input(struct pfs_task *task)
+{
+	struct pfs_input **at = &task->input;
+
+	while (*at && (*at)->next)
+		at = &(*at)->next;
+	return at;
+}
+
+/* Takes the first one off. Run lock. */
+static struct pfs_input *first_off(struct pfs_task *task)
+{
+	struct pfs_input *input = task->input;
+
+	task->input = input->next;
+	task->input_lost += pfs_counter_get(&input->cursor.lost);
+	pfs_cursor_release(&input->cursor);
+	return input;
+}
+
+static void input_free(struct pfs_input *input)
+{
+	if (input)
+		pfs_node_unref(input->from);
+	free(input);
+}
+
+/* Does it read from the node above? Control. */
+static bool is_attached(struct pfs_task *task)
+{
+	return task->attached && (*last_input(task))->from == task->node->above;
+}
+
+bool pfs_inputs_ready(const struct pfs_task *task)
+{
+	for (const struct pfs_input *i = task->input; i; i = i->next)
+		if (pfs_cursor_ready(&i->cursor))
+			return true;
+	return false;
+}
+
+bool pfs_inputs_next(struct pfs_task *task)
+{
+	struct pfs_input *input = task->input;
+
+	if (!input->next || pfs_cursor_ready(&input->cursor))
+		return false;
+	atomic_store(&task->node->graph->spent, true);
+	input_free(first_off(task));
+	return true;
+}
+
+/* What it reads from goes on without it: it gets what is there now and no more. Nothing is pushed there. */
+static void inputs_end(struct pfs_task *task)
+{
+	struct pfs_input **last;
+
+	pfs_task_lock(task);
+	last = last_input(task);
+	if (task->attached && pfs_cursor_ready(&(*last)->cursor)) {
+		pfs_cursor_end(&(*last)->cursor);
+	} else if (task->attached) {
+		struct pfs_input *input = *last;
+
+		*last = NULL;
+		task->input_lost += pfs_counter_get(&input->cursor.lost);
+		pfs_cursor_release(&input->cursor);
+		pfs_node_queue_trim(input->from);
+		input_free(input);
+	}
+	task->attached = false;
+	pfs_task_unlock(task);
+}
+
+unsigned pfs_inputs_count(struct pfs_task *task)
+{
+	unsigned n = 0;
+
+	pfs_task_lock(task);
+	for (const struct pfs_input *i = task->input; i; i = i->next)
+		n++;
+	pfs_task_unlock(task);
+	return n;
+}
+
 /* --- publishing -------------------------------------------------------------------------------------------- */
 
-struct change {
+struct pfs_change {
 	struct pfs_task *task;
-	struct pfs_plan *plan; /* new */
+	struct pfs_plan *plan;	 /* new */
+	struct pfs_input *input; /* new, should it need one */
 };
 
 static bool task_wanted(const struct pfs_task *task)
@@ -422,33 +562,45 @@ static bool task_drains(const struct pfs_task *task)
  * Behind what cannot wait a pulling filter may be lapped, unless a reliable reader depends on it. Nothing is pushed
  * above while the cursor attaches.
  */
-static void attach_input(struct pfs_task *task)
+static void attach_input(struct pfs_change *change)
 {
+	struct pfs_task *task = change->task;
 	struct pfs_node *node = task->node, *above = node->above;
 	bool reliable = !node->domain->lossy || node->reliable;
+	struct pfs_input *input = change->input;
 
 	if (!above || !task_wanted(task))
 		return;
-	if (!task->has_input) { /* nobody runs it before it has a plan */
+	if (!is_attached(task)) {
+		inputs_end(task); /* it was moved */
+		input->from = pfs_node_ref(above);
 		pfs_task_lock(above->owner);
-		pfs_cursor_init(&task->input, above->queue, above->depth * 2, reliable);
-		task->input_first = atomic_load(&task->input.records);
+		pfs_cursor_init(&input->cursor, above->queue, above->depth * 2, reliable);
+		task->input_first = atomic_load(&input->cursor.records);
 		pfs_task_unlock(above->owner);
 	}
 	pfs_task_lock(task);
-	task->has_input = true;
-	pfs_cursor_set_reliable(&task->input, reliable);
+	if (!task->attached) {
+		struct pfs_input **last = last_input(task);
+
+		*(*last ? &(*last)->next : last) = TAKE_PTR(change->input);
+	}
+	task->attached = true;
+	for (struct pfs_input *i = task->input; i; i = i->next)
+		pfs_cursor_set_reliable(&i->cursor, reliable);
 	pfs_task_unlock(task);
 }
 
 static void detach_input(struct pfs_task *task)
 {
 	pfs_task_lock(task);
-	if (task->has_input) {
-		pfs_cursor_release(&task->input);
-		pfs_node_queue_trim(task->node->above);
+	while (task->input) {
+		struct pfs_input *input = first_off(task);
+
+		pfs_node_queue_trim(input->from);
+		input_free(input);
 	}
-	task->has_input = false;
+	task->attached = false;
 	pfs_task_unlock(task);
 }
 
@@ -457,12 +609,14 @@ void pfs_task_retire(struct pfs_task *task)
 	struct pfs_domain *domain = task->node->domain;
 	struct pfs_plan *old;
 
+	pthread_rwlock_wrlock(&domain->graph->places);
 	for (struct pfs_task **at = &domain->tasks; *at; at = &(*at)->next) {
 		if (*at == task) {
 			*at = task->next;
 			break;
 		}
 	}
+	pthread_rwlock_unlock(&domain->graph->places);
 	detach_input(task);
 	pfs_task_lock(task);
 	old = TAKE_PTR(task->plan);
@@ -470,7 +624,7 @@ void pfs_task_retire(struct pfs_task *task)
 	pfs_plan_unref(old);
 }
 
-static void publish(struct change *change)
+static void publish(struct pfs_change *change)
 {
 	struct pfs_task *task = change->task;
 	struct pfs_plan *old;
@@ -490,55 +644,98 @@ static void publish(struct change *change)
 
 static int deeper_first(const void *a, const void *b)
 {
-	const struct change *x = a, *y = b;
+	const struct pfs_change *x = a, *y = b;
 
 	return x->task->node->depth < y->task->node->depth ? 1 : -1;
 }
 
-static int build_all(struct change *changes, size_t n)
+static int build(struct pfs_change *change)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (task_wanted(changes[i].task)) {
-			int r = plan_build(changes[i].task, &changes[i].plan);
+	struct pfs_task *task = change->task;
 
-			if (r < 0)
-				return r;
-		}
+	if (!task_wanted(task))
+		return 0;
+	if (task->node->above && !is_attached(task)) {
+		change->input = pfs_zalloc(1, sizeof(*change->input));
+		if (!change->input)
+			return -ENOMEM;
 	}
-	return 0;
+	return plan_build(task, &change->plan);
 }
 
-int pfs_domain_replan(struct pfs_domain *domain)
+void pfs_replan_cancel(struct pfs_replan *replan)
 {
-	struct change *changes;
-	size_t n = 0, i;
-	int r;
+	for (size_t i = 0; i < replan->n; i++) {
+		pfs_plan_unref(replan->changes[i].plan);
+		free(replan->changes[i].input); /* not attached */
+	}
+	free(TAKE_PTR(replan->changes));
+	replan->n = 0;
+}
+
+int pfs_replan_begin(struct pfs_domain *domain, struct pfs_replan *ret_replan)
+{
+	struct pfs_replan replan = { .domain = domain };
+	size_t n = 0;
+	int r = 0;
 
 	domain->active = mark_wanted(domain->source);
 	atomic_store(&domain->standing, has_standing(domain->source));
 	for (struct pfs_task *t = domain->tasks; t; t = t->next)
 		n++;
-	changes = pfs_zalloc(n, sizeof(*changes));
-	if (!changes)
+	replan.changes = pfs_zalloc(n, sizeof(*replan.changes));
+	if (!replan.changes)
 		return -ENOMEM;
-	i = 0;
 	for (struct pfs_task *t = domain->tasks; t; t = t->next)
-		changes[i++].task = t;
-	qsort(changes, n, sizeof(*changes), deeper_first);
-	r = build_all(changes, n);
-	for (i = 0; i < n && r == 0; i++)
-		attach_input(changes[i].task);
-	for (i = 0; i < n && r == 0; i++)
-		if (!task_drains(changes[i].task))
-			publish(&changes[i]);
-	for (i = 0; i < n; i++) {
-		if (r == 0 && !task_wanted(changes[i].task) && !task_drains(changes[i].task))
-			detach_input(changes[i].task);
-		pfs_plan_unref(changes[i].plan);
+		replan.changes[replan.n++].task = t;
+	qsort(replan.changes, n, sizeof(*replan.changes), deeper_first);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = build(&replan.changes[i]);
+	if (r < 0)
+		pfs_replan_cancel(&replan);
+	else
+		*ret_replan = replan;
+	return r;
+}
+
+/* Queues that were left by their last cursor while nobody held the control lock. */
+static void trim_all(struct pfs_node *node)
+{
+	for (struct pfs_node *c = node->children; c; c = c->sibling)
+		trim_all(c);
+	pfs_node_queue_trim(node);
+}
+
+void pfs_replan_publish(struct pfs_replan *replan)
+{
+	struct pfs_domain *domain = replan->domain;
+
+	for (size_t i = 0; i < replan->n; i++)
+		attach_input(&replan->changes[i]);
+	for (size_t i = 0; i < replan->n; i++)
+		if (!task_drains(replan->changes[i].task))
+			publish(&replan->changes[i]);
+	for (size_t i = 0; i < replan->n; i++) {
+		struct pfs_task *task = replan->changes[i].task;
+
+		if (!task_wanted(task) && !task_drains(task))
+			detach_input(task);
 	}
-	free(changes);
+	pfs_replan_cancel(replan); /* what is left of it */
+	detach_left(domain->source);
+	if (atomic_exchange(&domain->graph->spent, false)) {
+		trim_all(domain->graph->root);
+		trim_all(domain->graph->common);
+	}
+}
+
+int pfs_domain_replan(struct pfs_domain *domain)
+{
+	struct pfs_replan replan;
+	int r = pfs_replan_begin(domain, &replan);
+
 	if (r == 0)
-		detach_left(domain->source);
+		pfs_replan_publish(&replan);
 	domain->graph->generation++;
 	if (!domain->active)
 		pfs_feed_stop(domain);

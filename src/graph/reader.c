@@ -105,15 +105,17 @@ static void books_open(struct pfs_reader *reader)
 {
 	struct pfs_node *node = reader->node;
 
-	reader->first = atomic_load(node->kind == PFS_NODE_VIEW ? &node->task->input.records
-								: &reader->cursor.records);
-	if (node->kind == PFS_NODE_VIEW)
-		reader->lost_first = pfs_node_lost_sum(node);
+	reader->first = atomic_load(&reader->cursor.records);
+	if (node->kind != PFS_NODE_VIEW)
+		return;
+	if (node->task->input) /* else it gets one right away */
+		reader->first = atomic_load(&node->task->input->cursor.records);
+	reader->lost_first = pfs_node_lost_sum(node);
 }
 
 static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliable, struct pfs_diag *diag)
 {
-	bool begins = node->kind == PFS_NODE_VIEW && !node->task->has_input;
+	bool begins = node->kind == PFS_NODE_VIEW && !node->task->attached;
 	int r = pfs_node_queue(node);
 
 	if (r < 0)
@@ -237,7 +239,7 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 	assert(reader->node); /* set on success, and errors are negative */
 	*ret_reader = reader;
 	pfs_gate_open(reader->node);
-	pfs_domain_kick(reader->node->domain);
+	pfs_node_kick_all(reader->node);
 	return 0;
 }
 
@@ -253,7 +255,7 @@ void pfs_reader_close(struct pfs_reader *reader)
 	pthread_mutex_lock(&graph->control);
 	detach(reader);
 	pthread_mutex_unlock(&graph->control);
-	pfs_domain_kick(node->domain);
+	pfs_node_kick_all(node);
 	pfs_due_give(graph, reader->cred.uid, PFS_DUE_OPENS, 1);
 	pfs_buf_release(&reader->preamble);
 	free(reader);
@@ -402,7 +404,9 @@ static bool take_controls(struct pfs_reader *reader, const struct pfs_ref *refs,
 static bool at_end(struct pfs_reader *reader)
 {
 	struct pfs_node *node = reader->node;
-	struct pfs_domain *domain = node->domain;
+	struct pfs_domain *domain;
+	uint32_t given;
+	bool over;
 
 	if (atomic_load(&node->dead)) {
 		struct pfs_task *task = node->task;
@@ -411,7 +415,7 @@ static bool at_end(struct pfs_reader *reader)
 		/* a view of a directory that was removed: is there input left for it? */
 		if (node->kind == PFS_NODE_VIEW && task) {
 			pfs_task_lock(task);
-			drained = !task->has_input || !pfs_cursor_ready(&task->input);
+			drained = !pfs_inputs_ready(task);
 			pfs_task_unlock(task);
 		}
 		return drained && !pfs_cursor_ready(&reader->cursor);
@@ -422,8 +426,14 @@ static bool at_end(struct pfs_reader *reader)
 	 * As with a FIFO: after the end it stays the end until somebody opens for writing, or data comes. The last
 	 * writer may have gone while what he wrote is still on its way, with its end behind it.
 	 */
-	return reader->generation_over && atomic_load(&domain->writers) == 0 &&
-	       atomic_load(&node->eof_given) == atomic_load(&domain->generation);
+	if (!reader->generation_over)
+		return false;
+	pthread_rwlock_rdlock(&node->graph->places);
+	domain = node->domain;
+	given = atomic_load(&node->eof_serial) == domain->serial ? atomic_load(&node->eof_given) : 0;
+	over = atomic_load(&domain->writers) == 0 && given == atomic_load(&domain->generation);
+	pthread_rwlock_unlock(&node->graph->places);
+	return over;
 }
 
 /* Twice as many refs as will probably fit: looking at many more than are used would be most of the work. */
@@ -535,7 +545,7 @@ ssize_t pfs_reader_get(struct pfs_reader *reader, size_t size, bool record, bool
 		keep_one(reader, &reply);
 	*ret_niov = reply.niov;
 	if (reader->moved)
-		pfs_moved_on(reader->node->domain, reader->node->owner);
+		pfs_moved_on(reader->node, false);
 	return n > 0 ? (ssize_t)reply.total : n;
 }
 
@@ -595,7 +605,7 @@ void pfs_reader_done(struct pfs_reader *reader, bool delivered)
 		done_rest(reader, delivered);
 	else
 		done_queued(reader, delivered);
-	pfs_moved_on(node->domain, node->owner);
+	pfs_moved_on(node, false);
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------ */

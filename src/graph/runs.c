@@ -31,21 +31,6 @@ static bool can_share(const struct pfs_node *node)
 	return can_share(node->above);
 }
 
-static bool same_args(const struct pfs_args *a, const struct pfs_args *b)
-{
-	if (!a->arg != !b->arg || a->n != b->n)
-		return false;
-	if (a->arg && strcmp(a->arg, b->arg) != 0)
-		return false;
-	for (size_t i = 0; i < a->n; i++) {
-		const char *value = pfs_args_get(b, a->param[i].key);
-
-		if (!value || strcmp(value, a->param[i].value) != 0)
-			return false;
-	}
-	return true;
-}
-
 /* A node like that below parent, or NULL. */
 static struct pfs_node *find_equal(struct pfs_node *parent, const void *type,
 				   const struct pfs_args *args, const struct pfs_cred *cred)
@@ -54,7 +39,7 @@ static struct pfs_node *find_equal(struct pfs_node *parent, const void *type,
 		const void *its = c->kind == PFS_NODE_SOURCE ? (const void *)c->from : c->filter;
 
 		if (its == type && c->kind != PFS_NODE_VIEW && c->uid == cred->uid &&
-		    same_args(&c->args, args) && can_share(c))
+		    pfs_args_equal(&c->args, args) && can_share(c))
 			return c;
 	}
 	return NULL;

@@ -23,6 +23,15 @@ int pfs_through_init(void *state, const struct pfs_args *args, const struct pfs_
 	return 0;
 }
 
+int pfs_through_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag)
+{
+	struct pfs_through *through = state;
+
+	(void)diag;
+	through->ip = place->flow == PFS_FLOW_IP;
+	return 0;
+}
+
 /* What the outer packet's is but for the link type. -errno of pfs_emit_origin(). */
 static int inner_origin(struct pfs_through *t, uint16_t outer, uint16_t link_type,
 			struct pfs_emitter *out, uint16_t *ret_inner)

@@ -31,6 +31,8 @@ extern const struct pfs_param pfs_through_params[];
 int pfs_through_init(void *state, const struct pfs_args *args, const struct pfs_place *place,
 		     struct pfs_diag *diag);
 
+int pfs_through_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag);
+
 /* Is the packet at which the walk stands to be kept? */
 typedef bool (*pfs_through_fn)(const void *arg, const struct pkt_walk *walk);
 

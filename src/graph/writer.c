@@ -29,6 +29,17 @@ static int inject_origin(struct pfs_node *node, uint16_t *ret_origin)
 	return pfs_origin_use(node->graph->rings, &node->domain->origins, &origin, ret_origin);
 }
 
+void pfs_inject_relabel(struct pfs_inject *inject)
+{
+	uint16_t origin;
+
+	if (inject_origin(inject->node, &origin) < 0)
+		return; /* no number left: what is written there goes on as what it was */
+	pthread_mutex_lock(&inject->lock);
+	inject->origin = origin;
+	pthread_mutex_unlock(&inject->lock);
+}
+
 static int inject_new(struct pfs_node *node, struct pfs_inject **ret_inject)
 {
 	PFS_FREE struct pfs_inject *inject = pfs_zalloc(1, sizeof(*inject));
@@ -104,9 +115,12 @@ int pfs_stream_begin(struct pfs_writer *writer)
 	return r;
 }
 
-void pfs_generation_begin(struct pfs_domain *domain)
+void pfs_generation_begin(struct pfs_node *node)
 {
-	atomic_fetch_add(&domain->writers, 1);
+	pthread_mutex_lock(&node->inject->lock);
+	node->inject->taking++;
+	atomic_fetch_add(&node->domain->writers, 1);
+	pthread_mutex_unlock(&node->inject->lock);
 }
 
 int pfs_writer_new(struct pfs_node *node, struct pfs_writer **ret_writer, struct pfs_diag *diag)
@@ -154,15 +168,21 @@ int pfs_writer_new(struct pfs_node *node, struct pfs_writer **ret_writer, struct
 void pfs_writer_free(struct pfs_writer *writer)
 {
 	struct pfs_node *node;
+	struct pfs_task *owner;
+	bool locked;
 
 	if (!writer)
 		return;
 	node = writer->node;
 	atomic_fetch_sub(&node->inject->writers, 1);
+	pthread_rwlock_rdlock(&node->graph->places);
+	owner = node->owner; /* and stays that as long as its lock is held */
+	locked = pthread_mutex_trylock(&owner->run) == 0;
+	pthread_rwlock_unlock(&node->graph->places);
 	/* Who is at the task now looks at it himself, at the end. */
-	if (pthread_mutex_trylock(&node->owner->run) == 0) {
+	if (locked) {
 		pfs_inject_rest(node->inject);
-		pfs_task_unlock(node->owner);
+		pfs_task_unlock(owner);
 	}
 	pfs_graph_reap(node->graph);
 	pfs_node_unref(node);
@@ -187,7 +207,7 @@ int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
 	if (r == 0)
 		r = pfs_stream_begin(writer);
 	if (r == 0)
-		pfs_generation_begin(writer->node->domain);
+		pfs_generation_begin(writer->node);
 	pthread_mutex_unlock(&graph->control);
 	if (r < 0) {
 		pfs_writer_free(writer);
@@ -201,7 +221,7 @@ int pfs_writer_open(struct pfs_node *node, const struct pfs_cred *cred,
 }
 
 /* A control record. Inject lock. */
-static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t number)
+static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t number, uint64_t serial)
 {
 	struct pfs_record *rec;
 	int r = inject->ring ? pfs_ring_reserve(inject->ring, 0, &rec) : -EAGAIN;
@@ -210,6 +230,7 @@ static int store_end(struct pfs_inject *inject, uint16_t flags, uint32_t number)
 		return r;
 	rec->flags = flags;
 	rec->stream = number;
+	rec->time = serial;
 	rec->origin = inject->origin;
 	pfs_ring_commit(inject->ring, rec);
 	return 0;
@@ -229,14 +250,14 @@ void pfs_inject_take_end(struct pfs_inject *inject, struct pfs_ref *ret_ref)
 	if (!atomic_load(&inject->owed))
 		return;
 	*ret_ref = inject->nends ? pfs_control_ref(PFS_REF_STREAM_END, inject->ends[0])
-				 : pfs_control_ref(PFS_REF_EOF, inject->eof);
+				 : pfs_control_end(inject->eof_serial, inject->eof);
 	drop_end(inject);
 }
 
 /* How many ends of streams wait in the ring, with at most one of a generation; -EBUSY: more than that. Inject lock. */
-static int count_ends(struct pfs_inject *inject, uint32_t *ret_eof)
+static int count_ends(struct pfs_inject *inject, uint32_t *ret_eof, uint64_t *ret_serial)
 {
-	uint64_t pos = atomic_load(&inject->scan);
+	uint64_t pos = atomic_load(&inject->scan), serial = inject->eof_serial;
 	struct pfs_record *rec;
 	uint32_t eof = inject->eof;
 	int n = 0;
@@ -244,11 +265,14 @@ static int count_ends(struct pfs_inject *inject, uint32_t *ret_eof)
 	for (; (rec = pfs_ring_scan(inject->ring, &pos)); pos += rec->size) {
 		if (!(rec->flags & PFS_REF_CONTROL) || ((rec->flags & PFS_REF_EOF) && eof))
 			return -EBUSY;
-		if (rec->flags & PFS_REF_EOF)
+		if (rec->flags & PFS_REF_EOF) {
 			eof = rec->stream;
-		else
+			serial = rec->time;
+		} else {
 			n++;
+		}
 	}
+	*ret_serial = serial;
 	*ret_eof = eof;
 	return n;
 }
@@ -256,10 +280,10 @@ static int count_ends(struct pfs_inject *inject, uint32_t *ret_eof)
 /* Ends of streams that wait in the ring are noted instead: they are older than those that are noted. Inject lock. */
 static int note_ends(struct pfs_inject *inject)
 {
-	uint64_t pos = atomic_load(&inject->scan);
+	uint64_t pos = atomic_load(&inject->scan), serial;
 	struct pfs_record *rec;
 	uint32_t eof, *ends;
-	int n = count_ends(inject, &eof), i = 0;
+	int n = count_ends(inject, &eof, &serial), i = 0;
 
 	if (n < 0)
 		return n;
@@ -274,8 +298,27 @@ static int note_ends(struct pfs_inject *inject)
 	inject->nends += (uint32_t)n;
 	inject->cap_ends = inject->nends + 1;
 	inject->eof = eof;
+	inject->eof_serial = serial;
 	atomic_store(&inject->owed, inject->nends || inject->eof);
 	return 0;
+}
+
+bool pfs_inject_waits(struct pfs_inject *inject, uint64_t to, uint64_t *ret_to)
+{
+	struct pfs_task *owner = inject->node->owner;
+	bool flows = false, waits;
+
+	pfs_task_lock(owner);
+	for (unsigned i = 0; owner->plan && i < owner->plan->ninjects; i++)
+		flows |= owner->plan->injects[i]->node == inject->node;
+	flows = flows && !pfs_gate_closed(owner);
+	pfs_task_unlock(owner);
+	pthread_mutex_lock(&inject->lock);
+	*ret_to = to ? to : inject->ring ? atomic_load(&inject->ring->head) : 0;
+	waits = flows && inject->ring && atomic_load(&inject->scan) < *ret_to &&
+		*ret_to <= atomic_load(&inject->ring->head);
+	pthread_mutex_unlock(&inject->lock);
+	return waits;
 }
 
 void pfs_inject_rest(struct pfs_inject *inject)
@@ -297,8 +340,9 @@ void pfs_inject_rest(struct pfs_inject *inject)
 static bool flush_ends(struct pfs_inject *inject)
 {
 	while (atomic_load(&inject->owed)) {
-		int r = inject->nends ? store_end(inject, PFS_REF_STREAM_END, inject->ends[0])
-				      : store_end(inject, PFS_REF_EOF, inject->eof);
+		int r = inject->nends
+				? store_end(inject, PFS_REF_STREAM_END, inject->ends[0], 0)
+				: store_end(inject, PFS_REF_EOF, inject->eof, inject->eof_serial);
 
 		if (r < 0)
 			return false;
@@ -309,7 +353,7 @@ static bool flush_ends(struct pfs_inject *inject)
 
 static void add_stream_end(struct pfs_inject *inject, uint32_t stream)
 {
-	if (flush_ends(inject) && store_end(inject, PFS_REF_STREAM_END, stream) == 0)
+	if (flush_ends(inject) && store_end(inject, PFS_REF_STREAM_END, stream, 0) == 0)
 		return;
 	assert(inject->nends < inject->cap_ends);
 	inject->ends[inject->nends++] = stream;
@@ -317,11 +361,12 @@ static void add_stream_end(struct pfs_inject *inject, uint32_t stream)
 }
 
 /* Generations that end while the ring is full are one: nothing can have been written in the later ones. */
-static void add_eof(struct pfs_inject *inject, uint32_t generation)
+static void add_eof(struct pfs_inject *inject, uint32_t generation, uint64_t serial)
 {
-	if (flush_ends(inject) && store_end(inject, PFS_REF_EOF, generation) == 0)
+	if (flush_ends(inject) && store_end(inject, PFS_REF_EOF, generation, serial) == 0)
 		return;
 	inject->eof = generation;
+	inject->eof_serial = serial;
 	atomic_store(&inject->owed, true);
 }
 
@@ -336,29 +381,69 @@ void pfs_stream_end(struct pfs_writer *writer)
 	pthread_mutex_unlock(&inject->lock);
 }
 
+/* The last writer has gone: the number of the generation that is over. 0: here there are none. */
+static uint32_t next_generation(struct pfs_domain *domain)
+{
+	if (!(domain->source->from->flags & PFS_SOURCE_WRITABLE))
+		return 0;
+	return atomic_fetch_add(&domain->generation, 1) + 1;
+}
+
+static void end_at(struct pfs_node *source, uint32_t generation)
+{
+	struct pfs_inject *inject = source->inject;
+
+	if (!inject)
+		return;
+	pthread_mutex_lock(&inject->lock);
+	add_eof(inject, generation, source->domain->serial);
+	pthread_mutex_unlock(&inject->lock);
+	pfs_kick(source->task);
+}
+
 /*
  * Processes may write at several depths below one source. The last of them ends the generation, behind what it wrote
  * and at the source, so that it comes to everybody; where both ends meet, the second is not passed on.
  */
 void pfs_generation_end(struct pfs_node *node)
 {
-	struct pfs_domain *domain = node->domain;
-	struct pfs_inject *inject = node->inject, *top = domain->source->inject;
+	struct pfs_inject *inject = node->inject;
+	struct pfs_node *source = NULL;
+	struct pfs_domain *domain;
 	uint32_t generation = 0;
 
 	pthread_mutex_lock(&inject->lock);
-	if (atomic_fetch_sub(&domain->writers, 1) == 1 &&
-	    (domain->source->from->flags & PFS_SOURCE_WRITABLE)) {
-		generation = atomic_fetch_add(&domain->generation, 1) + 1;
-		add_eof(inject, generation);
+	domain = pfs_domain_ref(node->domain);
+	inject->taking--;
+	if (atomic_fetch_sub(&domain->writers, 1) == 1)
+		generation = next_generation(domain);
+	if (generation) {
+		add_eof(inject, generation, domain->serial);
+		source = pfs_node_ref(domain->source); /* above us now, if not for long */
 	}
 	pthread_mutex_unlock(&inject->lock);
-	if (generation && top && top != inject) {
-		pthread_mutex_lock(&top->lock);
-		add_eof(top, generation);
-		pthread_mutex_unlock(&top->lock);
-		pfs_kick(domain->source->task);
-	}
+	if (source && source != node)
+		end_at(source, generation);
+	pfs_node_unref(source);
+	pfs_domain_unref(domain);
+}
+
+bool pfs_inject_move(struct pfs_inject *inject, struct pfs_domain *from, struct pfs_domain *to)
+{
+	unsigned n = inject->taking;
+
+	if (inject->ring)
+		inject->ring->owner = to;
+	atomic_fetch_add(&to->writers, n);
+	return n && atomic_fetch_sub(&from->writers, n) == n;
+}
+
+void pfs_generation_over(struct pfs_domain *domain)
+{
+	uint32_t generation = next_generation(domain);
+
+	if (generation)
+		end_at(domain->source, generation);
 }
 
 void pfs_writer_end(struct pfs_writer *writer)
@@ -458,7 +543,7 @@ int pfs_writer_copy(struct pfs_writer *writer, const struct pfs_ref *ref, const 
 
 void pfs_writer_run(struct pfs_writer *writer)
 {
-	pfs_kick(writer->node->owner);
+	pfs_node_kick(writer->node);
 }
 
 ssize_t pfs_writer_write(struct pfs_writer *writer, const void *bytes, size_t n)
@@ -490,15 +575,13 @@ bool pfs_writer_ready(struct pfs_writer *writer, size_t n)
 
 bool pfs_writer_park(struct pfs_writer *writer, struct pfs_waiter *waiter, size_t n)
 {
-	struct pfs_waitlist *list = &writer->node->domain->space;
-
-	pfs_wait_add(list, waiter);
+	pfs_node_space_add(writer->node, waiter);
 	if (!pfs_writer_ready(writer, n))
 		return true;
-	return !pfs_wait_remove(list, waiter);
+	return !pfs_node_space_remove(writer->node, waiter);
 }
 
 bool pfs_writer_unpark(struct pfs_writer *writer, struct pfs_waiter *waiter)
 {
-	return pfs_wait_remove(&writer->node->domain->space, waiter);
+	return pfs_node_space_remove(writer->node, waiter);
 }

@@ -1,10 +1,12 @@
 /*
- * change - mkdir, rmdir, and all that is refused
+ * change - mkdir, rmdir, rename, and all that is refused
  *
- * mkdir builds a filter and rmdir ends it; both are done by a pool. Whatever is refused leaves a
+ * mkdir builds a filter, rmdir ends it and rename moves it; all are done by a pool. Whatever is refused leaves a
  * sentence in .errors. Removing a pipe or dot file succeeds and does nothing, so that `rm -r` can
  * walk a tree up.
  */
+#include <stdio.h>
+
 #include "mount/ops_i.h"
 
 struct change {
@@ -14,6 +16,8 @@ struct change {
 	struct pfs_diag diag;
 	mode_t mode;
 	char name[PFS_NAME_LIMIT + 1];
+	struct pfs_node *to; /* rename; a reference */
+	char new_name[PFS_NAME_LIMIT + 1];
 };
 
 static struct change *change_of(struct pfs_task *task)
@@ -26,6 +30,7 @@ static void change_free(struct pfs_task *task)
 	struct change *change = change_of(task);
 
 	pfs_node_unref(change->made);
+	pfs_node_unref(change->to);
 	pfs_node_unref(change->dir);
 	free(change);
 }
@@ -180,18 +185,76 @@ void pfs_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 	pfs_task_start(mount, &change->task, req);
 }
 
-/* --- the rest -------------------------------------------------------------------------------- */
+/* --- rename ---------------------------------------------------------------------------------- */
 
-void pfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+static int rename_act(struct pfs_task *task)
 {
-	fuse_reply_err(req, 0);
+	struct change *change = change_of(task);
+
+	return pfs_node_move(change->dir, change->name, change->to, change->new_name, &task->cred,
+			     &change->diag);
+}
+
+/* Interrupted: as with other filesystems, it may have happened all the same. */
+static void rename_undo(struct pfs_task *task)
+{
+	(void)task;
+}
+
+/* Checks what the graph does not see. False: the request was answered. */
+static bool rename_check(fuse_req_t req, struct change *change, const struct pfs_entry *to,
+			 const char *new_name, unsigned flags)
+{
+	int error = 0;
+	const char *sentence = NULL;
+
+	if (flags & ~(unsigned)RENAME_NOREPLACE) {
+		error = EINVAL;
+		sentence = "two filters cannot change places: move one after the other";
+	} else if (!to || to->kind != &pfs_kind_dir || change->name[0] == '.' ||
+		   strcmp(change->name, "all") == 0 || strncmp(change->name, "all.", 4) == 0) {
+		error = EPERM;
+		sentence = "only directories of filters can be moved: their files go with them";
+	} else if (strlen(new_name) > PFS_NAME_LIMIT) {
+		error = ENAMETOOLONG;
+		sentence = "a name has at most 255 bytes";
+	}
+	if (error) {
+		pfs_diag_set(&change->diag, error, "%s", sentence);
+		pfs_refuse(pfs_req_mount(req), &change->task.cred, change->dir, change->name, error,
+			   &change->diag);
+		change_free(&change->task);
+		fuse_reply_err(req, error);
+	}
+	return !error;
 }
 
 void pfs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
 		   const char *newname, unsigned flags)
 {
-	refuse(req, pfs_inode_get(pfs_req_mount(req), parent), name, EOPNOTSUPP,
-	       "a running filter cannot be moved yet; make the new one and remove the old one");
+	struct change *change = change_new(req, parent, name);
+	struct pfs_mount *mount = pfs_req_mount(req);
+	struct pfs_entry *to = pfs_inode_get(mount, newparent);
+
+	if (!change)
+		return;
+	change->task.cred = pfs_req_cred(req);
+	if (!rename_check(req, change, to, newname, flags))
+		return;
+	change->to = pfs_node_ref(to->node);
+	memcpy(change->new_name, newname, strlen(newname));
+	change->task.act = rename_act;
+	change->task.reply = rmdir_reply;
+	change->task.undo = rename_undo;
+	change->task.pool = &mount->open;
+	pfs_task_start(mount, &change->task, req);
+}
+
+/* --- the rest -------------------------------------------------------------------------------- */
+
+void pfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	fuse_reply_err(req, 0);
 }
 
 void pfs_op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)

@@ -30,17 +30,123 @@ static inline void slot_load(const struct pfs_queue *queue, uint64_t index, stru
 
 /* --- the cursors of a tree ------------------------------------------------------------------ */
 
-int pfs_cursors_init(struct pfs_cursors *all, const struct pfs_rings *rings)
+int pfs_cursors_new(const struct pfs_rings *rings, struct pfs_cursors **ret_cursors)
 {
-	all->first = NULL;
+	struct pfs_cursors *all = pfs_zalloc(1, sizeof(*all));
+
+	if (!all)
+		return -ENOMEM;
 	all->rings = rings;
-	return -pthread_mutex_init(&all->lock, NULL);
+	atomic_init(&all->refs, 1);
+	pthread_mutex_init(&all->lock, NULL);
+	*ret_cursors = all;
+	return 0;
 }
 
-void pfs_cursors_release(struct pfs_cursors *all)
+struct pfs_cursors *pfs_cursors_ref(struct pfs_cursors *all)
 {
-	assert(!all->first);
-	pthread_mutex_destroy(&all->lock);
+	atomic_fetch_add_explicit(&all->refs, 1, memory_order_relaxed);
+	return all;
+}
+
+void pfs_cursors_unref(struct pfs_cursors *all)
+{
+	while (all && atomic_fetch_sub_explicit(&all->refs, 1, memory_order_acq_rel) == 1) {
+		struct pfs_cursors *merged = all->merged;
+
+		assert(!all->first);
+		pthread_mutex_destroy(&all->lock);
+		free(all);
+		all = merged;
+	}
+}
+
+/* Locks the list that this name means, and returns it. */
+static struct pfs_cursors *list_lock(struct pfs_cursors *all)
+{
+	pthread_mutex_lock(&all->lock);
+	while (all->merged) {
+		struct pfs_cursors *merged = all->merged;
+
+		pthread_mutex_lock(&merged->lock);
+		pthread_mutex_unlock(&all->lock);
+		all = merged;
+	}
+	return all;
+}
+
+static void list_unlock(struct pfs_cursors *all)
+{
+	pthread_mutex_unlock(&all->lock);
+}
+
+/* In its place by depth. Lock held. */
+static void cursors_add(struct pfs_cursors *all, struct pfs_cursor *cursor)
+{
+	struct pfs_cursor **at;
+
+	for (at = &all->first; *at && (*at)->depth <= cursor->depth; at = &(*at)->next_cursor)
+		;
+	cursor->next_cursor = *at;
+	*at = cursor;
+}
+
+/* Lock held. */
+static void cursors_del(struct pfs_cursors *all, struct pfs_cursor *cursor)
+{
+	for (struct pfs_cursor **at = &all->first; *at; at = &(*at)->next_cursor) {
+		if (*at == cursor) {
+			*at = cursor->next_cursor;
+			return;
+		}
+	}
+}
+
+void pfs_cursors_merge(struct pfs_cursors *a, struct pfs_cursors *b)
+{
+	while (a->merged) /* nobody else merges */
+		a = a->merged;
+	while (b->merged)
+		b = b->merged;
+	if (a == b)
+		return;
+	pthread_mutex_lock(&a->lock);
+	pthread_mutex_lock(&b->lock);
+	while (a->first) {
+		struct pfs_cursor *c = a->first;
+
+		a->first = c->next_cursor;
+		cursors_add(b, c);
+	}
+	a->merged = pfs_cursors_ref(b);
+	pthread_mutex_unlock(&b->lock);
+	pthread_mutex_unlock(&a->lock);
+}
+
+void pfs_cursors_shift(struct pfs_cursors *all)
+{
+	struct pfs_cursor *moved = NULL;
+
+	all = list_lock(all);
+	for (struct pfs_cursor **at = &all->first; *at;) {
+		struct pfs_cursor *c = *at;
+
+		if (!c->queue->shift || c->depth == 0) { /* those with an end stay the first */
+			at = &c->next_cursor;
+			continue;
+		}
+		*at = c->next_cursor;
+		c->next_cursor = moved;
+		moved = c;
+	}
+	while (moved) {
+		struct pfs_cursor *c = moved;
+
+		moved = c->next_cursor;
+		c->depth = (unsigned)((int)c->depth + 2 * c->queue->shift);
+		cursors_add(all, c);
+	}
+	list_unlock(all);
 }
 
 /* --- queue ----------------------------------------------------------------------------------- */
@@ -65,7 +171,7 @@ int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_q
 		return -ENOMEM;
 	queue->slots = slots;
 	queue->before = (_Atomic uint32_t *)(queue->slots + queue->size * WORDS);
-	queue->cursors = all;
+	queue->cursors = pfs_cursors_ref(all);
 	queue->rings = all->rings;
 	pfs_waitlist_init(&queue->waiters);
 	*ret_queue = TAKE_PTR(queue);
@@ -76,6 +182,7 @@ void pfs_queue_free(struct pfs_queue *queue)
 {
 	if (!queue)
 		return;
+	pfs_cursors_unref(queue->cursors);
 	pfs_waitlist_release(&queue->waiters);
 	munmap(queue->slots, queue_bytes(queue));
 	free(queue);
@@ -83,23 +190,23 @@ void pfs_queue_free(struct pfs_queue *queue)
 
 bool pfs_queue_trim(struct pfs_queue *queue)
 {
+	struct pfs_cursors *all = list_lock(queue->cursors);
 	bool used = false;
 
-	pthread_mutex_lock(&queue->cursors->lock);
-	for (struct pfs_cursor *c = queue->cursors->first; c; c = c->next_cursor)
+	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor)
 		used |= c->queue == queue;
 	if (!used)
 		madvise(queue->slots, queue_bytes(queue), MADV_DONTNEED);
-	pthread_mutex_unlock(&queue->cursors->lock);
+	list_unlock(all);
 	return !used;
 }
 
-/* Smallest held index of this queue's cursors; cursor lock held. */
-static uint64_t lowest_hold(const struct pfs_queue *queue)
+/* Smallest held index of this queue's cursors; lock held. */
+static uint64_t lowest_hold(const struct pfs_queue *queue, const struct pfs_cursors *all)
 {
 	uint64_t lowest = PFS_HOLD_NONE;
 
-	for (struct pfs_cursor *c = queue->cursors->first; c; c = c->next_cursor)
+	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor)
 		if (c->queue == queue)
 			lowest = pfs_min64(lowest, atomic_load(&c->hold));
 	return lowest;
@@ -119,18 +226,19 @@ size_t pfs_queue_room(struct pfs_queue *queue, size_t want)
 {
 	uint64_t head = atomic_load_explicit(&queue->head, memory_order_relaxed);
 	uint64_t to = head + pfs_max(want, queue->size / 16);
+	struct pfs_cursors *all;
 
 	if (head + want <= queue->room_to)
 		return want;
-	pthread_mutex_lock(&queue->cursors->lock);
-	to = room_below(queue, lowest_hold(queue), to);
+	all = list_lock(queue->cursors);
+	to = room_below(queue, lowest_hold(queue, all), to);
 	if (to > atomic_load_explicit(&queue->claim, memory_order_relaxed)) {
 		/* Twin: hold is stored before claim is loaded, in hold_valid(). */
 		atomic_store(&queue->claim, to);
 		atomic_thread_fence(memory_order_seq_cst);
 	}
-	queue->room_to = pfs_max64(queue->room_to, room_below(queue, lowest_hold(queue), to));
-	pthread_mutex_unlock(&queue->cursors->lock);
+	queue->room_to = pfs_max64(queue->room_to, room_below(queue, lowest_hold(queue, all), to));
+	list_unlock(all);
 	return pfs_min(want, queue->room_to - head);
 }
 
@@ -153,44 +261,22 @@ void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t 
 
 /* --- cursor ------------------------------------------------------------------------------------ */
 
-/* In its place by depth. Lock held. */
-static void cursors_add(struct pfs_cursors *all, struct pfs_cursor *cursor)
-{
-	struct pfs_cursor **at;
-
-	for (at = &all->first; *at && (*at)->depth <= cursor->depth; at = &(*at)->next_cursor)
-		;
-	cursor->next_cursor = *at;
-	*at = cursor;
-}
-
-/* Lock held. */
-static void cursors_del(struct pfs_cursors *all, struct pfs_cursor *cursor)
-{
-	for (struct pfs_cursor **at = &all->first; *at; at = &(*at)->next_cursor) {
-		if (*at == cursor) {
-			*at = cursor->next_cursor;
-			return;
-		}
-	}
-}
-
 int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned depth, bool reliable)
 {
-	struct pfs_cursors *all = queue->cursors;
+	struct pfs_cursors *all;
 	uint64_t head;
 
 	*cursor = (struct pfs_cursor){
 		.queue = queue, .depth = depth, .until = UINT64_MAX, .reliable = reliable
 	};
 	pthread_mutex_init(&cursor->lock, NULL);
-	pthread_mutex_lock(&all->lock);
+	all = list_lock(queue->cursors);
 	head = atomic_load_explicit(&queue->head, memory_order_acquire);
 	atomic_init(&cursor->next, head);
 	atomic_init(&cursor->records, atomic_load(&queue->records));
 	atomic_init(&cursor->hold, reliable ? head : PFS_HOLD_NONE);
 	cursors_add(all, cursor);
-	pthread_mutex_unlock(&all->lock);
+	list_unlock(all);
 	return 0;
 }
 
@@ -200,10 +286,9 @@ void pfs_cursor_release(struct pfs_cursor *cursor)
 
 	if (!cursor->queue)
 		return;
-	all = cursor->queue->cursors;
-	pthread_mutex_lock(&all->lock);
+	all = list_lock(cursor->queue->cursors);
 	cursors_del(all, cursor);
-	pthread_mutex_unlock(&all->lock);
+	list_unlock(all);
 	free(cursor->rescued);
 	pthread_mutex_destroy(&cursor->lock);
 	cursor->rescued = NULL;
@@ -225,15 +310,14 @@ uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor)
 
 void pfs_cursor_end(struct pfs_cursor *cursor)
 {
-	struct pfs_cursors *all = cursor->queue->cursors;
+	struct pfs_cursors *all = list_lock(cursor->queue->cursors);
 
-	pthread_mutex_lock(&all->lock);
 	cursor->until_records = atomic_load(&cursor->queue->records);
 	cursor->until = atomic_load(&cursor->queue->head);
 	cursors_del(all, cursor);
 	cursor->depth = 0;
 	cursors_add(all, cursor);
-	pthread_mutex_unlock(&all->lock);
+	list_unlock(all);
 }
 
 uint64_t pfs_cursor_lag(struct pfs_cursor *cursor)
@@ -430,21 +514,10 @@ static uint64_t limit_held(struct pfs_cursor *cursor, const struct pfs_ring *rin
 	return want;
 }
 
-/* The first cursor of these in the list from `c` on. */
-static struct pfs_cursor *first_of(struct pfs_cursor *c, enum pfs_cursors_which which)
+uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want)
 {
-	while (c && !(which & (c->depth == 0 ? PFS_CURSORS_ENDING : PFS_CURSORS_GOING)))
-		c = c->next_cursor;
-	return c;
-}
-
-uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want,
-			   enum pfs_cursors_which which)
-{
-	struct pfs_cursor *c;
-
-	pthread_mutex_lock(&all->lock);
-	for (c = first_of(all->first, which); c; c = first_of(c->next_cursor, which)) {
+	all = list_lock(all);
+	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor) {
 		uint64_t hold, limit;
 
 		do { /* a cursor that moved on meanwhile may have left a slot that was overwritten under us */
@@ -455,7 +528,7 @@ uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring,
 		} while (atomic_load(&c->hold) != hold);
 		want = limit;
 	}
-	pthread_mutex_unlock(&all->lock);
+	list_unlock(all);
 	return want;
 }
 
@@ -488,43 +561,10 @@ static void cursor_rings(struct pfs_cursor *cursor, struct pfs_ring_set *set)
 	pthread_mutex_unlock(&cursor->lock);
 }
 
-void pfs_cursors_rings(struct pfs_cursors *all, enum pfs_cursors_which which, struct pfs_ring_set *set)
+void pfs_cursors_rings(struct pfs_cursors *all, struct pfs_ring_set *set)
 {
-	struct pfs_cursor *c;
-
-	pthread_mutex_lock(&all->lock);
-	for (c = first_of(all->first, which); c; c = first_of(c->next_cursor, which))
+	all = list_lock(all);
+	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor)
 		cursor_rings(c, set);
-	pthread_mutex_unlock(&all->lock);
-}
-
-void pfs_queue_rehome(struct pfs_queue *queue, struct pfs_cursors *to, unsigned depth)
-{
-	struct pfs_cursors *from = queue->cursors;
-	struct pfs_cursor *moved = NULL;
-
-	pthread_mutex_lock(&from->lock);
-	for (struct pfs_cursor **at = &from->first; *at;) {
-		struct pfs_cursor *c = *at;
-
-		if (c->queue != queue) {
-			at = &c->next_cursor;
-			continue;
-		}
-		*at = c->next_cursor;
-		c->next_cursor = moved;
-		moved = c;
-	}
-	pthread_mutex_unlock(&from->lock);
-	queue->cursors = to;
-	pthread_mutex_lock(&to->lock);
-	while (moved) {
-		struct pfs_cursor *c = moved;
-
-		moved = c->next_cursor;
-		if (c->depth) /* those with an end stay the first */
-			c->depth = depth * 2 + (c->depth & 1);
-		cursors_add(to, c);
-	}
-	pthread_mutex_unlock(&to->lock);
+	list_unlock(all);
 }

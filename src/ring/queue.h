@@ -34,7 +34,8 @@ struct pfs_queue {
 	_Atomic uint64_t records; /* writer: records pushed, before head */
 	_Atomic uint64_t claim;
 	_Atomic uint64_t head;
-	struct pfs_cursors *cursors;   /* borrowed: the domain's; changed by pfs_queue_rehome() */
+	struct pfs_cursors *cursors; /* a reference */
+	int shift; /* how many levels its directory goes down at the next pfs_cursors_shift() */
 	const struct pfs_rings *rings; /* borrowed */
 	struct pfs_waitlist waiters;   /* parked readers and polls */
 };
@@ -42,17 +43,16 @@ struct pfs_queue {
 /*
  * All cursors of one tree, upstream before downstream; limits are computed over it. Refs go down from one to the
  * next: a look in that order misses none. Cursors with an end come first: nothing is pushed for them any more.
+ *
+ * Once something was moved from one tree into another, either may have refs into rings of the other: the lists become
+ * one, for good, which both names mean.
  */
 struct pfs_cursors {
 	pthread_mutex_t lock;
 	struct pfs_cursor *first;      /* lock; ascending depth */
 	const struct pfs_rings *rings; /* borrowed */
-};
-
-enum pfs_cursors_which {
-	PFS_CURSORS_ENDING = 1 << 0, /* those with an end */
-	PFS_CURSORS_GOING = 1 << 1,
-	PFS_CURSORS_ALL = PFS_CURSORS_ENDING | PFS_CURSORS_GOING,
+	struct pfs_cursors *merged; /* lock; a reference: the list that this one went into. NULL: none */
+	_Atomic unsigned refs;
 };
 
 #define PFS_CURSOR_LOOKS 16 /* a ring for each CPU of most machines */
@@ -82,8 +82,11 @@ struct pfs_cursor {
 	uint32_t rescued_off; /* lock; rest.off when they were copied */
 };
 
-int pfs_cursors_init(struct pfs_cursors *all, const struct pfs_rings *rings);
-void pfs_cursors_release(struct pfs_cursors *all);
+int pfs_cursors_new(const struct pfs_rings *rings, struct pfs_cursors **ret_cursors);
+struct pfs_cursors *pfs_cursors_ref(struct pfs_cursors *all);
+void pfs_cursors_unref(struct pfs_cursors *all); /* NULL is fine; with the last one no cursor is left */
+/* From now on both are one list. One at a time. */
+void pfs_cursors_merge(struct pfs_cursors *a, struct pfs_cursors *b);
 
 /* size is rounded up to a power of two, at least 512. Memory is touched as it is used. -ENOMEM. */
 int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue);
@@ -104,9 +107,7 @@ void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t 
 int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned depth, bool reliable);
 void pfs_cursor_release(struct pfs_cursor *cursor);
 
-/*
- * It gets what is in the queue now and no more. Its thread and the queue's writer rest meanwhile.
- */
+/* It gets what is in the queue now and no more. Its thread and the queue's writer rest meanwhile. */
 void pfs_cursor_end(struct pfs_cursor *cursor);
 
 /* On the cursor's thread: from now on, the writer waits for it or not. */
@@ -132,8 +133,7 @@ void pfs_cursor_hold(struct pfs_cursor *cursor);
  * The limit function's work: how far may ring's tail move towards want as far as these cursors of this tree go?
  * Rescues what a lossy cursor began and has not finished.
  */
-uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want,
-			   enum pfs_cursors_which which);
+uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want);
 
 /* A bit for each ring. */
 struct pfs_ring_set {
@@ -145,12 +145,9 @@ static inline bool pfs_ring_set_has(const struct pfs_ring_set *set, uint16_t rin
 }
 
 /* Adds the rings into which these cursors have yet to look, held or not. */
-void pfs_cursors_rings(struct pfs_cursors *all, enum pfs_cursors_which which, struct pfs_ring_set *set);
+void pfs_cursors_rings(struct pfs_cursors *all, struct pfs_ring_set *set);
 
-/*
- * The directory of this queue is at that depth now, and in that tree: its cursors go with it. Its writer rests, and
- * nobody computes a limit or attaches meanwhile.
- */
-void pfs_queue_rehome(struct pfs_queue *queue, struct pfs_cursors *to, unsigned depth);
+/* The cursors of all queues with a shift get their new places, at once for whoever looks through the list. */
+void pfs_cursors_shift(struct pfs_cursors *all);
 
 #endif

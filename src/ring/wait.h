@@ -17,8 +17,8 @@
 
 struct pfs_waiter {
 	void (*wake)(struct pfs_waiter *waiter);
-	struct pfs_waiter *next;   /* list lock */
-	struct pfs_waitlist *list; /* list lock; NULL: not parked */
+	struct pfs_waiter *next;	     /* list lock */
+	_Atomic(struct pfs_waitlist *) list; /* list lock to change; NULL: not parked */
 };
 
 struct pfs_waitlist {

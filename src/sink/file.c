@@ -604,6 +604,18 @@ static int file_setup(struct file *f, const struct pfs_args *args, const struct 
 	return r;
 }
 
+/* A pcap file says in its head what its packets begin with. */
+static int file_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag)
+{
+	const struct file *f = state;
+
+	if (f->format != FORMAT_PCAP || place->link_type == f->link_type)
+		return 0;
+	return pfs_diag_set(
+		diag, EINVAL,
+		"packets there begin otherwise, and a pcap file holds one kind: use .pcapng");
+}
+
 static int file_init(void *state, const struct pfs_args *args, const struct pfs_place *place,
 		     struct pfs_diag *diag)
 {
@@ -659,6 +671,7 @@ const struct pfs_filter pfs_filter_file = {
 	.params = file_params,
 	.state_size = sizeof(struct file),
 	.init = file_init,
+	.moved = file_moved,
 	.fini = file_fini,
 	.pull = file_pull,
 	.stats = file_stats,

@@ -130,7 +130,7 @@ static bool into_control(void *state, const struct pfs_ref *ref, const struct pf
 
 	(void)out;
 	if (ref->flags & PFS_REF_EOF)
-		pfs_join_end(into->join, meta->stream);
+		pfs_join_end(into->join, meta);
 	return true;
 }
 

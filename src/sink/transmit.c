@@ -236,6 +236,16 @@ static int transmit_reconfigure(void *state, const struct pfs_args *args,
 	return 0;
 }
 
+static int transmit_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag)
+{
+	const struct transmit *t = state;
+
+	if (place->flow != PFS_FLOW_IP || t->raw)
+		return 0;
+	return pfs_diag_set(diag, EINVAL, "packets have no link header there and %s sends frames",
+			    t->device);
+}
+
 /* --- pace --------------------------------------------------------------------------------------------- */
 
 /* When a frame is due, mono ns. */
@@ -426,6 +436,7 @@ const struct pfs_filter pfs_filter_transmit = {
 	.state_size = sizeof(struct transmit),
 	.init = transmit_init,
 	.reconfigure = transmit_reconfigure,
+	.moved = transmit_moved,
 	.fini = transmit_fini,
 	.pull = transmit_pull,
 	.control = transmit_control,

@@ -41,6 +41,11 @@ static int json_init(void *state, const struct pfs_args *args, const struct pfs_
 	return 0;
 }
 
+static int json_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag)
+{
+	return json_init(state, NULL, place, diag);
+}
+
 static size_t json_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
 			uint64_t *ret_wait)
 {
@@ -73,6 +78,7 @@ const struct pfs_filter pfs_filter_view_json = {
 	.state_size = sizeof(struct json),
 	.ring_size = PFS_RENDER_RING,
 	.init = json_init,
+	.moved = json_moved,
 	.pull = json_pull,
 	.fini = json_fini,
 };

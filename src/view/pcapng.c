@@ -66,6 +66,15 @@ static int ng_init(void *state, const struct pfs_args *args, const struct pfs_pl
 	return 0;
 }
 
+static int ng_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag)
+{
+	struct ng *ng = state;
+
+	(void)diag;
+	ng->link_type = place->link_type;
+	return 0;
+}
+
 static void ng_fini(void *state)
 {
 	struct ng *ng = state;
@@ -290,6 +299,7 @@ const struct pfs_filter pfs_filter_view_pcapng = {
 	.state_size = sizeof(struct ng),
 	.ring_size = RING,
 	.init = ng_init,
+	.moved = ng_moved,
 	.fini = ng_fini,
 	.pull = ng_pull,
 	.control = ng_control,

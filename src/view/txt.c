@@ -29,6 +29,11 @@ static int txt_init(void *state, const struct pfs_args *args, const struct pfs_p
 	return 0;
 }
 
+static int txt_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag)
+{
+	return txt_init(state, NULL, place, diag);
+}
+
 static size_t txt_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
 		       uint64_t *ret_wait)
 {
@@ -56,6 +61,7 @@ const struct pfs_filter pfs_filter_view_txt = {
 	.state_size = sizeof(struct txt),
 	.ring_size = PFS_RENDER_RING,
 	.init = txt_init,
+	.moved = txt_moved,
 	.pull = txt_pull,
 	.fini = txt_fini,
 };

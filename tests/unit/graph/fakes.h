@@ -2,7 +2,9 @@
  * fakes - sources and filters that no user wants, in tables that stand in for the real ones
  *
  *	numbers, numbers:lossy	a thread that makes `fake.count` records of 8 bytes, each the next number, then the end
+ *	locked			numbers that nobody may have
  *	huge			pulls; its record never fits its ring
+ *	wrap			inline; makes `packets` of bytes, which are none
  *	copy			pulls; new bytes for each record
  *	relay			pulls; passes refs on; has a parameter `note` that may change
  *	slow			pulls; passes refs on and takes a millisecond for each
@@ -192,11 +194,37 @@ static const struct pfs_filter label = {
 	.open_classes = pfs_classify_classes,
 };
 
+static int locked_start(void *state, struct pfs_feed *feed, struct pfs_diag *diag)
+{
+	return pfs_diag_set(diag, EPERM, "these are locked");
+}
+
+static const struct pfs_source locked = {
+	.name = "locked",
+	.out = PFS_FLOW_BYTES,
+	.has_arg = true,
+	.init = numbers_init,
+	.start = locked_start,
+	.run = numbers_run,
+};
+
+static void wrap_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out)
+{
+	pfs_emit_all(out, in, n);
+}
+
+static const struct pfs_filter wrap = {
+	.name = "wrap",
+	.in = PFS_FLOW_BYTES,
+	.out = PFS_FLOW_PACKETS,
+	.batch = wrap_batch,
+};
+
 extern const struct pfs_source pfs_source_accept;
 extern const struct pfs_filter pfs_filter_count, pfs_filter_head, pfs_filter_into,
 	pfs_filter_unpcap, pfs_filter_view_json, pfs_filter_view_txt;
 
-const struct pfs_source *const pfs_sources[] = { &pfs_source_accept, &flood, &numbers, NULL };
+const struct pfs_source *const pfs_sources[] = { &pfs_source_accept, &flood, &locked, &numbers, NULL };
 const struct pfs_filter *const pfs_filters[] = { &copy,
 						 &pfs_filter_count,
 						 &pfs_filter_head,
@@ -208,6 +236,7 @@ const struct pfs_filter *const pfs_filters[] = { &copy,
 						 &slow,
 						 &pfs_filter_view_txt,
 						 &pfs_filter_unpcap,
+						 &wrap,
 						 NULL };
 const struct pfs_manual pfs_manuals[] = { { NULL, NULL } };
 

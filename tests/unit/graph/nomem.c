@@ -136,6 +136,26 @@ static void use(struct all *all)
 		(void)pfs_node_params_set(all->node[5], "arg=9\n", 6, &me, NULL);
 }
 
+/* Within the source, to another one and back, while its readers have not read all. */
+static void move_about(struct all *all)
+{
+	struct pfs_node *other = NULL;
+
+	if (!all->node[4])
+		return;
+	(void)pfs_node_move(all->node[3], "copy", all->node[0], "copy", &me, NULL);
+	(void)pfs_node_make(pfs_graph_root(all->graph), "accept:other", &me, 0755, &other, NULL);
+	for (unsigned i = 0; i < 2; i++)
+		if (all->writer[i])
+			(void)pfs_writer_write(all->writer[i], "seven", 6);
+	if (other)
+		(void)pfs_node_move(all->node[0], "copy", other, "copy", &me, NULL);
+	if (other)
+		(void)pfs_node_move(other, "copy", all->node[3], "copy", &me, NULL);
+	(void)pfs_node_move(all->node[0], "copy", all->node[3], "copy", &me, NULL);
+	pfs_node_unref(other);
+}
+
 /* In the middle of it: readers go, directories go, readers of those go. */
 static void tear_down(struct all *all)
 {
@@ -189,6 +209,7 @@ static void test_each_allocation_fails_once(void **state)
 		if (pfs_graph_new(&options, &all.graph) == 0) {
 			build(&all);
 			use(&all);
+			move_about(&all);
 			tear_down(&all);
 			failed = n == 0 || left == 0;
 			left = 0;

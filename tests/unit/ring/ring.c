@@ -11,7 +11,7 @@
 
 struct tree {
 	struct pfs_rings *rings;
-	struct pfs_cursors cursors;
+	struct pfs_cursors *cursors;
 	struct pfs_ring *ring;
 	struct pfs_queue *queue;
 };
@@ -20,22 +20,22 @@ static uint64_t tree_limit(void *owner, struct pfs_ring *ring, uint64_t want)
 {
 	struct tree *tree = owner;
 
-	return pfs_cursors_limit(&tree->cursors, ring, want, PFS_CURSORS_ALL);
+	return pfs_cursors_limit(tree->cursors, ring, want);
 }
 
 static void tree_init(struct tree *tree, size_t ring_size, size_t queue_size)
 {
 	assert_int_equal(pfs_rings_new(&tree->rings), 0);
-	assert_int_equal(pfs_cursors_init(&tree->cursors, tree->rings), 0);
+	assert_int_equal(pfs_cursors_new(tree->rings, &tree->cursors), 0);
 	assert_int_equal(pfs_ring_new(tree->rings, ring_size, tree_limit, tree, &tree->ring), 0);
-	assert_int_equal(pfs_queue_new(queue_size, &tree->cursors, &tree->queue), 0);
+	assert_int_equal(pfs_queue_new(queue_size, tree->cursors, &tree->queue), 0);
 }
 
 static void tree_release(struct tree *tree)
 {
 	pfs_queue_free(tree->queue);
 	pfs_ring_free(tree->ring);
-	pfs_cursors_release(&tree->cursors);
+	pfs_cursors_unref(tree->cursors);
 	pfs_rings_free(tree->rings);
 }
 
