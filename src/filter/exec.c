@@ -41,12 +41,11 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "base/spawn.h"
 #include "graph/filter.h"
-#include "packet/capture_write.h"
+#include "packet/pour.h"
 
 #define PIPE_SIZE (256 << 10)
 #define CHUNK ((size_t)256 << 10) /* bytes of a record, at most */
@@ -57,8 +56,7 @@
 #define STDERR_LINE 200		  /* bytes; longer ones are cut */
 #define STDERR_RATE 50		  /* lines a second */
 #define RESTART_ALWAYS UINT64_MAX
-#define VECTORS 2 /* of one record: header, bytes */
-static_assert(PFS_BATCH * VECTORS + 1 <= IOV_MAX, "a batch is one writev");
+static_assert(PFS_BATCH <= PKT_POUR_MAX, "a batch goes out at once");
 
 enum phase {
 	PHASE_NONE,    /* none runs, and none need run */
@@ -81,15 +79,14 @@ struct exec {
 
 	/* All of this is the run lock's. */
 	enum phase phase;
-	struct pfs_command *command; /* owned */
-	int in_fd, out_fd, err_fd;   /* owned; our ends; -1: closed */
-	bool in_waits;		     /* its pipe was full: epoll tells when it is not */
-	bool input_over;	     /* the end of the generation is here */
-	bool header_due;	     /* pcap: no packet was written yet */
-	uint16_t link_type;	     /* pcap */
-	size_t part;		     /* bytes of the first record (and header) that were written */
-	uint64_t restarts;	     /* in this session */
-	unsigned quick;		     /* that ended soon, in a row */
+	struct pfs_command *command;		 /* owned */
+	int in_fd, out_fd, err_fd;		 /* owned; our ends; -1: closed */
+	bool in_waits;				 /* its pipe was full: epoll tells when it is not */
+	bool input_over;			 /* the end of the generation is here */
+	uint16_t link_type;			 /* of the place */
+	struct pkt_pour pour;			 /* into in_fd */
+	uint64_t restarts;			 /* in this session */
+	unsigned quick;				 /* that ended soon, in a row */
 	uint64_t started_at, start_at, leave_by; /* ns, monotonic */
 	char err[STDERR_LINE + 1];		 /* an unfinished line of stderr */
 	size_t err_len;
@@ -97,8 +94,7 @@ struct exec {
 	uint64_t err_second;
 	unsigned err_lines, err_left; /* in that second: said, left out */
 	bool said;		      /* of how the last one ended */
-	uint8_t headers[PFS_BATCH + 1][PCAP_FILE_HEADER];
-	struct iovec iov[PFS_BATCH * VECTORS + 1];
+	struct pkt_pour_room room;
 
 	/* Written by the spawner's thread. */
 	_Atomic int result; /* of the start: 0: not known, pid, or -errno */
@@ -323,46 +319,16 @@ static void start(struct exec *x)
 
 	stop(x); /* of the one before */
 	x->said = false;
-	x->header_due = x->pcap;
 	x->started_at = pfs_clock_mono();
 	pfs_counter_add(&x->started, 1);
 	x->phase = PHASE_RUNS;
 	r = begin(x, &diag);
+	pkt_pour_init(&x->pour, x->in_fd, x->pcap, x->link_type);
 	if (r < 0)
 		atomic_store(&x->result, r);
 }
 
 /* --- input --------------------------------------------------------------------------------------------- */
-
-/* Record i as vectors behind those that are there; returns the bytes. */
-static size_t frame(struct exec *x, size_t i, const struct pfs_ref *ref,
-		    const struct pfs_emitter *out, size_t *niov)
-{
-	struct pfs_meta meta;
-	size_t header = 0;
-
-	if (x->pcap) {
-		pfs_meta(out, ref, &meta);
-		pcap_packet_header(x->headers[i], meta.time, ref->len,
-				   (uint32_t)pfs_max(meta.wire_len, ref->len));
-		header = PCAP_PACKET_HEADER;
-		x->iov[(*niov)++] = (struct iovec){ x->headers[i], header };
-	}
-	x->iov[(*niov)++] = (struct iovec){ (void *)pfs_bytes(out, ref), ref->len };
-	return header + ref->len;
-}
-
-/* Leaves out what was written of the first record before. */
-static void skip_part(struct iovec *iov, size_t niov, size_t part)
-{
-	for (size_t i = 0; i < niov && part; i++) {
-		size_t n = pfs_min(part, iov[i].iov_len);
-
-		iov[i].iov_base = (char *)iov[i].iov_base + n;
-		iov[i].iov_len -= n;
-		part -= n;
-	}
-}
 
 static void input_wait(struct exec *x, bool wait)
 {
@@ -374,84 +340,35 @@ static void input_wait(struct exec *x, bool wait)
 	epoll_ctl(x->epoll_fd, wait ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, x->in_fd, &event);
 }
 
-/* How many of the leading records can go out together: pcap has one link type. */
-static size_t run_length(const struct exec *x, const struct pfs_ref *in, size_t n,
-			 const struct pfs_emitter *out)
-{
-	size_t i = 0;
-
-	while (i < n && (!x->pcap || pfs_link_type(out, &in[i]) == x->link_type))
-		i++;
-	return i;
-}
-
-/* The first record of a capture says what all of them are. False: not now. */
-static bool header_write(struct exec *x, const struct pfs_ref *ref, const struct pfs_emitter *out)
-{
-	uint8_t header[PCAP_FILE_HEADER];
-
-	if (!x->header_due)
-		return true;
-	x->link_type = pfs_link_type(out, ref);
-	pcap_file_header(header, x->link_type);
-	/* Into a pipe that is empty: all of it. */
-	if (write(x->in_fd, header, sizeof(header)) == sizeof(header))
-		x->header_due = false;
-	return !x->header_due;
-}
-
-/* Writes what it takes; returns how many records are done with. */
-static size_t write_some(struct exec *x, const struct pfs_ref *in, size_t n, struct pfs_emitter *out)
-{
-	size_t sizes[PFS_BATCH], niov = 0, i;
-	ssize_t written;
-
-	for (i = 0; i < n; i++)
-		sizes[i] = frame(x, i, &in[i], out, &niov);
-	skip_part(x->iov, niov, x->part);
-	written = writev(x->in_fd, x->iov, (int)niov);
-	if (written < 0) {
-		if (errno == EAGAIN)
-			input_wait(x, true);
-		else if (errno != EINTR)
-			input_close(x); /* EPIPE: it reads no more */
-		return 0;
-	}
-	pfs_counter_add(&x->given, (uint64_t)written);
-	written += (ssize_t)x->part;
-	for (i = 0; i < n && (size_t)written >= sizes[i]; i++)
-		written -= (ssize_t)sizes[i];
-	x->part = (size_t)written;
-	input_wait(x, i < n);
-	return i;
-}
-
 /* What is there no command for any more. */
 static size_t ignore(struct exec *x, size_t n)
 {
 	pfs_counter_add(&x->ignored, n);
-	x->part = 0;
+	x->pour.part = 0;
 	return n;
 }
 
 static size_t feed(struct exec *x, const struct pfs_ref *in, size_t n, struct pfs_emitter *out)
 {
-	size_t done = 0, run, wrote;
+	size_t done = 0, run, bytes;
+	ssize_t wrote;
 
 	while (done < n && x->phase == PHASE_RUNS && x->in_fd >= 0) {
-		if (!header_write(x, &in[done], out)) {
-			input_close(x);
-			break;
-		}
-		run = run_length(x, in + done, n - done, out);
+		run = pkt_pour_fit(&x->pour, out->rings, in + done, n - done);
 		if (run == 0) {
 			pfs_emit_lost(out, "link type", 1);
 			done++;
 			continue;
 		}
-		wrote = write_some(x, in + done, run, out);
-		done += wrote;
-		if (wrote < run && x->in_fd >= 0)
+		wrote = pkt_pour_write(&x->pour, out->rings, in + done, run, &x->room, &bytes);
+		if (wrote < 0 && wrote != -EAGAIN) {
+			input_close(x); /* EPIPE: it reads no more */
+			break;
+		}
+		pfs_counter_add(&x->given, wrote < 0 ? 0 : bytes);
+		done += wrote < 0 ? 0 : (size_t)wrote;
+		input_wait(x, wrote < (ssize_t)run);
+		if (wrote < (ssize_t)run)
 			return done;
 	}
 	/* With another one to come, the input is for that one. */
@@ -511,7 +428,7 @@ static void finish(struct exec *x, struct pfs_emitter *out)
 	stderr_read(x, out);
 	say_end(x, out);
 	input_close(x);
-	x->part = 0;
+	x->pour.part = 0;
 	if (!may_restart(x)) {
 		x->phase = PHASE_OVER;
 		if (!x->input_over)
@@ -610,12 +527,8 @@ static bool exec_control(void *state, const struct pfs_ref *ref, const struct pf
 	if (x->phase == PHASE_WANTED)
 		start(x);
 	x->input_over = true;
-	if (x->header_due && x->in_fd >= 0 && x->link_type < PFS_LINK_BYTES) {
-		uint8_t header[PCAP_FILE_HEADER]; /* a capture of no packets is one, too */
-
-		pcap_file_header(header, x->link_type);
-		x->header_due = write(x->in_fd, header, sizeof(header)) != sizeof(header);
-	}
+	if (x->in_fd >= 0)
+		(void)pkt_pour_header(&x->pour);
 	input_close(x);
 	out->wait = pump(x, out);
 	if (x->phase != PHASE_OVER) {
@@ -643,7 +556,7 @@ static void exec_detach(void *state)
 
 	stop(x);
 	x->input_over = false;
-	x->part = 0;
+	x->pour.part = 0;
 }
 
 static int exec_ready_fd(void *state)
