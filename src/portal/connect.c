@@ -151,7 +151,8 @@ void pfs_tcp_begin(struct pfs_portal_work *work)
 
 static void udp_resolved(struct pfs_portal_work *work)
 {
-	bool any = !work->opening->plan->host;
+	const struct pfs_portal_plan *plan = work->opening->plan;
+	bool any = !plan->host, bound = any || plan->listen;
 	int error = EAFNOSUPPORT;
 
 	for (unsigned i = 0; i < work->addresses.n; i++) {
@@ -166,20 +167,21 @@ static void udp_resolved(struct pfs_portal_work *work)
 		}
 		if (any && to->sin6_family == AF_INET6)
 			setsockopt(work->fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-		r = any ? bind(work->fd, (const void *)to, pfs_address_size(to))
-			: connect(work->fd, (const void *)to, pfs_address_size(to));
+		r = bound ? bind(work->fd, (const void *)to, pfs_address_size(to))
+			  : connect(work->fd, (const void *)to, pfs_address_size(to));
 		if (r == 0) {
 			connected(work, PFS_PORTAL_PACKETS);
 			return;
 		}
 		error = errno;
 	}
-	pfs_work_fail(work, error, "udp %.100s port %.40s: %s",
-		      any ? "ANY" : work->opening->plan->host, work->opening->plan->port,
-		      strerror(error));
+	pfs_work_fail(work, error, "udp %.100s port %.40s: %s", any ? "ANY" : plan->host,
+		      plan->port, strerror(error));
 }
 
 void pfs_udp_begin(struct pfs_portal_work *work)
 {
-	pfs_work_resolve(work, SOCK_DGRAM, !work->opening->plan->host, udp_resolved);
+	const struct pfs_portal_plan *plan = work->opening->plan;
+
+	pfs_work_resolve(work, SOCK_DGRAM, !plan->host || plan->listen, udp_resolved);
 }

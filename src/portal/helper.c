@@ -126,7 +126,8 @@ static bool fd_fits(int fd, uint32_t type)
 	    statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE, &st) < 0)
 		return false;
 	if (S_ISSOCK(st.stx_mode))
-		return type == PFS_PORTAL_STREAM || type == PFS_PORTAL_PACKETS;
+		return type == PFS_PORTAL_STREAM || type == PFS_PORTAL_PACKETS ||
+		       type == PFS_PORTAL_LISTENER;
 	if (S_ISFIFO(st.stx_mode))
 		return type == PFS_PORTAL_PIPE;
 	return (type == PFS_PORTAL_PIPE || type == PFS_PORTAL_SEEKABLE) && !S_ISDIR(st.stx_mode) &&
@@ -311,6 +312,7 @@ static int request_make(uint32_t id, const struct pfs_portal_opening *opening, s
 		.words = (uint32_t)plan->argv.n,
 		.linger = plan->linger,
 		.priv = plan->priv,
+		.listen = plan->listen,
 		.has_path = plan->path,
 		.has_host = plan->host,
 		.has_port = plan->port,

@@ -104,6 +104,7 @@ static bool plan_read(struct served *served, size_t len)
 	plan->kind = (enum pfs_portal_kind)q->kind;
 	plan->linger = q->linger;
 	plan->priv = q->priv;
+	plan->listen = q->listen;
 	if ((q->has_path && !(plan->path = string_next(&at, end))) ||
 	    (q->has_host && !(plan->host = string_next(&at, end))) ||
 	    (q->has_port && !(plan->port = string_next(&at, end))))

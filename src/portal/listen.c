@@ -6,6 +6,9 @@
  * accepted is open, and `linger` longer; who connects meanwhile waits in its queue. Opens of the same path take
  * turns. Port 0 is another port each time, so nobody could come back to it: there the listener goes with the first
  * connection.
+ *
+ * A plan that asks to listen gets the listener itself, for itself alone: directories accept by themselves
+ * (portal/dial.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -205,11 +208,23 @@ static struct pfs_listener *listener_find(struct pfs_portals *portals,
 	return NULL;
 }
 
+static void listener_give(struct pfs_portal_work *work, int fd)
+{
+	struct sockaddr_in6 local = { 0 };
+	socklen_t size = sizeof(local);
+
+	if (getsockname(fd, (void *)&local, &size) == 0)
+		pfs_address_text(&local, work->res.what, sizeof(work->res.what));
+	work->fd = fd;
+	work->res.type = PFS_PORTAL_LISTENER;
+	pfs_work_done(work, 0);
+}
+
 static void resolved(struct pfs_portal_work *work)
 {
 	const struct pfs_portal_plan *plan = work->opening->plan;
 	/* Another open of the same path may have been quicker. */
-	struct pfs_listener *listener = listener_find(work->portals, plan);
+	struct pfs_listener *listener = plan->listen ? NULL : listener_find(work->portals, plan);
 	int r = -EAFNOSUPPORT;
 
 	if (listener) {
@@ -218,6 +233,10 @@ static void resolved(struct pfs_portal_work *work)
 	}
 	for (unsigned i = 0; r < 0 && i < work->addresses.n; i++)
 		r = listen_on(&work->addresses.at[i], !plan->host);
+	if (r >= 0 && plan->listen) {
+		listener_give(work, r);
+		return;
+	}
 	if (r >= 0)
 		r = listener_new(work, r);
 	if (r < 0)
@@ -227,10 +246,11 @@ static void resolved(struct pfs_portal_work *work)
 
 void pfs_listen_begin(struct pfs_portal_work *work)
 {
-	struct pfs_listener *listener = listener_find(work->portals, work->opening->plan);
+	const struct pfs_portal_plan *plan = work->opening->plan;
+	struct pfs_listener *listener = plan->listen ? NULL : listener_find(work->portals, plan);
 
 	if (listener) {
-		listener->linger = work->opening->plan->linger;
+		listener->linger = plan->linger;
 		listener_wait(listener, work);
 	} else {
 		pfs_work_resolve(work, SOCK_STREAM, true, resolved);

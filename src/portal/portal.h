@@ -77,6 +77,7 @@ struct pfs_portal_plan {
 	char *port;	 /* sockets: name or number; owned */
 	bool priv;	 /* tcp */
 	uint64_t linger; /* tcplisten: ns that the listener stays after its last connection was closed */
+	bool listen; /* tcplisten: what is opened is the listener itself; udp: bound to host, not connected */
 	struct pfs_argv argv; /* command: argv[0] is absolute, or (rfilter, wfilter) looked for in the clean PATH */
 	bool read_only, write_only; /* command by rfilter, wfilter */
 };
@@ -100,8 +101,9 @@ void pfs_portal_plan_release(struct pfs_portal_plan *plan);
 
 /* What the descriptor is, for who relays it. */
 enum pfs_portal_type {
-	PFS_PORTAL_STREAM,  /* a socket without boundaries: half-close by shutdown(2) */
-	PFS_PORTAL_PACKETS, /* a socket with: one read, one datagram */
+	PFS_PORTAL_STREAM,   /* a socket without boundaries: half-close by shutdown(2) */
+	PFS_PORTAL_PACKETS,  /* a socket with: one read, one datagram */
+	PFS_PORTAL_LISTENER, /* a socket that accepts; not blocking */
 	PFS_PORTAL_PIPE, /* a pipe, FIFO, terminal, character device: read, write, poll; no offset */
 	PFS_PORTAL_SEEKABLE, /* a regular file or block device: has offsets, is always ready, may wait */
 };

@@ -25,7 +25,7 @@ struct pfs_wire_request {
 	uint32_t kind;
 	uint32_t words;
 	uint64_t linger;
-	bool priv, has_path, has_host, has_port, has_limits;
+	bool priv, listen, has_path, has_host, has_port, has_limits;
 	struct rlimit limits[RLIM_NLIMITS];
 };
 
