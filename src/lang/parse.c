@@ -185,21 +185,44 @@ static int parse_class(struct parser *p, struct heads *heads)
 	return extend(p, heads, &stage);
 }
 
+/* `port 80`: a classifier that takes no argument, and behind it no parameter: a class of it. */
+static bool names_class(const struct lang_token *words, size_t n)
+{
+	const struct pfs_filter *filter =
+		pfs_filter_find(words[0].text, pfs_name_type_len(words[0].text), false);
+
+	if (n != 2 || !filter || !filter->open_classes || filter->has_arg ||
+	    pfs_name_type_len(words[0].text) != words[0].size)
+		return false;
+	for (const struct pfs_param *param = filter->params; param && param->key; param++) {
+		size_t len = strlen(param->key);
+
+		if (strncmp(words[1].text, param->key, len) == 0 && words[1].text[len] == '=')
+			return false;
+	}
+	return true;
+}
+
 static int parse_stage(struct parser *p, struct heads *heads)
 {
 	const struct lang_token *words = p->token;
 	struct lang_stage stage = { .kind = LANG_STAGE, .at = words->at };
 	PFS_FREE char *name = NULL;
+	bool with_class;
 	size_t n = 0;
 	int r;
 
 	while (words[n].kind == LANG_WORD)
 		n++;
+	with_class = !heads->top && names_class(words, n);
+	n -= with_class;
 	stage.len = words_len(words, n);
 	p->token += n;
 	r = lang_name(NULL, words, n, &name, p->error);
 	stage.name = name;
-	return r < 0 ? r : extend(p, heads, &stage);
+	if (r == 0)
+		r = extend(p, heads, &stage);
+	return r == 0 && with_class ? parse_class(p, heads) : r;
 }
 
 static int parse_file(struct parser *p, struct heads *heads)
