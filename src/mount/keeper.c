@@ -116,6 +116,9 @@ static int do_mount(struct pfs_mount *mount, const struct pfs_mount_options *opt
 	}
 	mount->dev_major = info.major;
 	mount->dev_minor = info.minor;
+	mount->where.has_own = true;
+	mount->where.own_major = info.major;
+	mount->where.own_minor = info.minor;
 	fuse_set_log_func(fuse_log_say);
 	return 0;
 }

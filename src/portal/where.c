@@ -248,11 +248,25 @@ static bool is_directory(const char *path)
 	return look(AT_FDCWD, path, &st) == 0 && S_ISDIR(st.stx_mode);
 }
 
+/* Is path on the mount that asks? Its root is the prefix. Asks no filesystem. */
+static bool is_own(const struct pfs_where *where, int dir, const char *path, int flags, bool *ret_root)
+{
+	struct statx st;
+
+	if (!where->has_own ||
+	    statx(dir, path, flags | AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, &st) < 0 ||
+	    st.stx_dev_major != where->own_major || st.stx_dev_minor != where->own_minor)
+		return false;
+	*ret_root = st.stx_ino == 1;
+	return true;
+}
+
 /* One component of todo. */
 static enum step walk_on(struct walk *w)
 {
 	size_t start = strspn(w->todo, "/"), n = strcspn(w->todo + start, "/"), parent = w->len;
 	ssize_t linked;
+	bool root;
 
 	if (n == 0)
 		return STEP_ELSEWHERE; /* it has arrived, and not with us */
@@ -276,6 +290,11 @@ static enum step walk_on(struct walk *w)
 	if (w->len <= parent || on_the_way(w->where, w->at, w->len))
 		return STEP_ON;
 	mind_self(w);
+	if (is_own(w->where, AT_FDCWD, w->at, AT_SYMLINK_NOFOLLOW, &root)) {
+		memcpy(w->at, w->where->prefix, w->where->len + 1);
+		w->len = w->where->len;
+		return root ? STEP_ON : STEP_ELSEWHERE;
+	}
 	linked = readlink(w->at, w->link, sizeof(w->link));
 	if (linked < 0)
 		return errno == EINVAL ? STEP_ON : STEP_ELSEWHERE;
@@ -288,6 +307,7 @@ static enum step walk_on(struct walk *w)
 static int start_of(struct walk *w, int dirfd)
 {
 	char name[NAME_ROOM];
+	bool root = false;
 	ssize_t n;
 
 	if (dirfd == AT_FDCWD)
@@ -299,7 +319,11 @@ static int start_of(struct walk *w, int dirfd)
 		return -ENOENT;
 	w->len = n == 1 ? 0 : (size_t)n;
 	w->at[w->len] = '\0';
-	return 0;
+	if (is_below(w->where, w->at) || !is_own(w->where, w->where->proc, name, 0, &root))
+		return 0;
+	memcpy(w->at, w->where->prefix, w->where->len + 1);
+	w->len = w->where->len;
+	return root ? 0 : -ENOENT;
 }
 
 static int walk(struct walk *w, int dirfd, const char *path)
