@@ -94,7 +94,10 @@ static bool is_static(const char *parent, const char *name)
 /* At the root lies what is no part of the graph, too: portals, and what programs run. */
 static bool is_source(const char *name)
 {
-	return pfs_source_find(name, pfs_name_type_len(name)) != NULL;
+	size_t len = pfs_name_type_len(name);
+	const struct pfs_source *source = pfs_source_find(name, len);
+
+	return source && (name[len] || !source->needs_arg); /* `tcp` is the portal */
 }
 
 /* As far as one can tell from outside. */

@@ -10,18 +10,34 @@
 #include "base/caller.h"
 #include "graph/graph_i.h"
 
+/*
+ * Two may have one name: a filter without an argument and a sink that needs one, `tcp` and `tcp:HOST:PORT`. What follows
+ * the type decides.
+ */
+static bool is_meant(const struct pfs_filter *f, const char *rest)
+{
+	bool argument = rest[0] == ':' && rest[1] && rest[1] != ',';
+
+	return argument ? f->has_arg : !f->needs_arg;
+}
+
 const struct pfs_filter *pfs_filter_find(const char *type, size_t len, bool view)
 {
+	const struct pfs_filter *found = NULL;
+
 	for (size_t i = 0; pfs_filters[i]; i++) {
 		const struct pfs_filter *f = pfs_filters[i];
 
 		if (view != !!(f->flags & PFS_FILTER_VIEW))
 			continue;
 		if ((strlen(f->name) == len && memcmp(f->name, type, len) == 0) ||
-		    (f->alias && strlen(f->alias) == len && memcmp(f->alias, type, len) == 0))
-			return f;
+		    (f->alias && strlen(f->alias) == len && memcmp(f->alias, type, len) == 0)) {
+			if (is_meant(f, type + len))
+				return f;
+			found = f; /* unless there is a better one */
+		}
 	}
-	return NULL;
+	return found;
 }
 
 const struct pfs_source *pfs_source_find(const char *type, size_t len)
@@ -365,6 +381,7 @@ static int init_source(struct pfs_node *node, const char *name, const struct pfs
 	int r = state ? 0 : -ENOMEM;
 
 	pfs_place_of(node, cred, &place);
+	place.node = node;
 	if (r == 0 && source->init) {
 		pthread_mutex_unlock(&node->graph->control);
 		r = source->init(state, name, &node->args, &place, diag);

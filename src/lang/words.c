@@ -45,6 +45,15 @@ static struct type type_of(const char *name, size_t len)
 	};
 }
 
+/* The same of `name:...`, where another filter of that name may be meant: `tcp HOST PORT`. */
+static struct type type_with_argument(const char *name, size_t len)
+{
+	PFS_BUF struct pfs_buf named = { 0 };
+
+	pfs_buf_printf(&named, "%.*s:x", (int)len, name);
+	return type_of(named.failed ? name : named.data, len);
+}
+
 /* Is [i] the byte c, and not quoted? */
 static bool plain_at(const struct lang_token *word, size_t i, char c)
 {
@@ -217,6 +226,9 @@ int lang_name(const char *type, const struct lang_token *words, size_t n, char *
 	}
 	len = type_len(&words[0]);
 	known = type_of(words[0].text, len);
+	for (size_t i = 1; i < n; i++)
+		if (!key_at(&words[i], 0, known.params))
+			known = type_with_argument(words[0].text, len);
 	r = check_type(&words[0], len, known.devices, error);
 	if (r == 0 && len < words[0].size)
 		r = add_tail(&maker, &words[0], len, &known);

@@ -127,7 +127,7 @@ static void mkdir_late(struct pfs_task *task, int error)
 	pfs_diag_set(&diag, error, "%s",
 		     error == EBUSY
 			     ? "files that you named did not answer lately; wait ten seconds"
-			     : "it was not ready in time; a file that it opens does not answer");
+			     : "it was not ready in time; a file that it opens, or a host that it connects to, does not answer");
 	pfs_refuse(task->mount, &task->cred, change->dir, change->name, error, &diag);
 }
 

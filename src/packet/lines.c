@@ -280,10 +280,13 @@ void pkt_lines_json_bytes(const struct pkt_piece *piece, struct pfs_buf *out)
 	const struct pkt_describe *describe = piece->describe;
 	bool gap = piece->ref->flags & PFS_REF_GAP;
 
-	if (piece->ref->flags & PFS_REF_IN_STREAM)
+	if (piece->ref->flags & PFS_REF_IN_STREAM) {
 		json_in_stream(piece, out);
-	else
+	} else {
 		json_time(out, piece->meta->time);
+		if (piece->origin->name[0])
+			json_string(out, "from", piece->origin->name, strlen(piece->origin->name));
+	}
 	json_number(out, "len", piece->len);
 	if (gap)
 		json_number(out, "gap", piece->meta->wire_len);
