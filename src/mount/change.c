@@ -124,10 +124,11 @@ static void mkdir_late(struct pfs_task *task, int error)
 	struct change *change = change_of(task);
 	struct pfs_diag diag;
 
-	pfs_diag_set(&diag, error, "%s",
-		     error == EBUSY
-			     ? "files that you named did not answer lately; wait ten seconds"
-			     : "it was not ready in time; a file that it opens, or a host that it connects to, does not answer");
+	pfs_diag_set(
+		&diag, error, "%s",
+		error == EBUSY
+			? "files that you named did not answer lately; wait ten seconds"
+			: "it was not ready in time; a file that it opens, or a host that it connects to, does not answer");
 	pfs_refuse(task->mount, &task->cred, change->dir, change->name, error, &diag);
 }
 
@@ -154,8 +155,20 @@ void pfs_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 static int rmdir_act(struct pfs_task *task)
 {
 	struct change *change = change_of(task);
+	struct pfs_node *node;
+	bool links;
+	int r = pfs_node_lookup(change->dir, change->name, &node);
 
-	return pfs_node_remove(change->dir, change->name, &task->cred, &change->diag);
+	if (r < 0)
+		return r;
+	links = pfs_links_any(task->mount, node);
+	pfs_node_unref(node);
+	if (links)
+		return pfs_diag_set(&change->diag, ENOTEMPTY, "there are symbolic links in it");
+	r = pfs_node_remove(change->dir, change->name, &task->cred, &change->diag);
+	if (r == 0)
+		pfs_links_sweep(task->mount);
+	return r;
 }
 
 static void rmdir_reply(struct pfs_task *task, fuse_req_t req, int result)
@@ -236,8 +249,17 @@ void pfs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
 	struct pfs_mount *mount = pfs_req_mount(req);
 	struct pfs_entry *to = pfs_inode_get(mount, newparent);
 
+	struct pfs_entry *link;
+
 	if (!change)
 		return;
+	/* mv(1) then makes a link like it in the other place, and removes this one. */
+	if (pfs_link_lookup(mount, change->dir, name, &link) == 0) {
+		pfs_inode_forget(mount, link->id, 1);
+		change_free(&change->task);
+		fuse_reply_err(req, EXDEV);
+		return;
+	}
 	change->task.cred = pfs_req_cred(req);
 	if (!rename_check(req, change, to, newname, flags))
 		return;
@@ -250,18 +272,46 @@ void pfs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
 	pfs_task_start(mount, &change->task, req);
 }
 
-/* --- the rest -------------------------------------------------------------------------------- */
+/* --- symbolic links --------------------------------------------------------------------------- */
 
+/* Pipes and dot files stay where they are, and that is no error: `rm -r`. */
 void pfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	struct pfs_mount *mount = pfs_req_mount(req);
+	struct pfs_entry *dir = pfs_inode_get(mount, parent);
+
+	if (dir && dir->kind == &pfs_kind_dir)
+		pfs_link_remove(mount, dir->node, name);
 	fuse_reply_err(req, 0);
 }
 
-void pfs_op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name)
+void pfs_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-	refuse(req, pfs_inode_get(pfs_req_mount(req), parent), name, EOPNOTSUPP,
-	       "there are no symbolic links here yet");
+	struct pfs_mount *mount = pfs_req_mount(req);
+	struct pfs_cred cred = pfs_req_cred(req);
+	struct change *change = change_new(req, parent, name);
+	struct pfs_entry *entry;
+	int r;
+
+	if (!change)
+		return;
+	/* The kernel has found nothing of that name; but what has not been asked for yet may be a portal. */
+	if (parent == FUSE_ROOT_ID && pfs_portal_is(mount, name))
+		r = -EEXIST;
+	else
+		r = pfs_link_make(mount, change->dir, name, target, &cred, &change->diag);
+	if (r == 0)
+		r = pfs_link_lookup(mount, change->dir, name, &entry);
+	if (r < 0) {
+		pfs_refuse(mount, &cred, change->dir, name, -r, &change->diag);
+		fuse_reply_err(req, -r);
+	} else {
+		pfs_reply_entry(mount, req, entry);
+	}
+	change_free(&change->task);
 }
+
+/* --- the rest -------------------------------------------------------------------------------- */
 
 void pfs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
 {

@@ -85,6 +85,8 @@ static int dir_lookup(struct pfs_mount *mount, struct pfs_entry *dir, const char
 	if (r != -ENOENT)
 		return r;
 	r = pfs_node_lookup(dir->node, name, &child);
+	if (r == -ENOENT)
+		return pfs_link_lookup(mount, dir->node, name, ret_entry);
 	return r < 0 ? r : pfs_inode_dir(mount, child, ret_entry);
 }
 
@@ -126,6 +128,7 @@ static int dir_list(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_l
 	pfs_show_list(&info, listing);
 	if (is_filter(&info))
 		pfs_pipe_list(&info, listing);
+	pfs_links_list(mount, dir->node, listing);
 	return pfs_node_list(dir->node, list_child, &list);
 }
 

@@ -3,14 +3,14 @@
  *
  *	ops.c		what FUSE asks, handed to the kind of the entry
  *	inode.c		entries: what a nodeid of the kernel's means
- *	dir.c text.c show.c pipe.c errors.c manuals.c control.c runs.c	the kinds
+ *	dir.c text.c show.c pipe.c errors.c manuals.c control.c runs.c links.c	the kinds
  *	held.c		requests that are answered later, exactly once
  *	work.c		threads for what may wait
  *	session.c	threads that take requests from the kernel
  *
- * Locks, outermost first: a pipe's lock, the table of held requests, libfuse's own. The lock of the
+ * Locks, outermost first: that of links, a pipe's lock, the table of held requests, libfuse's own. The lock of the
  * inode table, of the refusals and of a pool are leaves. The graph is called with none of them
- * held.
+ * held but the first.
  *
  * A session thread never waits: what may wait for others (mkdir opens files as its caller, open may
  * start a source) is done by a pool, and what must wait (a read with nothing there) is held.
@@ -46,7 +46,7 @@ struct pfs_listing {
 };
 struct pfs_listed {
 	uint64_t ino;
-	uint32_t type; /* S_IFDIR, S_IFREG */
+	uint32_t type; /* S_IFDIR, S_IFREG, S_IFLNK */
 	uint32_t size; /* of this item */
 	char name[];
 };
@@ -95,6 +95,7 @@ extern const struct pfs_kind pfs_kind_control;	  /* .control */
 extern const struct pfs_kind pfs_kind_portal_dir; /* tcp, tcp/HOST, pipe/usr ... */
 extern const struct pfs_kind pfs_kind_portal;	  /* tcp/HOST/PORT ... */
 extern const struct pfs_kind pfs_kind_run;	  /* .run */
+extern const struct pfs_kind pfs_kind_link;	  /* symbolic links */
 
 struct pfs_entry {
 	uint64_t id;  /* the kernel's nodeid: a node's id, or a fresh number for files */
@@ -106,9 +107,9 @@ struct pfs_entry {
 	bool end;		 /* pipes: the same */
 	_Atomic unsigned duplex; /* pipes: read-write opens */
 	double timeout;		 /* seconds for which the kernel may believe that it is there */
-	char *text, *raw;	 /* portals: the path, and as it was written or NULL; owned */
-	uint64_t lookups;	 /* table lock */
-	struct pfs_entry *next;	 /* table lock */
+	char *text, *raw; /* portals: the path, and as it was written or NULL; links: the target; owned */
+	uint64_t lookups;	/* table lock */
+	struct pfs_entry *next; /* table lock */
 };
 
 /* An open file; kinds put it first in theirs. */
@@ -340,6 +341,12 @@ struct pfs_mount {
 		pthread_mutex_t lock;
 		struct pfs_file *first;
 	} files;
+	struct {
+		pthread_mutex_t lock;
+		struct pfs_link *first; /* lock */
+		unsigned n;		/* lock */
+		uint64_t next;		/* lock */
+	} links;
 };
 
 extern const struct fuse_lowlevel_ops pfs_mount_ops;
@@ -367,7 +374,25 @@ void pfs_portal_lookup(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry
 		       const char *name);
 /* OPENDIR of what was taken for a directory but is opened as a file: true, and ESTALE lets the kernel ask again. */
 bool pfs_portal_flip(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *entry, int flags);
+/* Does a name in the root belong to portals? */
+bool pfs_portal_is(struct pfs_mount *mount, const char *name);
 void pfs_portal_names(struct pfs_mount *mount, struct pfs_listing *listing);
+
+/* links.c: symbolic links, by directory and name. */
+void pfs_links_init(struct pfs_mount *mount);
+void pfs_links_release(struct pfs_mount *mount);
+int pfs_link_lookup(struct pfs_mount *mount, struct pfs_node *dir, const char *name,
+		    struct pfs_entry **ret_entry);
+void pfs_links_list(struct pfs_mount *mount, struct pfs_node *dir, struct pfs_listing *listing);
+bool pfs_links_any(struct pfs_mount *mount, struct pfs_node *dir);
+/* A path below the mount, of PATH_MAX bytes: links in the root are replaced by what they say. False: it leads elsewhere. */
+bool pfs_link_follow(struct pfs_mount *mount, char *rest);
+/* After directories have gone: their links go, too. */
+void pfs_links_sweep(struct pfs_mount *mount);
+int pfs_link_make(struct pfs_mount *mount, struct pfs_node *dir, const char *name,
+		  const char *target, const struct pfs_cred *cred, struct pfs_diag *diag);
+/* False: there is none. */
+bool pfs_link_remove(struct pfs_mount *mount, struct pfs_node *dir, const char *name);
 
 /* Answers a LOOKUP or MKDIR; forgets the entry when nobody got it. */
 void pfs_reply_entry(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *entry);

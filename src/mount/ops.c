@@ -172,6 +172,16 @@ static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 	fuse_reply_statfs(req, &st);
 }
 
+static void op_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct pfs_entry *entry = pfs_inode_get(pfs_req_mount(req), ino);
+
+	if (entry && entry->kind == &pfs_kind_link)
+		fuse_reply_readlink(req, entry->text);
+	else
+		fuse_reply_err(req, entry ? EINVAL : ESTALE);
+}
+
 /*
  * --- files --------------------------------------------------------------------------------------
  */
@@ -276,6 +286,7 @@ const struct fuse_lowlevel_ops pfs_mount_ops = {
 	.getattr = op_getattr,
 	.setattr = op_setattr,
 	.statfs = op_statfs,
+	.readlink = op_readlink,
 	.open = op_open,
 	.read = op_read,
 	.write = op_write,

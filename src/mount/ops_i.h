@@ -23,7 +23,7 @@ void pfs_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 void pfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 void pfs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
 		   const char *newname, unsigned flags);
-void pfs_op_symlink(fuse_req_t req, const char *link, fuse_ino_t parent, const char *name);
+void pfs_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
 void pfs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname);
 void pfs_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
 void pfs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,

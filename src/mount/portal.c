@@ -208,6 +208,15 @@ bool pfs_portal_flip(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *
 	return true;
 }
 
+bool pfs_portal_is(struct pfs_mount *mount, const char *name)
+{
+	struct pfs_portal_rules *rules = mount->gate ? pfs_gate_rules(mount->gate) : NULL;
+	bool is = rules && pfs_portal_shape(rules, name) != PFS_SHAPE_NONE;
+
+	pfs_portal_rules_unref(rules);
+	return is;
+}
+
 void pfs_portal_names(struct pfs_mount *mount, struct pfs_listing *listing)
 {
 	struct pfs_portal_rules *rules = mount->gate ? pfs_gate_rules(mount->gate) : NULL;

@@ -157,7 +157,7 @@ enum pfs_answer pfs_portal_asked(struct pfs_gate *gate, pid_t tid, const char *t
 	/* What ends in a slash can only be a directory. */
 	if (pfs_where_find(&gate->mount->where, tid, asked.dirfd, path, PFS_WHERE_WALK, rest) != 1)
 		return *path && path[strlen(path) - 1] == '/' ? PFS_ANSWER_DIR : PFS_ANSWER_UNKNOWN;
-	if (!begins_with(rest, text, &end))
+	if (!pfs_link_follow(gate->mount, rest) || !begins_with(rest, text, &end))
 		return PFS_ANSWER_UNKNOWN;
 	/* It goes on, or the call is one for directories. */
 	if (*end || asked.call->number == SYS_chdir || asked.flags & O_DIRECTORY)

@@ -38,6 +38,7 @@ static void run_close(struct pfs_job *job)
 	struct run_file *file = CONTAINER_OF(job, struct run_file, close);
 
 	pfs_run_end(file->run);
+	pfs_links_sweep(file->file.mount);
 	pfs_node_unref(file->run);
 	free(file);
 }

@@ -137,6 +137,7 @@ static int mount_prepare(struct pfs_mount *mount, const struct pfs_mount_options
 	pthread_mutex_init(&mount->held.lock, NULL);
 	pthread_mutex_init(&mount->tasks.lock, NULL);
 	pthread_mutex_init(&mount->files.lock, NULL);
+	pfs_links_init(mount);
 	mount->init_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	mount->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	mount->tasks.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -177,6 +178,7 @@ static void mount_release(struct pfs_mount *mount)
 		return;
 	pfs_pipe_finish();
 	pfs_inodes_release(mount);
+	pfs_links_release(mount);
 	pfs_graph_free(mount->graph);
 	pfs_spawner_free(mount->spawner);
 	pfs_refusals_free(mount->refusals);
