@@ -383,6 +383,7 @@ int pfs_keeper_run(struct pfs_mount_options *options, int ready_fd)
 	say_ready(ready_fd);
 	if (options->stall && pfs_probe_start(options->dir, &keeper.probe) < 0)
 		pfs_log("cannot watch whether %s answers", options->dir);
-	keeper.probe_at = pfs_clock_mono();
+	/* It has just answered; and who unmounts at once should not find a question in his way (EBUSY). */
+	keeper.probe_at = pfs_clock_mono() + options->stall / STALL_STEPS;
 	return watch(&keeper);
 }

@@ -68,6 +68,11 @@ t_ok "... is mounted" t_mounted
 t_ok "pipesfs SOURCE DIR -o" "$PIPESFS" none "$P" -o rw,dev,suid
 t_ok "... is mounted" t_mounted
 t_ok "umount(8)" umount "$P"
+for i in $(seq 20); do
+	"$PIPESFS" mount "$P"
+	umount "$P" || t_fail "umount(8) right behind mount, the $i. time"
+done
+echo "ok: ... right behind mount, twenty times"
 
 t_ok "mount returns although its output is read" t_ends 5 sh -c "x=\$('$PIPESFS' mount '$P' 2>&1); test -z \"\$x\""
 t_pids
