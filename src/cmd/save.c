@@ -52,7 +52,7 @@ void save_path(const char *path, struct pfs_buf *out)
 
 int params_read(int dir, struct pfs_buf *ret_text)
 {
-	int r = tree_read_file(dir, ".params", ret_text);
+	int r = tree_read_hidden(dir, ".params", ret_text);
 
 	return r == -ENOENT ? 0 : r;
 }

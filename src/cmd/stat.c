@@ -76,7 +76,7 @@ static char *read_summary(const struct dir_info *info)
 
 static int read_hidden(int fd, const char *name, struct pfs_buf *ret_text)
 {
-	int r = tree_read_file(fd, name, ret_text);
+	int r = tree_read_hidden(fd, name, ret_text);
 
 	return r == -ENOENT ? 0 : r;
 }

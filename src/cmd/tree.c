@@ -55,6 +55,32 @@ int tree_read_file(int at, const char *path, struct pfs_buf *ret_text)
 	return 0;
 }
 
+static void close_stream(DIR **stream)
+{
+	if (*stream)
+		closedir(*stream);
+}
+
+/* Is it there? Asked of the list: whoever opens a name in a directory of portals opens a portal. */
+static bool is_listed(int at, const char *name)
+{
+	int again = openat(at, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	PFS_CLEANUP(close_stream) DIR *stream = again >= 0 ? fdopendir(again) : NULL;
+	struct dirent *entry;
+
+	if (!stream && again >= 0)
+		close(again);
+	while (stream && (entry = readdir(stream)))
+		if (!strcmp(entry->d_name, name))
+			return true;
+	return false;
+}
+
+int tree_read_hidden(int at, const char *name, struct pfs_buf *ret_text)
+{
+	return is_listed(at, name) ? tree_read_file(at, name, ret_text) : -ENOENT;
+}
+
 static int add_value(struct tree_dir *dir, const char *name, size_t name_len, const char *text)
 {
 	struct tree_value *grown = realloc(dir->value, (dir->nvalues + 1) * sizeof(*grown));
@@ -97,7 +123,7 @@ static int parse_values(struct tree_dir *dir, char *text)
 static int read_values(int fd, struct tree_dir *dir)
 {
 	PFS_BUF struct pfs_buf text = { 0 };
-	int r = tree_read_file(fd, ".stats", &text);
+	int r = tree_read_hidden(fd, ".stats", &text);
 
 	if (r == -ENOMEM)
 		return r;
@@ -143,12 +169,6 @@ static int add_child(struct tree_dir *dir, int fd, const char *name, unsigned de
 		return r;
 	grown[dir->nchildren++] = child;
 	return 0;
-}
-
-static void close_stream(DIR **stream)
-{
-	if (*stream)
-		closedir(*stream);
 }
 
 static int read_children(int fd, struct tree_dir *dir, unsigned depth)

@@ -1,7 +1,8 @@
 /*
  * tree - the directories of a mounted pipesfs and their numbers, as anybody may read them
  *
- * Lists directories and reads their .stats; opens no pipe and makes nothing, so it changes nothing it looks at.
+ * Lists directories and reads their .stats; opens no pipe and no portal and makes nothing, so it changes nothing it
+ * looks at.
  * Directories may come and go meanwhile: what vanished is left out, what may not be read carries its errno.
  */
 #ifndef PFS_CMD_TREE_H
@@ -45,6 +46,9 @@ int tree_read_one(const char *path, struct tree_dir **ret_dir);
 
 /* A whole file (up to 32 MiB) below directory fd `at`. -errno. */
 int tree_read_file(int at, const char *path, struct pfs_buf *ret_text);
+
+/* The same of .stats and its like, which not every directory has: -ENOENT unless directory fd `at` lists it. */
+int tree_read_hidden(int at, const char *name, struct pfs_buf *ret_text);
 
 /* The stats as JSON members: "in":1,"out":1 (no braces). */
 void tree_json_values(const struct tree_dir *dir, struct pfs_buf *out);
