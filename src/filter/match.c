@@ -13,6 +13,8 @@
  * refused when it fits none of them; packets of a link type that it does not fit are counted as
  * lost, "link type".
  *
+ * An expression may have 1024 bytes (a name only 255: make the directory, then write the long one to .params).
+ *
  * Stats:      programs (compiled, one a link type), instructions (of the first one)
  * Parameters: none; writing arg=EXPR to .params changes the expression, or nothing if it is bad
  * Classes:    none
@@ -25,6 +27,10 @@
 #include "graph/filter.h"
 #include "packet/expr.h"
 
+#include <time.h>
+
+#define TEXT_MAX 1024 /* bytes; the compiler's time grows with the square, and others wait for it */
+#define TRY_NS (UINT64_C(250) * 1000 * 1000)
 #define PROGRAMS_MAX 64 /* link types in one place; more are lost, and nobody has them */
 
 struct program {
@@ -100,15 +106,27 @@ static struct program *match_add(struct match *m, uint16_t link_type, bool big_e
 	return &m->programs[n];
 }
 
-/* The place's own link type first: its sentence is the one to say. */
+static uint64_t cpu_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * The place's own link type first: its sentence is the one to say. The others are tried as long as that does not take
+ * too long: a large expression with a fault at its end would be compiled again and again.
+ */
 static int match_compile(struct match *m, const struct pfs_place *place, struct pfs_diag *diag)
 {
 	uint16_t link_type = place->link_type;
 	struct pkt_expr *expr = NULL;
+	uint64_t end = cpu_ns() + TRY_NS;
 	int r = pkt_expr_compile(m->text, link_type, false, &expr, diag);
 
 	if (r == -EINVAL && place->flow != PFS_FLOW_IP) {
-		for (size_t i = 0; r < 0 && i < ARRAY_SIZE(common_link_types); i++) {
+		for (size_t i = 0; r < 0 && i < ARRAY_SIZE(common_link_types) && cpu_ns() < end; i++) {
 			link_type = common_link_types[i];
 			r = pkt_expr_compile(m->text, link_type, false, &expr, NULL);
 		}
@@ -126,6 +144,11 @@ static int match_setup(struct match *m, const struct pfs_args *args, const struc
 
 	if (!args->arg || args->arg_len == 0)
 		return pfs_diag_set(diag, EINVAL, "match:EXPR needs an expression, as in match:tcp");
+	if (args->arg_len > TEXT_MAX)
+		return pfs_diag_set(diag, EINVAL,
+				    "an expression may have %d bytes, this one has %zu: make several "
+				    "directories of it",
+				    TEXT_MAX, args->arg_len);
 	m->text = strdup(args->arg);
 	if (!m->text)
 		return pfs_diag_set(diag, ENOMEM, "no memory for an expression");

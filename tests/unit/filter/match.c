@@ -220,9 +220,46 @@ static void test_a_new_expression_or_none(void **state)
 	rig_release(&rig);
 }
 
+/* arg= and "port 1 or port 1 or ... " up to n bytes behind it, of which `end` is the last. */
+static void long_text(struct pfs_buf *out, size_t n, const char *end)
+{
+	pfs_buf_str(out, "arg=port 1");
+	while (out->len + strlen(" or port 1") + strlen(end) <= n + 4)
+		pfs_buf_str(out, " or port 1");
+	while (out->len + strlen(end) < n + 4)
+		pfs_buf_str(out, " ");
+	pfs_buf_str(out, end);
+	assert_int_equal(out->len, n + 4);
+}
+
+/* The compiler's time grows with the square of the text, and whoever changes the tree waits for it. */
+static void test_long_expressions(void **state)
+{
+	const struct pfs_cred cred = { .uid = getuid(), .gid = getgid() };
+	PFS_BUF struct pfs_buf longest = { 0 }, longer = { 0 }, bad = { 0 };
+	struct pfs_diag diag = { "" };
+	struct rig rig;
+	clock_t begin;
+
+	(void)state;
+	rig_open(&rig, "accept/unpcap/match:udp", NULL);
+	long_text(&longest, 1024, "");
+	long_text(&longer, 1025, "");
+	long_text(&bad, 1024, " or (");
+	assert_int_equal(pfs_node_params_set(rig.node, longest.data, longest.len, &cred, &diag), 0);
+	assert_int_equal(pfs_node_params_set(rig.node, longer.data, longer.len, &cred, &diag), -EINVAL);
+	assert_non_null(strstr(diag.text, "may have 1024 bytes"));
+	begin = clock();
+	assert_int_equal(pfs_node_params_set(rig.node, bad.data, bad.len, &cred, &diag), -EINVAL);
+	assert_non_null(strstr(diag.text, "syntax error"));
+	assert_true(clock() - begin < 3 * CLOCKS_PER_SEC);
+	rig_release(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_long_expressions),
 		cmocka_unit_test(test_names_are_not_looked_up),
 		cmocka_unit_test(test_direction_is_the_recorded_one),
 		cmocka_unit_test(test_len_is_the_true_length),
