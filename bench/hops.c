@@ -131,7 +131,7 @@ static void *read_all(const char *path, size_t *ret_size)
 {
 	FILE *f = fopen(path, "re");
 	char *data;
-	long size;
+	long size = 0;
 
 	if (!f || fseek(f, 0, SEEK_END) < 0 || (size = ftell(f)) < 0)
 		fail(path, -errno);

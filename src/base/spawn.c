@@ -592,7 +592,7 @@ static void spawner_died(struct pfs_spawner *spawner)
 static void *spawner_thread(void *arg)
 {
 	struct pfs_spawner *spawner = arg;
-	struct answer_head head;
+	struct answer_head head = { 0 };
 	int fds[FDS_MAX];
 
 	while (pfs_socket_receive(spawner->fd, &head, sizeof(head), 0, fds, FDS_MAX) == sizeof(head)) {

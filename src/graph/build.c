@@ -11,8 +11,8 @@
 #include "graph/graph_i.h"
 
 /*
- * Two may have one name: a filter without an argument and a sink that needs one, `tcp` and `tcp:HOST:PORT`. What follows
- * the type decides.
+ * Two may have one name: a filter without an argument and a sink that needs one, `tcp` and `tcp:HOST:PORT`. What
+ * follows the type decides.
  */
 static bool is_meant(const struct pfs_filter *f, const char *rest)
 {

@@ -594,7 +594,7 @@ bool pfs_node_would_loop(struct pfs_node *below, const struct pfs_node *dir);
 int pfs_joins_reserve(struct pfs_node *node, struct pfs_domain *to, struct pfs_joins **ret_spare,
 		      struct pfs_diag *diag);
 void pfs_join_follow(struct pfs_node *node, struct pfs_joins **spare);
-void pfs_joins_free(struct pfs_joins *spare); /* what is left */
+void pfs_joins_free(struct pfs_joins *spare);		     /* what is left */
 struct pfs_node *pfs_join_node(const struct pfs_join *join); /* control; borrowed; NULL: cut */
 /* Control. The sink is about to be in the tree: its join takes part. -ENOMEM. */
 int pfs_join_link(struct pfs_join *join);

@@ -483,7 +483,9 @@ static void input_free(struct pfs_input *input)
 /* Does it read from the node above? Control. */
 static bool is_attached(struct pfs_task *task)
 {
-	return task->attached && (*last_input(task))->from == task->node->above;
+	struct pfs_input *last = *last_input(task);
+
+	return task->attached && last && last->from == task->node->above;
 }
 
 bool pfs_inputs_ready(const struct pfs_task *task)
@@ -517,6 +519,7 @@ static void inputs_end(struct pfs_task *task)
 	} else if (task->attached) {
 		struct pfs_input *input = *last;
 
+		assert(input); /* attached */
 		*last = NULL;
 		task->input_lost += pfs_counter_get(&input->cursor.lost);
 		pfs_cursor_release(&input->cursor);

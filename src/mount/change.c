@@ -124,11 +124,10 @@ static void mkdir_late(struct pfs_task *task, int error)
 	struct change *change = change_of(task);
 	struct pfs_diag diag;
 
-	pfs_diag_set(
-		&diag, error, "%s",
-		error == EBUSY
-			? "files that you named did not answer lately; wait ten seconds"
-			: "it was not ready in time; a file that it opens, or a host that it connects to, does not answer");
+	pfs_diag_set(&diag, error, "%s",
+		     error == EBUSY ? "files that you named did not answer lately; wait ten seconds"
+				    : "it was not ready in time; a file that it opens, or a host that it connects to, "
+				      "does not answer");
 	pfs_refuse(task->mount, &task->cred, change->dir, change->name, error, &diag);
 }
 
@@ -290,7 +289,7 @@ void pfs_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const
 	struct pfs_mount *mount = pfs_req_mount(req);
 	struct pfs_cred cred = pfs_req_cred(req);
 	struct change *change = change_new(req, parent, name);
-	struct pfs_entry *entry;
+	struct pfs_entry *entry = NULL;
 	int r;
 
 	if (!change)

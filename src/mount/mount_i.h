@@ -385,7 +385,7 @@ int pfs_link_lookup(struct pfs_mount *mount, struct pfs_node *dir, const char *n
 		    struct pfs_entry **ret_entry);
 void pfs_links_list(struct pfs_mount *mount, struct pfs_node *dir, struct pfs_listing *listing);
 bool pfs_links_any(struct pfs_mount *mount, struct pfs_node *dir);
-/* A path below the mount, of PATH_MAX bytes: links in the root are replaced by what they say. False: it leads elsewhere. */
+/* A path below the mount, of PATH_MAX bytes: links in the root are replaced by what they say. False: it leads out. */
 bool pfs_link_follow(struct pfs_mount *mount, char *rest);
 /* After directories have gone: their links go, too. */
 void pfs_links_sweep(struct pfs_mount *mount);

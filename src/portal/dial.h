@@ -35,8 +35,8 @@ struct pfs_dial {
 
 /*
  * What the argument of such a directory means: HOST:PORT, [V6]:PORT, HOST PORT, and where one listens ANY:PORT or just
- * PORT; of unix: an absolute path, or @NAME. text is the argument as it was named, without escapes. -EINVAL, -ENAMETOOLONG,
- * -ENOMEM, with a sentence.
+ * PORT; of unix: an absolute path, or @NAME. text is the argument as it was named, without escapes. -EINVAL,
+ * -ENAMETOOLONG, -ENOMEM, with a sentence.
  */
 int pfs_dial_parse(enum pfs_portal_kind kind, bool listen, const char *text,
 		   struct pfs_portal_plan *ret_plan, struct pfs_diag *diag);

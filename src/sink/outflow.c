@@ -167,6 +167,7 @@ static void accept_all(struct outflow *o)
 	if (o->full && o->n < o->max && pfs_clock_mono() >= o->retry_at)
 		listen_more(o, true);
 	while (o->n < o->max && !o->full) {
+		/* cppcheck-suppress nullPointer ; its library has it wrong */
 		int fd = accept4(o->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd >= 0) {

@@ -8,8 +8,8 @@
  * capture file. While the other side does not take them, who writes waits; behind devices and hooks records are lost
  * then, "overrun". What the other side says is not read.
  *
- * At the end of a generation the connection is closed, in order; the next generation has another one. One that the other
- * side closes or breaks off is opened again, after 0.1 to 5 seconds. Until then records are lost, "not connected", and
+ * At the end of a generation the connection is closed, in order; the next generation has another one. One that the
+ * other side closes or breaks off is opened again, after 0.1 to 5 seconds. Until then records are lost, "not connected", and
  * .errors says so once; or they wait. A record that was cut by the end is lost, "connection lost"; what had been sent,
  * but not yet read there, nobody can count.
  *

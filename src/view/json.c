@@ -15,8 +15,8 @@
  * For byte streams and text: time, from (who sent it, of what sockets bring), len and data; bytes that are no
  * UTF-8 read as Latin-1. Of reassembled connections also interface and direction, src sport dst dport, stream
  * (the connection's number), side ("a" or "b"), offset (of the first byte in that side's stream, modulo 2^32),
- * and gap where that many bytes are missing. Filters that make messages say what is in them instead of data. What is JSON already, the
- * numbers of a counter, stays as it is.
+ * and gap where that many bytes are missing. Filters that make messages say what is in them instead of data. What is
+ * JSON already, the numbers of a counter, stays as it is.
  *
  * Example:    jq -r .host /p/netfilter_out/ip/http/get/all.json
  */

@@ -48,11 +48,11 @@ t_eq "its counters went along" "$(t_stat accept:a/lines/head:5000/head:1000 in)"
 t_has "it counts on" "$(cat "$A/lines/head:5000/head:1000/count/.stats")" "records 200"
 
 # The directory is the same one: whoever stands in it goes along.
-cd "$A/lines/head:5000/head:1000"
+cd "$A/lines/head:5000/head:1000" || exit
 mv "$A/lines/head:5000/head:1000" "$B/lines/"
 t_eq "who stands in it goes along" "$(cat .params)" "arg=1000"
 t_eq "... and is where it is" "$(/bin/pwd)" "$B/lines/head:1000"
-cd "$TMPDIR"
+cd "$TMPDIR" || exit
 mv "$B/lines/head:1000" "$B/lines/head:%31000" # the same, written otherwise
 mv "$B/lines/head:%31000" "$B/lines/head:1000"
 rmdir "$A/lines/head:5000"
