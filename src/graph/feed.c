@@ -251,6 +251,14 @@ struct push_attempt {
 	size_t done;
 };
 
+/* What is left of the push is for nobody. */
+static void count_unwanted(struct push_attempt *a)
+{
+	for (; a->done < a->n; a->done++)
+		if (!(a->refs[a->done].flags & PFS_REF_CONTROL))
+			pfs_counter_add(&a->feed->unwanted, 1);
+}
+
 /* As many as there is room for; -EAGAIN when that is none. A control ref goes alone. */
 static int try_push(void *arg)
 {
@@ -263,7 +271,7 @@ static int try_push(void *arg)
 	plan = task->plan;
 	blocked = task->paused;
 	if (!plan)
-		a->done = a->n; /* nobody wants them */
+		count_unwanted(a);
 	else
 		atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
 	while (a->done < a->n && !blocked) {
@@ -299,7 +307,11 @@ int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
 {
 	struct push_attempt attempt = { .feed = feed, .refs = refs, .n = n };
 
-	return feed_try(feed, try_push, &attempt);
+	int r = feed_try(feed, try_push, &attempt);
+
+	if (r < 0)
+		count_unwanted(&attempt);
+	return r;
 }
 
 int pfs_feed_eof(struct pfs_feed *feed)

@@ -105,6 +105,7 @@ struct pfs_feed {
 	_Atomic bool stopping;
 	_Atomic bool over; /* writer: the source's thread; the end came last: who comes now wants another run */
 	int stop_fd;	      /* eventfd */
+	pfs_counter unwanted; /* writer: the source's thread; records that came while nobody took any */
 	pthread_mutex_t lock; /* with cond: waiting for room */
 	pthread_cond_t cond;
 };

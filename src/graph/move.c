@@ -573,8 +573,14 @@ static int start_before(struct move *m)
 
 static void start_and_stop(struct move *m)
 {
-	if (pfs_feed_start(m->new_, NULL) < 0)
-		pfs_node_lost(m->new_->source, "not started", 1);
+	const struct pfs_graph_options *options = &m->node->graph->options;
+	struct pfs_complaint complaint = { .node = m->new_->source,
+					   .uid = m->node->payer,
+					   .error = EAGAIN,
+					   .text = "it could not be started for what was moved there" };
+
+	if (pfs_feed_start(m->new_, NULL) < 0 && options->complain)
+		options->complain(options->complain_arg, &complaint);
 	if (!m->old->active)
 		pfs_feed_stop(m->old);
 }

@@ -8,7 +8,8 @@ uint64_t pfs_node_dropped(const struct pfs_node *node)
 {
 	uint64_t in = pfs_counter_get(&node->in), out = pfs_counter_get(&node->out);
 
-	if (!node->filter || !node->filter->batch || in < out)
+	out += pfs_node_lost_sum(node);
+	if (!node->filter || node->pulls || in < out)
 		return 0;
 	return in - out;
 }
@@ -65,6 +66,32 @@ void pfs_node_reason(const char *reason, struct pfs_buf *out)
 		pfs_buf_add(out, *s == ' ' ? "-" : s, 1);
 }
 
+/* Refs in the inputs of a pulling filter; of packets these are records. */
+static uint64_t waiting(struct pfs_node *node)
+{
+	uint64_t n = 0;
+
+	pfs_task_lock(node->task);
+	for (struct pfs_input *i = node->task->input; i; i = i->next)
+		n += pfs_cursor_lag(&i->cursor);
+	pfs_task_unlock(node->task);
+	return n;
+}
+
+/* What makes the sums of docs/accounting.md come out. */
+static void accounts(struct pfs_node *node, struct pfs_buf *out, uint64_t in)
+{
+	uint64_t unwanted;
+
+	if (node->kind == PFS_NODE_SOURCE && node->from->run) {
+		unwanted = pfs_counter_get(&node->domain->feed.unwanted);
+		line(out, "unwanted", unwanted);
+		line(out, "seen", in + pfs_node_lost_sum(node) + unwanted);
+	} else if (node->task && node->kind != PFS_NODE_SOURCE) {
+		line(out, "waiting", waiting(node));
+	}
+}
+
 static void stats(struct pfs_node *node, struct pfs_buf *out)
 {
 	uint64_t in, passed, bytes;
@@ -84,6 +111,7 @@ static void stats(struct pfs_node *node, struct pfs_buf *out)
 		pfs_node_reason(reason, out);
 		line(out, "", pfs_counter_get(&node->lost[i].n));
 	}
+	accounts(node, out, in);
 	line(out, "readers", count_readers(node));
 	if (node->uses)
 		line(out, "shared", node->uses);
