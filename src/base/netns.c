@@ -52,3 +52,14 @@ int pfs_netns_call(const char *name, int (*fn)(void *arg), void *arg, struct pfs
 			name, strerror(-call.entered));
 	return call.result;
 }
+
+static int nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+int pfs_netns_check(const char *name, struct pfs_diag *diag)
+{
+	return pfs_netns_call(name, nothing, NULL, diag);
+}

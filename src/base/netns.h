@@ -15,5 +15,7 @@
  * (CAP_SYS_ADMIN); -EINVAL: not a name; -EAGAIN: no thread.
  */
 int pfs_netns_call(const char *name, int (*fn)(void *arg), void *arg, struct pfs_diag *diag);
+/* Could it be entered? The same errors. */
+int pfs_netns_check(const char *name, struct pfs_diag *diag);
 
 #endif

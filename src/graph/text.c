@@ -1,6 +1,7 @@
 /*
  * text - the hidden files of a directory: .stats .params .readers .program and the manual
  */
+#include "base/netns.h"
 #include "graph/classes.h"
 #include "graph/graph_i.h"
 
@@ -197,6 +198,49 @@ static int reconfigure(struct pfs_node *node, const struct pfs_args *args,
 	return r;
 }
 
+/* Would the source take them? Asked of another one like it, since this one may be running. */
+static int params_try(const struct pfs_node *node, const struct pfs_args *args,
+		      const struct pfs_cred *cred, struct pfs_diag *diag)
+{
+	const struct pfs_source *source = node->from;
+	PFS_FREE void *state = pfs_zalloc(1, source->state_size);
+	struct pfs_place place;
+	int r;
+
+	if (!state)
+		return -ENOMEM;
+	pfs_place_of((struct pfs_node *)node, cred, &place);
+	r = source->init ? source->init(state, source->name, args, &place, diag) : 0;
+	if (r == 0 && source->fini)
+		source->fini(state);
+	if (r == 0 && pfs_args_get(args, "netns")) /* mkdir may be before it, a change comes too early */
+		r = pfs_netns_check(pfs_args_get(args, "netns"), diag);
+	return r;
+}
+
+/*
+ * What is attached to the kernel is attached anew, if there is a consumer: that is a gap. If it cannot be with the new
+ * parameters it goes on with the old ones.
+ */
+static int restart_with(struct pfs_node *node, const struct pfs_args *args, const struct pfs_cred *cred,
+			struct pfs_diag *diag)
+{
+	int r = params_try(node, args, cred, diag);
+
+	if (r < 0)
+		return r;
+	pfs_feed_stop(node->domain);
+	r = reconfigure(node, args, cred, diag);
+	if (r == 0) {
+		r = pfs_feed_start(node->domain, diag);
+		if (r == 0)
+			return 0;
+		(void)reconfigure(node, &node->args, cred, NULL); /* it has had them */
+	}
+	(void)pfs_feed_start(node->domain, NULL);
+	return r;
+}
+
 static int params_set(struct pfs_node *node, const char *text, size_t len,
 		      const struct pfs_cred *cred, struct pfs_diag *diag)
 {
@@ -204,10 +248,7 @@ static int params_set(struct pfs_node *node, const char *text, size_t len,
 	const struct pfs_param *known = node->filter ? node->filter->params
 					: node->from ? node->from->params
 						     : NULL;
-	/* A file would begin again from its start: only what is attached to the kernel is stopped. */
-	bool restart = node->from && node->from->start;
 	struct pfs_args old;
-	int started = 0;
 	bool can = node->filter ? node->filter->reconfigure != NULL
 				: node->from && node->from->reconfigure != NULL;
 	int r;
@@ -225,18 +266,18 @@ static int params_set(struct pfs_node *node, const char *text, size_t len,
 		r = pfs_args_merge(&args, known, text, len, diag);
 	if (r < 0)
 		return r;
-	if (restart)
-		pfs_feed_stop(node->domain);
-	r = reconfigure(node, &args, cred, diag);
-	if (restart)
-		started = pfs_feed_start(node->domain, r == 0 ? diag : NULL);
+	/* A file would begin again from its start: only what is attached to the kernel is stopped. */
+	if (!node->from || !node->from->start)
+		r = reconfigure(node, &args, cred, diag);
+	else if (!pfs_args_equal(&node->args, &args))
+		r = restart_with(node, &args, cred, diag);
 	if (r < 0)
 		return r;
 	pfs_class_watch(node->graph);
 	old = node->args;
 	node->args = args;
 	args = old;
-	return started;
+	return 0;
 }
 
 int pfs_node_params_set(struct pfs_node *node, const char *text, size_t len,

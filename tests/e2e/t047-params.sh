@@ -1,0 +1,56 @@
+#!/bin/sh
+# New parameters for what runs: what cannot be costs nobody a record, and leaves what was; what can be goes on with its
+# counters and readers.
+. "$T_LIB"
+. "$TOP/tests/tools/streams.sh"
+t_need_root
+t_cable
+t_mount
+t_read dev/near/all got.raw
+READER=$BG
+sent=0
+numbers() {
+	t_frames -n far mark far "mark-$1-begin" "mark-$1-end"
+	sent=$((sent + 2))
+}
+has() {
+	grep -aq "$1" got.raw
+}
+refused() {
+	t_errno "$1" sh -c "env printf '%s\n' '$2' >'$P/dev/near/.params'"
+	t_has "$2: why" "$(tail -n 1 "$P/.errors")" "$3"
+	t_eq "$2: the old ones stay" "$(cat "$P/dev/near/.params")" "$before"
+}
+before=$(cat "$P/dev/near/.params")
+numbers one
+t_wait_for 10 has mark-one-end
+
+# While they are refused frames flow, and none is missing: it is not even stopped.
+programs() {
+	awk '$1 == "kernel.seen" { print $2 }' "$P/dev/near/.stats"
+}
+refused EINVAL snaplen=wide snaplen
+refused EINVAL direction=up direction
+refused EINVAL nosuch=1 nosuch
+refused ENOENT netns=nowhere nowhere
+numbers two
+t_wait_for 10 has mark-two-end
+t_eq "it was not attached anew" "$(programs)" "$sent"
+echo snaplen=262144 >"$P/dev/near/.params"
+echo snaplen=262144 >"$P/dev/near/.params"
+before=$(cat "$P/dev/near/.params")
+numbers three
+t_wait_for 10 has mark-three-end
+
+# A namespace that is there, but has no such device: it cannot start there, and goes on here.
+ip netns add empty
+t_cleanup ip netns del empty
+refused ENODEV netns=empty near
+numbers four
+t_wait_for 10 has mark-four-end
+t_alive() {
+	kill -0 "$1" 2>/dev/null
+}
+t_ok "the reader reads on" t_alive "$READER"
+t_eq "its books" "$(t_reader dev/near "$READER" delivered) $(t_reader dev/near "$READER" lost)" "$sent 0"
+t_eq "the source counts on" "$(t_stat dev/near in)" "$sent"
