@@ -97,7 +97,8 @@ static bool is_source(const char *name)
 	size_t len = pfs_name_type_len(name);
 	const struct pfs_source *source = pfs_source_find(name, len);
 
-	return source && (name[len] || !source->needs_arg); /* `tcp` is the portal */
+	/* `unix` is the portal, `unix:PATH` the source. */
+	return source && (name[len] || !source->needs_arg || (source->flags & PFS_SOURCE_DEVICES));
 }
 
 /* As far as one can tell from outside. */

@@ -40,6 +40,14 @@ const struct pfs_filter *pfs_filter_find(const char *type, size_t len, bool view
 	return found;
 }
 
+/* Of that name without an argument, as `tcp` is. */
+static bool is_filter(const char *type, size_t len)
+{
+	const struct pfs_filter *filter = pfs_filter_find(type, len, false);
+
+	return filter && !filter->needs_arg;
+}
+
 const struct pfs_source *pfs_source_find(const char *type, size_t len)
 {
 	for (size_t i = 0; pfs_sources[i]; i++) {
@@ -47,7 +55,7 @@ const struct pfs_source *pfs_source_find(const char *type, size_t len)
 
 		if ((strlen(s->name) == len && memcmp(s->name, type, len) == 0) ||
 		    (s->alias && strlen(s->alias) == len && memcmp(s->alias, type, len) == 0))
-			return s;
+			return type[len] != ':' && s->needs_arg && is_filter(type, len) ? NULL : s;
 	}
 	return NULL;
 }

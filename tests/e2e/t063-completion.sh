@@ -26,7 +26,7 @@ while read -r command; do
 done <commands
 for kind in filter sink source; do
 	"$TOP/tools/gentables" --names "$kind"
-done | sort >modules
+done | sort -u >modules
 {
 	words run ''
 	words run 'accept | ' | sed 's,^accept | ,,'
