@@ -116,6 +116,7 @@ static int do_mount(struct pfs_mount *mount, const struct pfs_mount_options *opt
 	}
 	mount->dev_major = info.major;
 	mount->dev_minor = info.minor;
+	mount->unique = pfs_mount_unique(options->dir);
 	mount->where.has_own = true;
 	mount->where.own_major = info.major;
 	mount->where.own_minor = info.minor;
@@ -268,7 +269,9 @@ static int ended(struct keeper *keeper, const char *why)
 	const char *dir = keeper->options->dir;
 
 	if (!why && keeper->code == CLD_EXITED && keeper->status == 0) {
-		pfs_mount_detach(keeper->mount->dev_major, keeper->mount->dev_minor, false);
+		/* What has our device number now may be another's. */
+		if (!pfs_mount_is_gone(keeper->mount->unique))
+			pfs_mount_detach(keeper->mount->dev_major, keeper->mount->dev_minor, false);
 		return 0;
 	}
 	kill_and_detach(keeper);

@@ -319,6 +319,7 @@ struct pfs_mount {
 	bool knows_where;
 	pid_t keeper;
 	unsigned dev_major, dev_minor;
+	uint64_t unique; /* as of pfs_mount_unique() */
 	size_t read_max; /* bytes of the kernel's largest READ */
 	int init_fd;	 /* eventfd: the kernel's INIT has come */
 	int end_fd;	 /* eventfd: end streams */

@@ -11,6 +11,8 @@
 #include <spawn.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define MOUNTS_MAX 64 /* bind mounts of one filesystem that are detached together */
@@ -66,6 +68,36 @@ int pfs_mount_detach(unsigned major, unsigned minor, bool force)
 			return r;
 	}
 	return -EBUSY;
+}
+
+/* Newer than the headers: statx(2), statmount(2). */
+#ifndef STATX_MNT_ID_UNIQUE
+#define STATX_MNT_ID_UNIQUE 0x4000U
+#endif
+#ifndef SYS_statmount
+#define SYS_statmount 457
+#endif
+
+uint64_t pfs_mount_unique(const char *dir)
+{
+	struct statx st;
+
+	if (statx(AT_FDCWD, dir, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_MNT_ID_UNIQUE, &st) < 0 ||
+	    !(st.stx_mask & STATX_MNT_ID_UNIQUE))
+		return 0;
+	return st.stx_mnt_id;
+}
+
+bool pfs_mount_is_gone(uint64_t unique)
+{
+	struct {
+		uint32_t size, spare;
+		uint64_t id, wanted;
+	} request = { .size = sizeof(request), .id = unique };
+	char answer[512];
+
+	return unique && syscall(SYS_statmount, &request, answer, sizeof(answer), 0) < 0 &&
+	       errno == ENOENT;
 }
 
 int pfs_mount_abort(unsigned minor)

@@ -307,7 +307,9 @@ static int serve(struct streams *streams)
 	bool by_itself;
 
 	by_itself = wait_for_end(streams);
-	detach(mount); /* also what an abort has left */
+	/* Also what an abort has left; but once unmounted, our device number may be that of another mount. */
+	if (!by_itself || !pfs_mount_is_gone(mount->unique))
+		detach(mount);
 	pfs_graph_shutdown(mount->graph);
 	if (!by_itself)
 		linger(streams);
