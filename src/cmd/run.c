@@ -42,6 +42,7 @@ static void run_release(struct run *run)
 	pfs_closep(&run->hold);
 	pfs_closep(&run->root);
 	free(run->dir);
+	free(run->lost_before);
 	lang_program_release(&run->program);
 	place_release(&run->place);
 }
@@ -205,6 +206,8 @@ static int start(struct run *run)
 	PFS_BUF struct pfs_buf sentence = { 0 };
 	int error;
 
+	if (run_tell_begin(run) < 0)
+		return pfs_fail("not enough memory");
 	run_count(run, &run->before);
 	do {
 		if (write(run->hold, "start", 5) == 5)
@@ -278,7 +281,8 @@ static int run_text(struct run *run, const struct run_options *options)
 	r = run_copy(run);
 	if (r == 0 && (run_stopped() || run->verbose))
 		run_goodbye(run);
-	return r;
+	/* When nobody reads our output any more there is nobody to be told. */
+	return r == 0 && (run_stopped() || run_over(run)) ? run_tell(run) : r;
 }
 
 static int parse_options(int argc, char **argv, struct run *run, struct run_options *options)

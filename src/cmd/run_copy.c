@@ -234,7 +234,7 @@ static int wait_for(const struct run *run, struct pollfd *fds)
 	return fds[OUTPUT].revents & (POLLERR | POLLHUP) ? -EPIPE : 0;
 }
 
-static bool is_over(const struct run *run)
+bool run_over(const struct run *run)
 {
 	for (size_t i = 0; i < run->nends; i++)
 		if (run->ends[i].fd >= 0)
@@ -271,7 +271,7 @@ int run_copy(struct run *run)
 	PFS_FREE struct pollfd *fds = pfs_zalloc(FIRST_END + run->nends, sizeof(*fds));
 	int r = fds ? 0 : -ENOMEM;
 
-	while (r >= 0 && !stopped && !is_over(run)) {
+	while (r >= 0 && !stopped && !run_over(run)) {
 		answer(run);
 		r = turn(run, fds);
 		if (r == 0) {

@@ -62,6 +62,8 @@ struct run {
 	uint32_t interfaces;	  /* of the mixed capture stream */
 	bool head;		  /* ... its section has begun */
 	bool verbose;
+	uint64_t *lost_before; /* owned: of each stage, when it started */
+	char began[40];	       /* when, as .errors says it */
 };
 
 /* --- run_copy.c ---------------------------------------------------------------------------------- */
@@ -83,6 +85,19 @@ size_t run_ng_whole(const uint8_t *bytes, size_t n, uint64_t *packets);
 /* The same blocks as they are in one stream with those of other ends: one section, interfaces numbered anew. */
 void run_ng_mix(struct run *run, struct run_end *end, const uint8_t *bytes, size_t n,
 		struct pfs_buf *out);
+
+/* True: every pipe has come to its end. */
+bool run_over(const struct run *run);
+
+/* --- run_tell.c ------------------------------------------------------------------------------------- */
+
+/* Before it starts: what stages that others use have lost before us. -ENOMEM. */
+int run_tell_begin(struct run *run);
+/*
+ * Says what was lost in our stages, what commands wrote to stderr and how they failed. Exit status: a sink that lost
+ * something, or a command that failed, is a failure.
+ */
+int run_tell(const struct run *run);
 
 /* --- run_count.c ------------------------------------------------------------------------------------ */
 
