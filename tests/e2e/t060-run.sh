@@ -128,8 +128,8 @@ wrong 1 'pcapin in.pcap | tcpp' "pipesfs: column 18: there is no filter 'tcpp'; 
 wrong 1 'pcapin in.pcap | tcp | httpplus |gte' "pipesfs: column 34: there is no filter or class 'gte'; did you mean 'get'?
   pcapin in.pcap | tcp | httpplus |gte
                                    ^"
-wrong 1 'tcp' "pipesfs: column 1: 'tcp' is a filter: it goes below a source, as in accept/tcp
-  tcp
+wrong 1 'ip' "pipesfs: column 1: 'ip' is a filter: it goes below a source, as in accept/ip
+  ip
   ^"
 wrong 1 'pcapin nowhere' "pipesfs: column 1: nowhere: No such file or directory
   pcapin nowhere
