@@ -1,0 +1,160 @@
+/*
+ * pf - packet filters: text or bytes in, an immutable program out
+ *
+ * The library opens no file and no socket, prints nothing and keeps nothing between calls. A
+ * program is made once, never changes, may be run by any number of threads, and is freed by the
+ * last pf_unref().
+ *
+ *	struct pf_error error;
+ *	struct pf_prog *prog;
+ *
+ *	if (pf_compile("pcap", "tcp port 80", 11, NULL, &prog, &error) < 0)
+ *		errx(1, "%s", error.text);
+ *	if (pf_run(prog, &packet))
+ *		...
+ *	pf_unref(prog);
+ *
+ * What a program means is in docs/ir.md, the same for every language and every back end. Functions
+ * return 0 (or a count) or a negative errno value; `error` (which may be NULL) then holds a
+ * sentence. Outputs are set on success only.
+ */
+#ifndef PIPESFS_PF_H
+#define PIPESFS_PF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct pf_prog;
+
+struct pf_error {
+	char text[256];	 /* one sentence, no newline */
+	unsigned line;	 /* of a text, from 1; 0: it does not matter */
+	unsigned column; /* likewise */
+};
+
+/* --- packets --------------------------------------------------------------------------------- */
+
+/* What is known of a packet beside its bytes: the ancillary data of Linux's classic BPF. */
+enum pf_aux_field {
+	PF_AUX_PROTOCOL,     /* proto: the ethertype as the kernel sees it */
+	PF_AUX_PKTTYPE,	     /* type: 0 to us, 1 broadcast, 2 multicast, 3 to others, 4 outgoing */
+	PF_AUX_IFINDEX,	     /* ifidx */
+	PF_AUX_MARK,	     /* mark */
+	PF_AUX_QUEUE,	     /* queue */
+	PF_AUX_HATYPE,	     /* hatype: the ARPHRD_ type of the device */
+	PF_AUX_RXHASH,	     /* rxhash */
+	PF_AUX_CPU,	     /* cpu */
+	PF_AUX_VLAN_TCI,     /* vlan_tci: the tag that is not among the bytes */
+	PF_AUX_VLAN_PRESENT, /* vlan_avail: 1 when there is one */
+	PF_AUX_VLAN_TPID,    /* vlan_tpid */
+	PF_AUX_PAYLOAD,	     /* poff: where the kernel thinks that the payload begins */
+	PF_AUX_RANDOM,	     /* rand: one number for the whole run */
+	PF_AUX_FIELDS
+};
+
+struct pf_aux {
+	uint32_t known; /* bit i: value[i] counts; a filter that asks for another one rejects */
+	uint32_t value[PF_AUX_FIELDS];
+};
+
+struct pf_packet {
+	const uint8_t *data;
+	uint32_t caplen;	  /* bytes at data */
+	uint32_t len;		  /* of the packet on the wire: what `len` means */
+	const struct pf_aux *aux; /* NULL: nothing is known */
+};
+
+/* --- compiling ------------------------------------------------------------------------------- */
+
+/* Back ends that this machine can run. */
+enum pf_engine {
+	PF_ENGINE_BEST,	  /* native code where there is any, else the interpreter */
+	PF_ENGINE_INTERP, /* portable */
+	PF_ENGINE_NATIVE  /* -ENOTSUP where there is none */
+};
+
+#define PF_ALL_PASSES UINT64_MAX
+
+struct pf_options {
+	size_t size; /* sizeof(struct pf_options), so that it can grow */
+	enum pf_engine engine;
+	uint64_t without;   /* bit i: leave out pass i (see pf_pass_name); PF_ALL_PASSES: all */
+	uint16_t link_type; /* pcap: LINKTYPE_ value */
+	uint8_t big_endian; /* pcap: byte order of a capture whose link header is in that of its host */
+	uint8_t unused;	    /* 0 */
+	uint32_t snaplen; /* pcap: what a match returns */
+	/* Called before the first pass (pass NULL) and after each that changed something; may be NULL. */
+	void (*trace)(void *arg, const char *pass, const char *listing);
+	void *trace_arg;
+};
+
+/* The best engine, all passes, Ethernet, whole packets. What pf_compile() takes for a NULL. */
+#define PF_OPTIONS_INIT                                                                   \
+	{                                                                                 \
+		sizeof(struct pf_options), PF_ENGINE_BEST, 0, 1, 0, 0, 262144, NULL, NULL \
+	}
+
+/*
+ * Languages: "pcap" (the expressions of pcap-filter(7)) and "bpf" (classic BPF: the listings of tcpdump -d, -dd and
+ * -ddd, assembler with labels). -EINVAL: not understood; -ENOENT: no such language; -E2BIG: larger than any use for
+ * it; -ENOMEM.
+ */
+int pf_compile(const char *language, const char *text, size_t len, const struct pf_options *options,
+	       struct pf_prog **ret_prog, struct pf_error *error);
+
+/* Names of the languages and of the passes in their order; NULL behind the last. */
+const char *pf_language_name(unsigned i);
+const char *pf_pass_name(unsigned i);
+const char *pf_pass_summary(unsigned i);
+
+struct pf_prog *pf_ref(struct pf_prog *prog); /* NULL is fine for both */
+void pf_unref(struct pf_prog *prog);
+
+/* --- running --------------------------------------------------------------------------------- */
+
+/* How many bytes of the packet to keep; 0: reject. */
+uint32_t pf_run(const struct pf_prog *prog, const struct pf_packet *packet);
+
+/* --- classic BPF ----------------------------------------------------------------------------- */
+
+/* An instruction as struct sock_filter and struct bpf_insn of others have it. */
+struct pf_insn {
+	uint16_t code;
+	uint8_t jt, jf;
+	uint32_t k;
+};
+
+/* The same as pf_compile() for a program of n instructions. */
+int pf_compile_insns(const struct pf_insn *insns, size_t n, const struct pf_options *options,
+		     struct pf_prog **ret_prog, struct pf_error *error);
+
+/*
+ * The program as classic BPF. *ret_insns is to be freed by free(3). For SO_ATTACH_FILTER say
+ * PF_CBPF_LINUX: where Linux computes something else than libpcap's interpreter does (docs/ir.md),
+ * the code then gets the same result there; and it has no more instructions than Linux takes.
+ * -ENOTSUP: it cannot be said in classic BPF; -E2BIG: in so many instructions, or with more than 16
+ * scratch words.
+ */
+#define PF_CBPF_LINUX 1u
+
+int pf_emit_cbpf(const struct pf_prog *prog, unsigned flags, struct pf_insn **ret_insns,
+		 size_t *ret_n, struct pf_error *error);
+
+/* --- looking --------------------------------------------------------------------------------- */
+
+/*
+ * A listing of a stage: "ir" (as the front end made it), "opt" (behind the passes), "dot" (the same for graphviz),
+ * "cbpf", and what else pf_stage_name() names. *ret_text is to be freed by free(3).
+ */
+int pf_dump(const struct pf_prog *prog, const char *stage, char **ret_text, struct pf_error *error);
+const char *pf_stage_name(unsigned i);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
