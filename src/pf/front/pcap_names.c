@@ -5,9 +5,12 @@
  * qualifier before it says otherwise (`port http`, `proto ospf`, `type mgt`), and in lists the qualifier of the first
  * word holds for all (`port http or https`). So it is enough to follow the words with one bit of state.
  */
-#include "packet/expr.h"
+#include "pf/front/pcap.h"
 
 #include <arpa/inet.h>
+
+#include "base/base.h"
+#include "pf/error.h"
 
 enum word {
 	WORD_OTHER, /* a keyword after which an identifier would be a host */
@@ -279,7 +282,7 @@ static size_t token_len(const char *s, bool brackets)
 	return n ? n : 1;
 }
 
-int pkt_expr_names(const char *text, struct pfs_diag *diag)
+int pf_pcap_names(const char *text, struct pf_error *error)
 {
 	bool value = false; /* an identifier would not be a host */
 	int brackets = 0;
@@ -300,10 +303,10 @@ int pkt_expr_names(const char *text, struct pfs_diag *diag)
 			}
 		}
 		if (!value)
-			return pfs_diag_set(diag, EINVAL,
-					    "'%.*s' is neither a word of pcap-filter(7) nor an address "
-					    "(host names are not looked up)",
-					    (int)pfs_min(n, 64), s);
+			return pf_fail_at(error, EINVAL, 1, (unsigned)(s - text) + 1,
+					  "'%.*s' is neither a word of pcap-filter(7) nor an address "
+					  "(host names are not looked up)",
+					  (int)pfs_min(n, 64), s);
 	}
 	return 0;
 }

@@ -1,0 +1,20 @@
+/*
+ * interp - the portable back end: a program for a small register machine, and the loop that runs it
+ *
+ * Comparisons of a load with a constant, which is what filters are made of, are one instruction.
+ */
+#ifndef PFS_PF_BACK_INTERP_H
+#define PFS_PF_BACK_INTERP_H
+
+#include "pf/back/run.h"
+#include "pf/ir/ir.h"
+
+struct pf_interp;
+
+/* From a verified unit. 0, -ENOMEM, -E2BIG (more values at a time than there are registers). */
+int pf_interp_make(const struct pf_unit *u, struct pf_interp **ret_interp);
+void pf_interp_free(struct pf_interp *interp); /* NULL is fine */
+uint32_t pf_interp_run(const struct pf_interp *interp, const struct pf_packet *packet,
+		       struct pf_hit *hits);
+
+#endif

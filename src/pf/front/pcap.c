@@ -1,0 +1,127 @@
+#include "pf/front/pcap.h"
+
+#include <pcap/pcap.h>
+#include <pthread.h>
+#include <stdio.h>
+
+#include "base/bytes.h"
+#include "pf/error.h"
+#include "pf/front/cbpf.h"
+#include "pf/front/front.h"
+
+static_assert(sizeof(struct pf_insn) == sizeof(struct bpf_insn) &&
+		      offsetof(struct pf_insn, jt) == offsetof(struct bpf_insn, jt) &&
+		      offsetof(struct pf_insn, k) == offsetof(struct bpf_insn, k),
+	      "instructions are copied as they are");
+
+/* libpcap's name functions use static memory. */
+static pthread_mutex_t compiler = PTHREAD_MUTEX_INITIALIZER;
+
+/*
+ * An open capture of that link type. libpcap itself maps LINKTYPE_ values of files to its own DLT_ ones, so it is
+ * given a file; and LINKTYPE_NULL needs the file's byte order.
+ */
+static pcap_t *capture_open(const struct pf_options *options, struct pf_error *error)
+{
+	char said[PCAP_ERRBUF_SIZE] = "";
+	uint8_t header[24] = { 0 };
+	FILE *file;
+	pcap_t *p;
+
+	/* Version 2.4, snaplen and link type. */
+	if (options->big_endian) {
+		be32_store(header, 0xa1b2c3d4);
+		be32_store(header + 4, 2 << 16 | 4);
+		be32_store(header + 16, options->snaplen);
+		be32_store(header + 20, options->link_type);
+	} else {
+		le32_store(header, 0xa1b2c3d4);
+		le32_store(header + 4, 4 << 16 | 2);
+		le32_store(header + 16, options->snaplen);
+		le32_store(header + 20, options->link_type);
+	}
+	file = fmemopen(header, sizeof(header), "r");
+	if (!file) {
+		pf_fail(error, ENOMEM, "no memory for the compiler of expressions");
+		return NULL;
+	}
+	p = pcap_fopen_offline(file, said);
+	if (!p) {
+		fclose(file);
+		pf_fail(error, EINVAL, "link type %u: %.200s", options->link_type, said);
+	}
+	return p;
+}
+
+static int parse(pcap_t *p, const char *text, struct pf_insn **ret_insns, size_t *ret_n,
+		 struct pf_error *error)
+{
+	struct bpf_program program;
+	struct pf_insn *insns;
+
+	/* Netmask 0, as tcpdump has it when it reads a file. */
+	if (pcap_compile(p, &program, text, 0, 0) != 0)
+		return pf_fail(error, EINVAL, "%.250s", pcap_geterr(p));
+	insns = pfs_zalloc(program.bf_len, sizeof(*insns));
+	if (insns) {
+		memcpy(insns, program.bf_insns, program.bf_len * sizeof(*insns));
+		*ret_insns = insns;
+		*ret_n = program.bf_len;
+	}
+	pcap_freecode(&program);
+	return insns ? 0 : pf_fail(error, ENOMEM, "no memory for an expression");
+}
+
+static int parse_locked(const char *text, const struct pf_options *options,
+			struct pf_insn **ret_insns, size_t *ret_n, struct pf_error *error)
+{
+	pcap_t *file = capture_open(options, error), *device;
+	int r;
+
+	if (!file)
+		return -EINVAL;
+	r = parse(file, text, ret_insns, ret_n, error);
+	/* The sentence of the first attempt is the one that tcpdump says. */
+	if (r == -EINVAL) {
+		device = pcap_open_dead(pcap_datalink(file), (int)options->snaplen);
+		if (device) {
+			r = parse(device, text, ret_insns, ret_n, NULL);
+			pcap_close(device);
+		}
+	}
+	pcap_close(file);
+	return r;
+}
+
+int pf_pcap_parse(const char *text, const struct pf_options *options, struct pf_insn **ret_insns,
+		  size_t *ret_n, struct pf_error *error)
+{
+	int r = pf_pcap_names(text, error);
+
+	if (r < 0)
+		return r;
+	if (options->snaplen - 1 >= INT32_MAX)
+		return pf_fail(error, EINVAL, "a snapshot of %u bytes", options->snaplen);
+	pthread_mutex_lock(&compiler);
+	r = parse_locked(text, options, ret_insns, ret_n, error);
+	pthread_mutex_unlock(&compiler);
+	return r;
+}
+
+static int make(struct pf_unit *u, const char *text, size_t len, const struct pf_options *options,
+		struct pf_error *error)
+{
+	PFS_FREE struct pf_insn *insns = NULL;
+	size_t n;
+	int r;
+
+	if (memchr(text, 0, len))
+		return pf_fail(error, EINVAL, "an expression with a NUL byte in it");
+	r = pf_pcap_parse(text, options, &insns, &n, error);
+	return r < 0 ? r : pf_front_cbpf(u, insns, n, CBPF_LOOPS, error);
+}
+
+const struct pf_front pf_front_pcap = {
+	.name = "pcap",
+	.make = make,
+};

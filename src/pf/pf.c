@@ -1,0 +1,200 @@
+#include <pipesfs/pf.h>
+
+#include "pf/back/cbpf.h"
+#include "pf/back/interp.h"
+#include "pf/error.h"
+#include "pf/front/cbpf.h"
+#include "pf/front/front.h"
+#include "pf/ir/print.h"
+#include "pf/ir/verify.h"
+
+struct pf_prog {
+	_Atomic unsigned refs;
+	struct pf_unit ir;	  /* owned; as the front end made it */
+	struct pf_unit opt;	  /* owned; behind the passes */
+	struct pf_interp *interp; /* owned */
+};
+
+static const struct pf_front *const fronts[] = {
+	&pf_front_pcap,
+	&pf_front_bpf,
+};
+
+const char *pf_language_name(unsigned i)
+{
+	return i < ARRAY_SIZE(fronts) ? fronts[i]->name : NULL;
+}
+
+struct pf_prog *pf_ref(struct pf_prog *prog)
+{
+	if (prog)
+		atomic_fetch_add_explicit(&prog->refs, 1, memory_order_relaxed);
+	return prog;
+}
+
+void pf_unref(struct pf_prog *prog)
+{
+	/* Whoever frees it must see what the others did before they let go: the acquire pairs with their releases. */
+	if (!prog || atomic_fetch_sub_explicit(&prog->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pf_unit_release(&prog->ir);
+	pf_unit_release(&prog->opt);
+	pf_interp_free(prog->interp);
+	free(prog);
+}
+
+static void prog_unrefp(struct pf_prog **prog)
+{
+	pf_unref(*prog);
+}
+
+static struct pf_prog *prog_new(struct pf_error *error)
+{
+	struct pf_prog *prog = pfs_zalloc(1, sizeof(*prog));
+
+	if (!prog) {
+		pf_fail(error, ENOMEM, "no memory for the filter");
+		return NULL;
+	}
+	prog->refs = 1;
+	pf_unit_init(&prog->ir);
+	pf_unit_init(&prog->opt);
+	return prog;
+}
+
+/* Behind the front end: prog->ir is there. */
+static int prog_finish(struct pf_prog *prog, const struct pf_options *options, struct pf_error *error)
+{
+	int r = pf_verify(&prog->ir, error);
+
+	if (r == 0)
+		r = pf_unit_copy(&prog->opt, &prog->ir);
+	if (r < 0)
+		return r;
+	r = pf_verify(&prog->opt, error);
+	if (r < 0)
+		return r;
+	if (options->engine == PF_ENGINE_NATIVE)
+		return pf_fail(error, ENOTSUP, "no native code for this machine");
+	r = pf_interp_make(&prog->opt, &prog->interp);
+	return r < 0 ? pf_fail(error, -r, "the filter is too large") : 0;
+}
+
+static const struct pf_options defaults = PF_OPTIONS_INIT;
+
+int pf_compile(const char *language, const char *text, size_t len, const struct pf_options *options,
+	       struct pf_prog **ret_prog, struct pf_error *error)
+{
+	PFS_CLEANUP(prog_unrefp) struct pf_prog *prog = prog_new(error);
+	PFS_FREE char *copy = malloc(len + 1);
+	const struct pf_front *front = NULL;
+	int r;
+
+	if (!prog || !copy)
+		return pf_fail(error, ENOMEM, "no memory for the filter");
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	options = options ? options : &defaults;
+	for (size_t i = 0; i < ARRAY_SIZE(fronts); i++)
+		if (strcmp(fronts[i]->name, language) == 0)
+			front = fronts[i];
+	if (!front)
+		return pf_fail(error, ENOENT, "there is no language '%.40s'", language);
+	r = front->make(&prog->ir, copy, len, options, error);
+	if (r == 0)
+		r = prog_finish(prog, options, error);
+	if (r < 0)
+		return r;
+	*ret_prog = TAKE_PTR(prog);
+	return 0;
+}
+
+int pf_compile_insns(const struct pf_insn *insns, size_t n, const struct pf_options *options,
+		     struct pf_prog **ret_prog, struct pf_error *error)
+{
+	PFS_CLEANUP(prog_unrefp) struct pf_prog *prog = prog_new(error);
+	int r;
+
+	if (!prog)
+		return -ENOMEM;
+	r = pf_front_cbpf(&prog->ir, insns, n, 0, error);
+	if (r == 0)
+		r = prog_finish(prog, options ? options : &defaults, error);
+	if (r < 0)
+		return r;
+	*ret_prog = TAKE_PTR(prog);
+	return 0;
+}
+
+uint32_t pf_run(const struct pf_prog *prog, const struct pf_packet *packet)
+{
+	return pf_interp_run(prog->interp, packet, NULL);
+}
+
+int pf_emit_cbpf(const struct pf_prog *prog, unsigned flags, struct pf_insn **ret_insns,
+		 size_t *ret_n, struct pf_error *error)
+{
+	return pf_cbpf_make(&prog->opt, flags, ret_insns, ret_n, error);
+}
+
+/* --- listings -------------------------------------------------------------------------------- */
+
+static int dump_ir(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
+{
+	return pf_print(&prog->ir, out);
+}
+
+static int dump_opt(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
+{
+	return pf_print(&prog->opt, out);
+}
+
+static int dump_dot(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
+{
+	return pf_print_dot(&prog->opt, out);
+}
+
+static int dump_cbpf(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
+{
+	PFS_FREE struct pf_insn *insns = NULL;
+	size_t n;
+	int r = pf_emit_cbpf(prog, 0, &insns, &n, error);
+
+	if (r == 0)
+		pf_cbpf_print(insns, n, out);
+	return r;
+}
+
+static const struct {
+	const char *name;
+	int (*dump)(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error);
+} stages[] = {
+	{ "ir", dump_ir },
+	{ "opt", dump_opt },
+	{ "dot", dump_dot },
+	{ "cbpf", dump_cbpf },
+};
+
+const char *pf_stage_name(unsigned i)
+{
+	return i < ARRAY_SIZE(stages) ? stages[i].name : NULL;
+}
+
+int pf_dump(const struct pf_prog *prog, const char *stage, char **ret_text, struct pf_error *error)
+{
+	PFS_BUF struct pfs_buf out = { 0 };
+	int r = -ENOENT;
+
+	pf_fail(error, ENOENT, "there is no stage '%.40s'", stage);
+	for (size_t i = 0; i < ARRAY_SIZE(stages); i++)
+		if (strcmp(stages[i].name, stage) == 0)
+			r = stages[i].dump(prog, &out, error);
+	if (r == 0 && (out.failed || !out.data))
+		r = -ENOMEM;
+	if (r == -ENOMEM)
+		pf_fail(error, ENOMEM, "no memory for the listing");
+	if (r < 0)
+		return r;
+	*ret_text = TAKE_PTR(out.data);
+	return 0;
+}
