@@ -2,6 +2,8 @@
 
 #include "pf/back/cbpf.h"
 #include "pf/back/interp.h"
+#include "pf/back/native.h"
+#include "pf/back/x86_64.h"
 #include "pf/error.h"
 #include "pf/front/cbpf.h"
 #include "pf/front/front.h"
@@ -12,6 +14,7 @@ struct pf_prog {
 	_Atomic unsigned refs;
 	struct pf_unit ir;	  /* owned; as the front end made it */
 	struct pf_unit opt;	  /* owned; behind the passes */
+	struct pf_native *native; /* owned; NULL: the interpreter runs it */
 	struct pf_interp *interp; /* owned */
 };
 
@@ -39,6 +42,7 @@ void pf_unref(struct pf_prog *prog)
 		return;
 	pf_unit_release(&prog->ir);
 	pf_unit_release(&prog->opt);
+	pf_native_free(prog->native);
 	pf_interp_free(prog->interp);
 	free(prog);
 }
@@ -62,6 +66,20 @@ static struct pf_prog *prog_new(struct pf_error *error)
 	return prog;
 }
 
+static int make_engine(struct pf_prog *prog, enum pf_engine engine, struct pf_error *error)
+{
+	int r = engine == PF_ENGINE_INTERP ? -ENOTSUP : pf_native_make(&prog->opt, &prog->native);
+
+	if (r < 0 && engine == PF_ENGINE_NATIVE)
+		return pf_fail(error, -r, "%s",
+			       r == -ENOTSUP  ? "there is no back end for this machine"
+			       : r == -EACCES ? "the system gives no executable memory"
+					      : "the filter is too large");
+	if (r < 0)
+		r = pf_interp_make(&prog->opt, &prog->interp);
+	return r < 0 ? pf_fail(error, -r, "the filter is too large") : 0;
+}
+
 /* Behind the front end: prog->ir is there. */
 static int prog_finish(struct pf_prog *prog, const struct pf_options *options, struct pf_error *error)
 {
@@ -74,10 +92,7 @@ static int prog_finish(struct pf_prog *prog, const struct pf_options *options, s
 	r = pf_verify(&prog->opt, error);
 	if (r < 0)
 		return r;
-	if (options->engine == PF_ENGINE_NATIVE)
-		return pf_fail(error, ENOTSUP, "no native code for this machine");
-	r = pf_interp_make(&prog->opt, &prog->interp);
-	return r < 0 ? pf_fail(error, -r, "the filter is too large") : 0;
+	return make_engine(prog, options->engine, error);
 }
 
 static const struct pf_options defaults = PF_OPTIONS_INIT;
@@ -128,7 +143,8 @@ int pf_compile_insns(const struct pf_insn *insns, size_t n, const struct pf_opti
 
 uint32_t pf_run(const struct pf_prog *prog, const struct pf_packet *packet)
 {
-	return pf_interp_run(prog->interp, packet, NULL);
+	return prog->native ? pf_native_run(prog->native, packet, NULL)
+			    : pf_interp_run(prog->interp, packet, NULL);
 }
 
 int pf_emit_cbpf(const struct pf_prog *prog, unsigned flags, struct pf_insn **ret_insns,
@@ -165,14 +181,21 @@ static int dump_cbpf(const struct pf_prog *prog, struct pfs_buf *out, struct pf_
 	return r;
 }
 
+static int dump_x86(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
+{
+	PFS_FREE uint8_t *code = NULL;
+	size_t n;
+	int r = pf_x86_64_emit(&prog->opt, &code, &n, out);
+
+	return r < 0 ? pf_fail(error, -r, "the filter is too large") : 0;
+}
+
 static const struct {
 	const char *name;
 	int (*dump)(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error);
 } stages[] = {
-	{ "ir", dump_ir },
-	{ "opt", dump_opt },
-	{ "dot", dump_dot },
-	{ "cbpf", dump_cbpf },
+	{ "ir", dump_ir },     { "opt", dump_opt }, { "dot", dump_dot },
+	{ "cbpf", dump_cbpf }, { "x86", dump_x86 },
 };
 
 const char *pf_stage_name(unsigned i)

@@ -285,8 +285,9 @@ static int put_jump(struct writing *w, uint32_t at, const struct pf_edge *edge)
 	return put(w, (struct code){ .op = I_GO, .yes = w->l->flow.pos[edge->to] });
 }
 
-static int put_result(struct writing *w, const struct pf_value *pin, bool only)
+static int put_result(struct writing *w, const struct pf_value *pin)
 {
+	bool only = w->i->only;
 	bool k = pf_is_const(&w->l->u, pin->a);
 	struct code code = { .op = k ? I_HITK : I_HIT, .k = pin->k };
 
@@ -313,7 +314,7 @@ static int put_block(struct writing *w, uint32_t at)
 	for (uint32_t s = w->l->first[at]; s < w->l->first[at + 1] && r == 0; s++)
 		r = put_value(w, w->l->step[s], w->l->place[w->l->step[s]]);
 	for (uint32_t p = 0; p < b->npin && r == 0; p++)
-		r = put_result(w, &w->l->u.val[b->pin[p]], only && b->end == PF_END_STOP);
+		r = put_result(w, &w->l->u.val[b->pin[p]]);
 	if (r < 0)
 		return r;
 	if (b->end == PF_END_BRANCH)
@@ -452,15 +453,13 @@ uint32_t pf_interp_run(const struct pf_interp *interp, const struct pf_packet *p
 	const struct code *c = interp->code;
 	const uint8_t *data = packet->data;
 	uint32_t r[REGS_MAX], nhit = 0;
-	struct pf_hit own;
 	bool yes = false;
 
-	hits = interp->only ? &own : hits;
 	for (;; c = interp->code + (yes ? c->yes : c->no))
 		for (;; c++) {
 			switch (c->op) {
 			case I_STOP:
-				return !interp->only ? nhit : nhit ? own.value : 0;
+				return nhit;
 			case I_RET:
 				return r[c->a];
 			case I_RETK:

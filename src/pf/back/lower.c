@@ -265,6 +265,14 @@ static int order_all(struct pf_lower *l)
 	return r;
 }
 
+/* Nothing behind the result of the only filter could change it. */
+static void end_at_result(struct pf_unit *u)
+{
+	for (pf_blk b = 1; b < u->nblk && u->nresult == 1; b++)
+		if (u->blk[b].npin)
+			u->blk[b].end = PF_END_STOP;
+}
+
 int pf_lower(const struct pf_unit *u, unsigned nreg, struct pf_lower *ret_lower)
 {
 	PF_LOWER struct pf_lower l = { .nreg = nreg };
@@ -274,8 +282,10 @@ int pf_lower(const struct pf_unit *u, unsigned nreg, struct pf_lower *ret_lower)
 	/* Constants on the right, none compared with another: so that there is one way to say a test. */
 	l.u.fold = true;
 	r = pf_unit_copy(&l.u, u);
-	if (r == 0)
+	if (r == 0) {
+		end_at_result(&l.u);
 		r = pf_unit_compact(&l.u);
+	}
 	if (r < 0)
 		return r;
 	pf_unit_split(&l.u);

@@ -9,6 +9,8 @@
  * A branch takes its condition apart (struct pf_test): comparing is not a value that needs a place,
  * and a load that only one comparison wants is done by it. Constants have no place.
  *
+ * A program with one filter ends where it has its result.
+ *
  * Parameters are written at the end of the blocks that jump to theirs, all at once
  * (pf_lower_moves() puts the single moves in an order). Edges with arguments are always those of a
  * jump.

@@ -77,7 +77,8 @@ struct subject {
 	const char *name;
 	const struct pf_insn *insns; /* the original */
 	size_t n;
-	struct pf_prog *prog;
+	struct pf_prog *prog; /* native code, where there is any */
+	struct pf_prog *interp;
 	struct pf_unit ir;
 	struct eval eval;
 	struct pf_insn *emitted, *for_linux;
@@ -89,6 +90,7 @@ static void subject_release(struct subject *s)
 	eval_release(&s->eval);
 	pf_unit_release(&s->ir);
 	pf_unref(s->prog);
+	pf_unref(s->interp);
 	free(s->emitted);
 	free(s->for_linux);
 }
@@ -126,6 +128,22 @@ static void same(const struct subject *s, const struct pf_packet *p, const char 
 	fail_msg("%s says %u, not %u", who, got, want);
 }
 
+static struct pf_prog *make_prog(const struct subject *s, const char *expression,
+				 const struct pf_options *options, enum pf_engine engine)
+{
+	struct pf_options own = options ? *options : (struct pf_options)PF_OPTIONS_INIT;
+	struct pf_error error = { "" };
+	struct pf_prog *prog = NULL;
+	int r;
+
+	own.engine = engine;
+	r = expression ? pf_compile("pcap", expression, strlen(expression), &own, &prog, &error)
+		       : pf_compile_insns(s->insns, s->n, &own, &prog, &error);
+	if (r < 0)
+		fail_msg("%s: %s", s->name, error.text);
+	return prog;
+}
+
 static void subject_init(struct subject *s, const char *name, const struct pf_insn *insns, size_t n,
 			 unsigned flags, const char *expression, const struct pf_options *options)
 {
@@ -136,10 +154,8 @@ static void subject_init(struct subject *s, const char *name, const struct pf_in
 	pf_unit_init(&s->ir);
 	assert_int_equal(pf_front_cbpf(&s->ir, insns, n, flags, &error), 0);
 	eval_init(&s->eval, &s->ir);
-	r = expression ? pf_compile("pcap", expression, strlen(expression), options, &s->prog, &error)
-		       : pf_compile_insns(insns, n, options, &s->prog, &error);
-	if (r < 0)
-		fail_msg("%s: %s", name, error.text);
+	s->prog = make_prog(s, expression, options, PF_ENGINE_BEST);
+	s->interp = make_prog(s, expression, options, PF_ENGINE_INTERP);
 	r = pf_emit_cbpf(s->prog, 0, &s->emitted, &s->nemitted, &error);
 	assert_true(r == 0 || r == -ENOTSUP || r == -E2BIG);
 	r = pf_emit_cbpf(s->prog, PF_CBPF_LINUX, &s->for_linux, &s->nlinux, &error);
@@ -151,7 +167,8 @@ static void run_one(struct subject *s, const struct pf_packet *p)
 	uint32_t want = bpf_filter((const struct bpf_insn *)s->insns, p->data, p->len, p->caplen);
 
 	same(s, p, "the evaluator", eval_run(&s->eval, p), want);
-	same(s, p, "the program", pf_run(s->prog, p), want);
+	same(s, p, "the interpreter", pf_run(s->interp, p), want);
+	same(s, p, "native code", pf_run(s->prog, p), want);
 	if (s->emitted)
 		same(s, p, "emitted classic BPF",
 		     bpf_filter((const struct bpf_insn *)s->emitted, p->data, p->len, p->caplen),

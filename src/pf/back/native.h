@@ -1,0 +1,23 @@
+/*
+ * native - code of this machine, in memory that is never writable and executable at the same time
+ *
+ * One file for each architecture makes the bytes (x86_64.c); where there is none, and where the
+ * system forbids executable memory, making it fails and the interpreter does the work. What runs
+ * does what the verified unit says: it reads the packet where FITS branches have been, writes to
+ * its own stack and to the hits, and ends.
+ */
+#ifndef PFS_PF_BACK_NATIVE_H
+#define PFS_PF_BACK_NATIVE_H
+
+#include "pf/back/run.h"
+#include "pf/ir/ir.h"
+
+struct pf_native;
+
+/* From a verified unit. 0; -ENOTSUP: no back end for this machine; -ENOMEM, -E2BIG; -EACCES: no executable memory. */
+int pf_native_make(const struct pf_unit *u, struct pf_native **ret_native);
+void pf_native_free(struct pf_native *native); /* NULL is fine */
+uint32_t pf_native_run(const struct pf_native *native, const struct pf_packet *packet,
+		       struct pf_hit *hits);
+
+#endif

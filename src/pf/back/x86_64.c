@@ -1,0 +1,661 @@
+/*
+ * Registers: RDI data, RSI captured length, R8 where the next hit goes (with several filters); RAX,
+ * RCX and RDX are for moments; the length is in R10 and the address of what is known beside the
+ * bytes in R9, if they are asked for. All others are for values, those that the caller wants back
+ * last. Values that find none have four bytes below the stack pointer.
+ *
+ * Comparing with a constant leaves a load's bytes in memory order and turns the constant round.
+ */
+#include "pf/back/x86_64.h"
+
+#include <pipesfs/pf.h>
+
+#include "pf/back/lower.h"
+#include "pf/back/run.h"
+#include "pf/back/x86_asm.h"
+
+#define DATA RDI
+#define CAPLEN RSI
+#define HITS R8
+#define AUX R9
+#define LEN R10
+#define RED_ZONE 128u /* bytes below the stack pointer that are ours without asking */
+
+struct gen {
+	struct pf_lower *l;
+	struct x86 x;
+	unsigned reg[16]; /* of places */
+	unsigned nreg;
+	unsigned saved[6]; /* that the caller wants back */
+	unsigned nsaved;
+	uint32_t frame;	 /* bytes taken from the stack */
+	uint32_t *label; /* owned; by position of a block */
+	bool only;
+};
+
+static void gen_release(struct gen *g)
+{
+	x86_release(&g->x);
+	free(g->label);
+}
+
+static const struct pf_value *value_of(const struct gen *g, pf_val v)
+{
+	return &g->l->u.val[v];
+}
+
+static bool is_const(const struct gen *g, pf_val v)
+{
+	return pf_is_const(&g->l->u, v);
+}
+
+/* --- places ---------------------------------------------------------------------------------- */
+
+static bool in_register(const struct gen *g, uint16_t place)
+{
+	return place < g->nreg;
+}
+
+static struct x86_mem slot(const struct gen *g, uint16_t place)
+{
+	int32_t at = 4 * (int32_t)(place - g->nreg);
+
+	return (struct x86_mem){ RSP, X86_NONE, g->frame ? at : -4 - at };
+}
+
+/* The register that holds v: its own, or `temp`, into which it is loaded. */
+static unsigned get(struct gen *g, pf_val v, unsigned temp)
+{
+	uint16_t place = g->l->place[v];
+
+	if (is_const(g, v)) {
+		x86_mov_imm(&g->x, temp, value_of(g, v)->k);
+		return temp;
+	}
+	if (in_register(g, place))
+		return g->reg[place];
+	x86_load(&g->x, 4, temp, slot(g, place));
+	return temp;
+}
+
+/* Where a value for this place is made: its register, or RAX, from which put() stores it. */
+static unsigned target(const struct gen *g, uint16_t place)
+{
+	return in_register(g, place) ? g->reg[place] : RAX;
+}
+
+static void put(struct gen *g, uint16_t place, unsigned from)
+{
+	if (!in_register(g, place))
+		x86_store(&g->x, slot(g, place), from);
+	else
+		x86_mov(&g->x, g->reg[place], from);
+}
+
+/* --- loads ----------------------------------------------------------------------------------- */
+
+/* The bytes at base + k; may use temp. */
+static struct x86_mem bytes_at(struct gen *g, pf_val base, uint32_t k, unsigned temp)
+{
+	struct x86_mem m = { DATA, X86_NONE, (int32_t)k };
+
+	if (k > INT32_MAX - 4) {
+		/* Too far for a displacement. */
+		x86_mov_imm(&g->x, temp, k);
+		if (base) {
+			x86_lea64(&g->x, temp, (struct x86_mem){ temp, get(g, base, RDX), 0 });
+		}
+		return (struct x86_mem){ DATA, temp, 0 };
+	}
+	if (base)
+		m.index = get(g, base, temp);
+	return m;
+}
+
+static void load(struct gen *g, pf_val v, unsigned to, bool raw)
+{
+	const struct pf_value *value = value_of(g, v);
+	unsigned size = pf_load_size(value->op);
+
+	x86_load(&g->x, size, to, bytes_at(g, value->a, value->k, RCX));
+	if (raw || size == 1)
+		return;
+	if (size == 2)
+		x86_rol16(&g->x, to);
+	else
+		x86_bswap(&g->x, to);
+}
+
+/* A constant in the order in which a raw load has its bytes. */
+static uint32_t turned(const struct gen *g, pf_val v, uint32_t k)
+{
+	unsigned size = pf_load_size(value_of(g, v)->op);
+
+	return size == 4 ? __builtin_bswap32(k) : size == 2 ? __builtin_bswap16((uint16_t)k) : k;
+}
+
+/* --- arithmetic ------------------------------------------------------------------------------ */
+
+static bool commutes(enum pf_op op)
+{
+	return op == PF_OP_ADD || op == PF_OP_AND || op == PF_OP_OR || op == PF_OP_XOR ||
+	       op == PF_OP_MUL;
+}
+
+static enum x86_alu alu_of(enum pf_op op)
+{
+	switch (op) {
+	case PF_OP_ADD:
+		return X86_ADD;
+	case PF_OP_SUB:
+		return X86_SUB;
+	case PF_OP_AND:
+		return X86_AND;
+	case PF_OP_OR:
+		return X86_OR;
+	default:
+		return X86_XOR;
+	}
+}
+
+/* a op b, where b is a constant. */
+static void with_const(struct gen *g, enum pf_op op, unsigned to, pf_val a, uint32_t k)
+{
+	unsigned from;
+
+	if (op == PF_OP_MUL) {
+		x86_imul_imm(&g->x, to, get(g, a, RAX), k);
+		return;
+	}
+	if (op == PF_OP_SHL || op == PF_OP_SHR) {
+		x86_mov(&g->x, to, get(g, a, to));
+		if (k > 31)
+			x86_mov_imm(&g->x, to, 0);
+		else if (k)
+			x86_shift(&g->x, op == PF_OP_SHR, to, k);
+		return;
+	}
+	from = get(g, a, to);
+	if (op == PF_OP_ADD && from != to) {
+		x86_lea(&g->x, to, (struct x86_mem){ from, X86_NONE, (int32_t)k });
+		return;
+	}
+	x86_mov(&g->x, to, from);
+	x86_alu_imm(&g->x, alu_of(op), to, k);
+}
+
+/* x / 0 is 0, x % 0 is x. */
+static void divide(struct gen *g, enum pf_op op, unsigned to, pf_val a, pf_val b)
+{
+	unsigned by = get(g, b, RCX);
+	uint32_t zero = x86_label(&g->x), done = x86_label(&g->x);
+	bool checked = is_const(g, b) && value_of(g, b)->k;
+
+	x86_mov(&g->x, RAX, get(g, a, RAX));
+	if (!checked) {
+		x86_test(&g->x, by, by);
+		x86_jump(&g->x, CC_E, zero);
+	}
+	x86_mov_imm(&g->x, RDX, 0);
+	x86_div(&g->x, by);
+	if (!checked) {
+		x86_jump(&g->x, CC_ALWAYS, done);
+		x86_place(&g->x, zero);
+		x86_mov(&g->x, RDX, RAX);
+		x86_mov_imm(&g->x, RAX, 0);
+		x86_place(&g->x, done);
+	}
+	x86_mov(&g->x, to, op == PF_OP_DIV ? RAX : RDX);
+}
+
+/* By 32 and more: 0. The machine looks at five bits only. */
+static void shift(struct gen *g, enum pf_op op, unsigned to, pf_val a, pf_val b)
+{
+	x86_mov(&g->x, RDX, get(g, a, RDX));
+	x86_mov(&g->x, RCX, get(g, b, RCX));
+	x86_shift_cl(&g->x, op == PF_OP_SHR, RDX);
+	if (value_of(g, b)->max > 31) {
+		x86_alu_imm(&g->x, X86_CMP, RCX, 32);
+		x86_alu(&g->x, X86_SBB, RAX, RAX);
+		x86_alu(&g->x, X86_AND, RDX, RAX);
+	}
+	x86_mov(&g->x, to, RDX);
+}
+
+static void compare_value(struct gen *g, enum pf_op op, pf_val a, pf_val b)
+{
+	unsigned left = get(g, a, RAX);
+
+	if (is_const(g, b))
+		x86_alu_imm(&g->x, X86_CMP, left, value_of(g, b)->k);
+	else
+		x86_alu(&g->x, X86_CMP, left, get(g, b, RCX));
+	x86_setcc(&g->x, op == PF_OP_EQ ? CC_E : CC_B);
+}
+
+static void binary(struct gen *g, const struct pf_value *v, unsigned to)
+{
+	pf_val a = v->a, b = v->b;
+	unsigned right;
+
+	if (v->op == PF_OP_EQ || v->op == PF_OP_LT) {
+		compare_value(g, v->op, a, b);
+		x86_mov(&g->x, to, RAX);
+		return;
+	}
+	if (v->op == PF_OP_DIV || v->op == PF_OP_MOD) {
+		divide(g, v->op, to, a, b);
+		return;
+	}
+	if (is_const(g, b)) {
+		with_const(g, v->op, to, a, value_of(g, b)->k);
+		return;
+	}
+	if (v->op == PF_OP_SHL || v->op == PF_OP_SHR) {
+		shift(g, v->op, to, a, b);
+		return;
+	}
+	right = get(g, b, RCX);
+	/* The result may lie where the right operand is. */
+	if (right == to && commutes(v->op)) {
+		right = get(g, a, RCX);
+	} else if (right == to) {
+		x86_mov(&g->x, RAX, get(g, a, RAX));
+		x86_alu(&g->x, alu_of(v->op), RAX, right);
+		x86_mov(&g->x, to, RAX);
+		return;
+	} else {
+		x86_mov(&g->x, to, get(g, a, to));
+	}
+	if (v->op == PF_OP_MUL)
+		x86_imul(&g->x, to, right);
+	else
+		x86_alu(&g->x, alu_of(v->op), to, right);
+}
+
+/* --- fields and bounds ----------------------------------------------------------------------- */
+
+static struct x86_mem aux_known(void)
+{
+	return (struct x86_mem){ AUX, X86_NONE, offsetof(struct pf_aux, known) };
+}
+
+static void aux_value(struct gen *g, uint32_t field, unsigned to)
+{
+	x86_mov_imm(&g->x, RAX, 0);
+	x86_test_mem_imm(&g->x, 4, aux_known(), 1u << field);
+	x86_cmov_mem(&g->x, CC_NE, RAX,
+		     (struct x86_mem){ AUX, X86_NONE,
+				       (int32_t)(offsetof(struct pf_aux, value) + 4 * field) });
+	x86_mov(&g->x, to, RAX);
+}
+
+/* Compares base + end with the captured length; not above: it fits. Sums have 64 bits and do not wrap. */
+static void compare_end(struct gen *g, pf_val base, uint32_t end)
+{
+	unsigned reg;
+
+	if (!base) {
+		x86_alu_imm(&g->x, X86_CMP, CAPLEN, end);
+		return;
+	}
+	reg = get(g, base, RAX);
+	if (end > INT32_MAX) {
+		x86_mov_imm(&g->x, RCX, end);
+		x86_lea64(&g->x, RAX, (struct x86_mem){ reg, RCX, 0 });
+	} else {
+		x86_lea64(&g->x, RAX, (struct x86_mem){ reg, X86_NONE, (int32_t)end });
+	}
+	x86_cmp64(&g->x, RAX, CAPLEN);
+}
+
+static enum x86_cc fits_cc(pf_val base)
+{
+	return base ? CC_BE : CC_AE;
+}
+
+static void make_value(struct gen *g, pf_val v)
+{
+	const struct pf_value *value = value_of(g, v);
+	uint16_t place = g->l->place[v];
+	unsigned to = target(g, place);
+
+	switch (value->op) {
+	case PF_OP_LEN:
+		x86_mov(&g->x, to, LEN);
+		break;
+	case PF_OP_AUX:
+		aux_value(g, value->k, to);
+		break;
+	case PF_OP_KNOWN:
+		x86_test_mem_imm(&g->x, 4, aux_known(), 1u << value->k);
+		x86_setcc(&g->x, CC_NE);
+		x86_mov(&g->x, to, RAX);
+		break;
+	case PF_OP_FITS:
+		compare_end(g, value->a, value->k);
+		x86_setcc(&g->x, fits_cc(value->a));
+		x86_mov(&g->x, to, RAX);
+		break;
+	case PF_OP_LOAD8:
+	case PF_OP_LOAD16:
+	case PF_OP_LOAD32:
+		load(g, v, to, g->l->flags[v] & PF_LOWER_RAW);
+		break;
+	default:
+		binary(g, value, to);
+		break;
+	}
+	put(g, place, to);
+}
+
+/* --- branches -------------------------------------------------------------------------------- */
+
+static bool folded(const struct gen *g, pf_val v)
+{
+	return v && (g->l->flags[v] & PF_LOWER_FOLDED);
+}
+
+/* A load's bytes, where they lie. */
+static struct x86_mem bytes_of(struct gen *g, pf_val v)
+{
+	return bytes_at(g, value_of(g, v)->a, value_of(g, v)->k, RCX);
+}
+
+/* v in a register, in order: for comparisons of size. */
+static unsigned ordered(struct gen *g, pf_val v, unsigned temp)
+{
+	if (!folded(g, v))
+		return get(g, v, temp);
+	load(g, v, temp, false);
+	return temp;
+}
+
+/* v in a register, in the order of the machine if it is a load that is compared so. */
+static unsigned raw(struct gen *g, pf_val v, bool *ret_turned)
+{
+	*ret_turned = folded(g, v) || (g->l->flags[v] & PF_LOWER_RAW);
+	if (!folded(g, v))
+		return get(g, v, RAX);
+	load(g, v, RAX, true);
+	return RAX;
+}
+
+static void test_equal(struct gen *g, pf_val v, uint32_t k)
+{
+	unsigned size = pf_load_size(value_of(g, v)->op), reg;
+	bool turn;
+
+	if (folded(g, v) && size != 2) {
+		x86_cmp_mem_imm(&g->x, size, bytes_of(g, v), turned(g, v, k));
+		return;
+	}
+	/* Two bytes against a number of two bytes would be slow to decode. */
+	reg = raw(g, v, &turn);
+	if (!k)
+		x86_test(&g->x, reg, reg);
+	else
+		x86_alu_imm(&g->x, X86_CMP, reg, turn ? turned(g, v, k) : k);
+}
+
+static void test_masked_equal(struct gen *g, pf_val v, uint32_t mask, uint32_t k)
+{
+	bool turn;
+	unsigned reg = raw(g, v, &turn);
+
+	x86_mov(&g->x, RAX, reg);
+	x86_alu_imm(&g->x, X86_AND, RAX, turn ? turned(g, v, mask) : mask);
+	x86_alu_imm(&g->x, X86_CMP, RAX, turn ? turned(g, v, k) : k);
+}
+
+/* Bits of v: of a load that nobody else wants, in the one byte that has them if there is one. */
+static void test_bits(struct gen *g, pf_val v, uint32_t mask)
+{
+	unsigned size = pf_load_size(value_of(g, v)->op), reg;
+	struct x86_mem m;
+	bool turn;
+
+	for (unsigned i = 0; folded(g, v) && i < size; i++) {
+		unsigned shift = (size - 1 - i) * 8;
+
+		if (mask & ~(UINT32_C(0xff) << shift))
+			continue;
+		m = bytes_of(g, v);
+		m.disp += (int32_t)i;
+		x86_test_mem_imm(&g->x, 1, m, mask >> shift);
+		return;
+	}
+	if (folded(g, v) && size == 4) {
+		x86_test_mem_imm(&g->x, 4, bytes_of(g, v), turned(g, v, mask));
+		return;
+	}
+	reg = raw(g, v, &turn);
+	x86_test_imm(&g->x, reg, turn ? turned(g, v, mask) : mask);
+}
+
+static enum x86_cc test_less(struct gen *g, pf_val a, pf_val b)
+{
+	pf_val v = is_const(g, a) ? b : a, k = is_const(g, a) ? a : is_const(g, b) ? b : 0;
+
+	if (!k) {
+		unsigned left = ordered(g, a, RAX);
+
+		x86_alu(&g->x, X86_CMP, left, ordered(g, b, RDX));
+		return CC_B;
+	}
+	if (folded(g, v) && value_of(g, v)->op == PF_OP_LOAD8)
+		x86_cmp_mem_imm(&g->x, 1, bytes_of(g, v), value_of(g, k)->k);
+	else
+		x86_alu_imm(&g->x, X86_CMP, ordered(g, v, RAX), value_of(g, k)->k);
+	return k == a ? CC_A : CC_B;
+}
+
+/* Sets flags; the condition code says yes. */
+static enum x86_cc make_test(struct gen *g, pf_val cond)
+{
+	struct pf_test t = pf_lower_test(g->l, cond);
+	const struct pf_value *v = value_of(g, cond);
+
+	switch (t.op) {
+	case PF_OP_FITS:
+		compare_end(g, v->a, v->k);
+		return fits_cc(v->a);
+	case PF_OP_KNOWN:
+		x86_test_mem_imm(&g->x, 4, aux_known(), 1u << v->k);
+		return CC_NE;
+	case PF_OP_LT:
+		return test_less(g, t.left, t.right);
+	case PF_OP_EQ:
+		if (t.masked)
+			test_masked_equal(g, t.left, t.mask, value_of(g, t.right)->k);
+		else if (is_const(g, t.right))
+			test_equal(g, t.left, value_of(g, t.right)->k);
+		else
+			x86_alu(&g->x, X86_CMP, get(g, t.left, RAX), get(g, t.right, RDX));
+		return CC_E;
+	case PF_OP_AND:
+		if (is_const(g, t.right))
+			test_bits(g, t.left, value_of(g, t.right)->k);
+		else
+			x86_test(&g->x, get(g, t.left, RAX), get(g, t.right, RDX));
+		return CC_NE;
+	default:
+		test_equal(g, t.left, 0);
+		return CC_NE;
+	}
+}
+
+/* --- blocks ---------------------------------------------------------------------------------- */
+
+static void leave(struct gen *g)
+{
+	if (g->frame)
+		x86_add64_imm(&g->x, RSP, (int32_t)g->frame);
+	for (unsigned i = g->nsaved; i-- > 0;)
+		x86_pop(&g->x, g->saved[i]);
+	x86_ret(&g->x);
+}
+
+static void hit(struct gen *g, uint32_t id, pf_val v)
+{
+	uint32_t skip = x86_label(&g->x);
+	struct x86_mem value = { HITS, X86_NONE, offsetof(struct pf_hit, value) };
+
+	if (is_const(g, v) && !value_of(g, v)->k)
+		return;
+	if (is_const(g, v)) {
+		x86_store_imm(&g->x, value, value_of(g, v)->k);
+	} else {
+		unsigned reg = get(g, v, RAX);
+
+		x86_store(&g->x, value, reg);
+		x86_test(&g->x, reg, reg);
+		x86_jump(&g->x, CC_E, skip);
+	}
+	x86_store_imm(&g->x, (struct x86_mem){ HITS, X86_NONE, offsetof(struct pf_hit, id) }, id);
+	x86_add64_imm(&g->x, HITS, sizeof(struct pf_hit));
+	x86_place(&g->x, skip);
+}
+
+static void stop(struct gen *g, const struct pf_block *b)
+{
+	if (!g->only)
+		x86_mov64(&g->x, RAX, HITS);
+	else if (!b->npin)
+		x86_mov_imm(&g->x, RAX, 0);
+	else
+		x86_mov(&g->x, RAX, get(g, value_of(g, b->pin[0])->a, RAX));
+	leave(g);
+}
+
+static void go(struct gen *g, uint32_t at, uint32_t to)
+{
+	if (to != at + 1)
+		x86_jump(&g->x, CC_ALWAYS, g->label[to]);
+}
+
+static int jump(struct gen *g, uint32_t at, const struct pf_edge *edge)
+{
+	PFS_FREE struct pf_move *moves = NULL;
+	int n = pf_lower_moves(g->l, edge, &moves);
+
+	for (int i = 0; i < n; i++) {
+		const struct pf_move *m = &moves[i];
+		unsigned from = RDX, to = m->to == PF_MOVE_TEMP ? RDX : target(g, m->to);
+
+		if (m->from == PF_NO_PLACE) {
+			x86_mov_imm(&g->x, to, m->k);
+			from = to;
+		} else if (m->from != PF_MOVE_TEMP) {
+			from = in_register(g, m->from) ? g->reg[m->from] : to;
+			if (!in_register(g, m->from))
+				x86_load(&g->x, 4, from, slot(g, m->from));
+		}
+		if (m->to == PF_MOVE_TEMP)
+			x86_mov(&g->x, RDX, from);
+		else
+			put(g, m->to, from);
+	}
+	go(g, at, g->l->flow.pos[edge->to]);
+	return n < 0 ? n : 0;
+}
+
+static void branch(struct gen *g, uint32_t at, const struct pf_block *b)
+{
+	uint32_t yes = g->l->flow.pos[b->edge[0].to], no = g->l->flow.pos[b->edge[1].to];
+	enum x86_cc cc;
+
+	if (is_const(g, b->cond)) {
+		go(g, at, value_of(g, b->cond)->k ? yes : no);
+		return;
+	}
+	cc = make_test(g, b->cond);
+	if (yes == at + 1) {
+		x86_jump(&g->x, cc ^ 1, g->label[no]);
+		return;
+	}
+	x86_jump(&g->x, cc, g->label[yes]);
+	go(g, at, no);
+}
+
+static int write_block(struct gen *g, uint32_t at)
+{
+	const struct pf_block *b = &g->l->u.blk[g->l->flow.order[at]];
+
+	x86_place(&g->x, g->label[at]);
+	for (uint32_t s = g->l->first[at]; s < g->l->first[at + 1]; s++)
+		make_value(g, g->l->step[s]);
+	for (uint32_t i = 0; i < b->npin && !g->only; i++)
+		hit(g, value_of(g, b->pin[i])->k, value_of(g, b->pin[i])->a);
+	if (b->end == PF_END_BRANCH)
+		branch(g, at, b);
+	else if (b->end == PF_END_JUMP)
+		return jump(g, at, &b->edge[0]);
+	else
+		stop(g, b);
+	return 0;
+}
+
+static bool uses(const struct pf_unit *u, enum pf_op a, enum pf_op b)
+{
+	for (pf_val v = 1; v < u->nval; v++)
+		if (u->val[v].op == a || u->val[v].op == b)
+			return true;
+	return false;
+}
+
+/* Which registers are for values; the caller's first. */
+static void choose_registers(struct gen *g, const struct pf_unit *u)
+{
+	static const unsigned kept[] = { RBX, RBP, R12, R13, R14, R15 };
+
+	g->reg[g->nreg++] = R11;
+	if (!uses(u, PF_OP_LEN, PF_OP_LEN))
+		g->reg[g->nreg++] = LEN;
+	if (!uses(u, PF_OP_AUX, PF_OP_KNOWN))
+		g->reg[g->nreg++] = AUX;
+	if (u->nresult == 1)
+		g->reg[g->nreg++] = HITS;
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		g->reg[g->nreg++] = kept[i];
+}
+
+static void enter(struct gen *g, const struct pf_unit *u)
+{
+	unsigned free_ones = g->nreg - (unsigned)ARRAY_SIZE(g->saved);
+
+	for (unsigned i = free_ones; i < g->nreg && i < g->l->nplace; i++) {
+		g->saved[g->nsaved++] = g->reg[i];
+		x86_push(&g->x, g->reg[i]);
+	}
+	if (g->l->nplace > g->nreg && (g->l->nplace - g->nreg) * 4 > RED_ZONE) {
+		g->frame = ((g->l->nplace - g->nreg) * 4 + 15) & ~15u;
+		x86_add64_imm(&g->x, RSP, -(int32_t)g->frame);
+	}
+	if (uses(u, PF_OP_LEN, PF_OP_LEN))
+		x86_mov(&g->x, LEN, RDX);
+	if (uses(u, PF_OP_AUX, PF_OP_KNOWN))
+		x86_mov64(&g->x, AUX, RCX);
+}
+
+int pf_x86_64_emit(const struct pf_unit *u, uint8_t **ret_code, size_t *ret_n, struct pfs_buf *listing)
+{
+	PF_LOWER struct pf_lower l = { 0 };
+	PFS_CLEANUP(gen_release)
+	struct gen g = { .l = &l, .x.listing = listing != NULL, .only = u->nresult == 1 };
+	int r;
+
+	choose_registers(&g, u);
+	r = pf_lower(u, g.nreg, &l);
+	if (r < 0)
+		return r;
+	g.label = pfs_zalloc(l.flow.n, sizeof(*g.label));
+	if (!g.label)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < l.flow.n; i++)
+		g.label[i] = x86_label(&g.x);
+	enter(&g, u);
+	for (uint32_t i = 0; i < l.flow.n && r == 0; i++)
+		r = write_block(&g, i);
+	return r < 0 ? r : x86_finish(&g.x, ret_code, ret_n, listing);
+}
