@@ -1,7 +1,7 @@
 /*
  * bpf - the bpf(2) calls that the kernel sources need, and nothing of policy
  *
- * Programs are made at run time from our own instructions (source/bpfcode.h); there is no object file
+ * Programs are made at run time from our own instructions (pf/back/kcode.h); there is no object file
  * and no compiler. Calls go to the kernel directly, so that what the installed headers or an older
  * libbpf do not know (netfilter links) is one more structure here and not a new dependency.
  *

@@ -28,7 +28,7 @@
 #define PFS_SOURCE_BPFCAPTURE_H
 
 #include "ring/record.h"
-#include "source/bpfcode.h"
+#include "pf/back/kcode.h"
 #include "source/btf.h"
 
 enum kcap_kind {

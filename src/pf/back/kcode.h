@@ -1,5 +1,5 @@
 /*
- * bpfcode - writing eBPF instructions at run time
+ * kcode - writing eBPF instructions at run time
  *
  * A builder with a sticky error: emit, then ask once (kcode_finish). Jumps name labels, which are placed
  * before or after; kcode_finish() fills in the distances. Registers are plain numbers, R0 to R10.
@@ -17,8 +17,8 @@
  *
  * Notes (kcode_note) become lines of the listing, so that .program can be read.
  */
-#ifndef PFS_SOURCE_BPFCODE_H
-#define PFS_SOURCE_BPFCODE_H
+#ifndef PFS_PF_BACK_KCODE_H
+#define PFS_PF_BACK_KCODE_H
 
 #include <linux/bpf.h>
 
@@ -51,6 +51,10 @@ unsigned kcode_label(struct kcode *c);
 void kcode_place(struct kcode *c, unsigned label);
 void kcode_note(struct kcode *c, const char *fmt, ...) PFS_PRINTF(2, 3);
 
+/* 32-bit arithmetic, which clears the upper half. */
+void kcode_alu32(struct kcode *c, unsigned op, unsigned dst, unsigned src);
+void kcode_alu32_imm(struct kcode *c, unsigned op, unsigned dst, uint32_t imm);
+
 /* 64-bit arithmetic: op is BPF_ADD, BPF_AND, BPF_MOV ... */
 void kcode_alu(struct kcode *c, unsigned op, unsigned dst, unsigned src);
 void kcode_alu_imm(struct kcode *c, unsigned op, unsigned dst, int32_t imm);
@@ -70,6 +74,10 @@ void kcode_atomic_add(struct kcode *c, unsigned dst, int off, unsigned src);
 void kcode_jump(struct kcode *c, unsigned label);
 void kcode_jump_imm(struct kcode *c, unsigned op, unsigned dst, int32_t imm, unsigned label);
 void kcode_jump_reg(struct kcode *c, unsigned op, unsigned dst, unsigned src, unsigned label);
+
+/* The same of the lower halves. */
+void kcode_jump32_imm(struct kcode *c, unsigned op, unsigned dst, uint32_t imm, unsigned label);
+void kcode_jump32_reg(struct kcode *c, unsigned op, unsigned dst, unsigned src, unsigned label);
 
 void kcode_map(struct kcode *c, unsigned dst, int map);
 void kcode_call(struct kcode *c, int helper);

@@ -1,4 +1,4 @@
-#include "source/bpfcode.h"
+#include "pf/back/kcode.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -98,6 +98,16 @@ void kcode_alu_imm(struct kcode *c, unsigned op, unsigned dst, int32_t imm)
 	emit(c, insn(BPF_ALU64 | op | BPF_K, dst, 0, 0, imm));
 }
 
+void kcode_alu32(struct kcode *c, unsigned op, unsigned dst, unsigned src)
+{
+	emit(c, insn(BPF_ALU | op | BPF_X, dst, src, 0, 0));
+}
+
+void kcode_alu32_imm(struct kcode *c, unsigned op, unsigned dst, uint32_t imm)
+{
+	emit(c, insn(BPF_ALU | op | BPF_K, dst, 0, 0, (int32_t)imm));
+}
+
 void kcode_mov(struct kcode *c, unsigned dst, unsigned src)
 {
 	kcode_alu(c, BPF_MOV, dst, src);
@@ -149,6 +159,16 @@ void kcode_jump_reg(struct kcode *c, unsigned op, unsigned dst, unsigned src, un
 	emit(c, insn(BPF_JMP | op | BPF_X, dst, src, (int)label, 0));
 }
 
+void kcode_jump32_imm(struct kcode *c, unsigned op, unsigned dst, uint32_t imm, unsigned label)
+{
+	emit(c, insn(BPF_JMP32 | op | BPF_K, dst, 0, (int)label, (int32_t)imm));
+}
+
+void kcode_jump32_reg(struct kcode *c, unsigned op, unsigned dst, unsigned src, unsigned label)
+{
+	emit(c, insn(BPF_JMP32 | op | BPF_X, dst, src, (int)label, 0));
+}
+
 void kcode_map(struct kcode *c, unsigned dst, int map)
 {
 	emit(c, insn(KCODE_WIDE, dst, BPF_PSEUDO_MAP_FD, 0, map));
@@ -172,6 +192,8 @@ void kcode_exit(struct kcode *c)
 
 static bool is_jump(const struct bpf_insn *i)
 {
+	if (BPF_CLASS(i->code) == BPF_JMP32)
+		return true;
 	return BPF_CLASS(i->code) == BPF_JMP && BPF_OP(i->code) != BPF_CALL &&
 	       BPF_OP(i->code) != BPF_EXIT;
 }

@@ -1,5 +1,5 @@
 /* The listing of a program, in the manner of the kernel's own disassembler. */
-#include "source/bpfcode.h"
+#include "pf/back/kcode.h"
 
 static const char *const sizes[] = {
 	[BPF_W >> 3] = "u32",
