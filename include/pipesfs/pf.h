@@ -144,6 +144,14 @@ int pf_compile_insns(const struct pf_insn *insns, size_t n, const struct pf_opti
 int pf_emit_cbpf(const struct pf_prog *prog, unsigned flags, struct pf_insn **ret_insns,
 		 size_t *ret_n, struct pf_error *error);
 
+/*
+ * The program as eBPF, for the program types whose context is a socket buffer (socket filters,
+ * traffic control, cgroups): an array of struct bpf_insn, to be freed by free(3). It returns the
+ * result. -ENOTSUP: it cannot be said in eBPF; -E2BIG.
+ */
+int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n,
+		 struct pf_error *error);
+
 /* --- looking --------------------------------------------------------------------------------- */
 
 /*

@@ -1,6 +1,7 @@
 #include <pipesfs/pf.h>
 
 #include "pf/back/cbpf.h"
+#include "pf/back/ebpf.h"
 #include "pf/back/interp.h"
 #include "pf/back/native.h"
 #include "pf/back/x86_64.h"
@@ -153,6 +154,34 @@ int pf_emit_cbpf(const struct pf_prog *prog, unsigned flags, struct pf_insn **re
 	return pf_cbpf_make(&prog->opt, flags, ret_insns, ret_n, error);
 }
 
+static int ebpf_make(const struct pf_prog *prog, struct kcode *code, struct pf_error *error)
+{
+	int r = pf_ebpf_program(&prog->opt, code);
+
+	if (r == -ENOTSUP)
+		return pf_fail(error, ENOTSUP, "eBPF cannot say this filter");
+	if (r == -E2BIG)
+		return pf_fail(error, E2BIG, "in eBPF the filter is too large");
+	return r < 0 ? pf_fail(error, -r, "no memory for the filter") : 0;
+}
+
+int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n, struct pf_error *error)
+{
+	KCODE_CLEANUP struct kcode code = { 0 };
+	uint64_t *insns;
+	int r = ebpf_make(prog, &code, error);
+
+	if (r < 0)
+		return r;
+	insns = pfs_zalloc(code.n, sizeof(*insns));
+	if (!insns)
+		return pf_fail(error, ENOMEM, "no memory for the filter");
+	memcpy(insns, code.insn, code.n * sizeof(*insns));
+	*ret_insns = insns;
+	*ret_n = code.n;
+	return 0;
+}
+
 /* --- listings -------------------------------------------------------------------------------- */
 
 static int dump_ir(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
@@ -190,12 +219,23 @@ static int dump_x86(const struct pf_prog *prog, struct pfs_buf *out, struct pf_e
 	return r < 0 ? pf_fail(error, -r, "the filter is too large") : 0;
 }
 
+static int dump_ebpf(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
+{
+	KCODE_CLEANUP struct kcode code = { 0 };
+	int r = ebpf_make(prog, &code, error);
+
+	if (r < 0)
+		return r;
+	kcode_print(&code, out);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*dump)(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error);
 } stages[] = {
-	{ "ir", dump_ir },     { "opt", dump_opt }, { "dot", dump_dot },
-	{ "cbpf", dump_cbpf }, { "x86", dump_x86 },
+	{ "ir", dump_ir },     { "opt", dump_opt },   { "dot", dump_dot },
+	{ "cbpf", dump_cbpf }, { "ebpf", dump_ebpf }, { "x86", dump_x86 },
 };
 
 const char *pf_stage_name(unsigned i)

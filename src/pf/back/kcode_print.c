@@ -87,6 +87,8 @@ static const char *helper_name(int32_t id)
 		return "ktime_get_ns";
 	case BPF_FUNC_get_smp_processor_id:
 		return "get_smp_processor_id";
+	case BPF_FUNC_get_prandom_u32:
+		return "get_prandom_u32";
 	case BPF_FUNC_skb_load_bytes:
 		return "skb_load_bytes";
 	case BPF_FUNC_ringbuf_reserve:
