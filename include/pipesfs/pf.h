@@ -154,9 +154,20 @@ int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n
 
 /* --- looking --------------------------------------------------------------------------------- */
 
+struct pf_info {
+	size_t size;	 /* sizeof(struct pf_info), set by the caller */
+	uint32_t fields; /* bit i: the filter asks for enum pf_aux_field i */
+	uint32_t tests;	 /* branches behind the passes */
+	uint32_t native; /* bytes of native code; 0: the interpreter runs it */
+};
+
+/* 0; -EINVAL: a size that this release does not know. */
+int pf_get_info(const struct pf_prog *prog, struct pf_info *info);
+
 /*
  * A listing of a stage: "ir" (as the front end made it), "opt" (behind the passes), "dot" (the same for graphviz),
- * "cbpf", and what else pf_stage_name() names. *ret_text is to be freed by free(3).
+ * "cbpf", "ebpf", "x86" (code), "smt" (that the stages agree, for a solver that reads SMT-LIB 2: each answer `unsat` is
+ * a proof, for packets of up to 256 bytes). *ret_text is to be freed by free(3).
  */
 int pf_dump(const struct pf_prog *prog, const char *stage, char **ret_text, struct pf_error *error);
 const char *pf_stage_name(unsigned i);

@@ -10,9 +10,12 @@
 #include "pf/front/front.h"
 #include "pf/ir/print.h"
 #include "pf/ir/verify.h"
+#include "pf/opt/opt.h"
+#include "pf/prove/smt.h"
 
 struct pf_prog {
 	_Atomic unsigned refs;
+	struct pf_classic said;	  /* owned; as the text was */
 	struct pf_unit ir;	  /* owned; as the front end made it */
 	struct pf_unit opt;	  /* owned; behind the passes */
 	struct pf_native *native; /* owned; NULL: the interpreter runs it */
@@ -29,6 +32,25 @@ const char *pf_language_name(unsigned i)
 	return i < ARRAY_SIZE(fronts) ? fronts[i]->name : NULL;
 }
 
+static unsigned pass_count(void)
+{
+	unsigned n = 0;
+
+	while (pf_passes[n])
+		n++;
+	return n;
+}
+
+const char *pf_pass_name(unsigned i)
+{
+	return i < pass_count() ? pf_passes[i]->name : NULL;
+}
+
+const char *pf_pass_summary(unsigned i)
+{
+	return i < pass_count() ? pf_passes[i]->summary : NULL;
+}
+
 struct pf_prog *pf_ref(struct pf_prog *prog)
 {
 	if (prog)
@@ -41,6 +63,7 @@ void pf_unref(struct pf_prog *prog)
 	/* Whoever frees it must see what the others did before they let go: the acquire pairs with their releases. */
 	if (!prog || atomic_fetch_sub_explicit(&prog->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	free(prog->said.insns);
 	pf_unit_release(&prog->ir);
 	pf_unit_release(&prog->opt);
 	pf_native_free(prog->native);
@@ -64,6 +87,7 @@ static struct pf_prog *prog_new(struct pf_error *error)
 	prog->refs = 1;
 	pf_unit_init(&prog->ir);
 	pf_unit_init(&prog->opt);
+	prog->ir.share = false; /* that is a pass */
 	return prog;
 }
 
@@ -86,39 +110,66 @@ static int prog_finish(struct pf_prog *prog, const struct pf_options *options, s
 {
 	int r = pf_verify(&prog->ir, error);
 
-	if (r == 0)
-		r = pf_unit_copy(&prog->opt, &prog->ir);
 	if (r < 0)
 		return r;
-	r = pf_verify(&prog->opt, error);
+	prog->opt.share = false;
+	r = pf_unit_copy(&prog->opt, &prog->ir);
+	if (r == 0)
+		r = pf_optimise(&prog->opt, options->without, options->trace, options->trace_arg,
+				error);
+	if (r == -ENOMEM)
+		return pf_fail(error, ENOMEM, "no memory for the filter");
+	if (r == -E2BIG)
+		return pf_fail(error, E2BIG, "the filter is too large");
 	if (r < 0)
 		return r;
 	return make_engine(prog, options->engine, error);
 }
 
-static const struct pf_options defaults = PF_OPTIONS_INIT;
+/* What the caller knows of the options, the rest as it is by default. */
+static int read_options(const struct pf_options *given, struct pf_options *ret_options,
+			struct pf_error *error)
+{
+	*ret_options = (struct pf_options)PF_OPTIONS_INIT;
+	if (!given)
+		return 0;
+	if (given->size < offsetof(struct pf_options, without) || given->size > sizeof(*given))
+		return pf_fail(error, EINVAL, "options of %zu bytes: made for another release",
+			       given->size);
+	memcpy(ret_options, given, given->size);
+	if ((unsigned)ret_options->engine > PF_ENGINE_NATIVE)
+		return pf_fail(error, EINVAL, "there is no engine %u", ret_options->engine);
+	return 0;
+}
 
 int pf_compile(const char *language, const char *text, size_t len, const struct pf_options *options,
 	       struct pf_prog **ret_prog, struct pf_error *error)
 {
-	PFS_CLEANUP(prog_unrefp) struct pf_prog *prog = prog_new(error);
-	PFS_FREE char *copy = malloc(len + 1);
+	PFS_CLEANUP(prog_unrefp) struct pf_prog *prog = NULL;
+	PFS_FREE char *copy = NULL;
 	const struct pf_front *front = NULL;
-	int r;
+	struct pf_options known;
+	int r = read_options(options, &known, error);
 
-	if (!prog || !copy)
-		return pf_fail(error, ENOMEM, "no memory for the filter");
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	options = options ? options : &defaults;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < ARRAY_SIZE(fronts); i++)
 		if (strcmp(fronts[i]->name, language) == 0)
 			front = fronts[i];
 	if (!front)
 		return pf_fail(error, ENOENT, "there is no language '%.40s'", language);
-	r = front->make(&prog->ir, copy, len, options, error);
+	if (len > front->max)
+		return pf_fail(error, E2BIG, "%zu bytes; a filter in this language has at most %zu",
+			       len, front->max);
+	prog = prog_new(error);
+	copy = malloc(len + 1);
+	if (!prog || !copy)
+		return pf_fail(error, ENOMEM, "no memory for the filter");
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	r = front->make(&prog->ir, copy, len, &known, &prog->said, error);
 	if (r == 0)
-		r = prog_finish(prog, options, error);
+		r = prog_finish(prog, &known, error);
 	if (r < 0)
 		return r;
 	*ret_prog = TAKE_PTR(prog);
@@ -128,14 +179,23 @@ int pf_compile(const char *language, const char *text, size_t len, const struct 
 int pf_compile_insns(const struct pf_insn *insns, size_t n, const struct pf_options *options,
 		     struct pf_prog **ret_prog, struct pf_error *error)
 {
-	PFS_CLEANUP(prog_unrefp) struct pf_prog *prog = prog_new(error);
-	int r;
+	PFS_CLEANUP(prog_unrefp) struct pf_prog *prog = NULL;
+	struct pf_options known;
+	int r = read_options(options, &known, error);
 
+	if (r < 0)
+		return r;
+	prog = prog_new(error);
 	if (!prog)
 		return -ENOMEM;
 	r = pf_front_cbpf(&prog->ir, insns, n, 0, error);
-	if (r == 0)
-		r = prog_finish(prog, options ? options : &defaults, error);
+	if (r < 0)
+		return r;
+	prog->said = (struct pf_classic){ pfs_zalloc(n, sizeof(*insns)), n };
+	if (!prog->said.insns)
+		return pf_fail(error, ENOMEM, "no memory for the filter");
+	memcpy(prog->said.insns, insns, n * sizeof(*insns));
+	r = prog_finish(prog, &known, error);
 	if (r < 0)
 		return r;
 	*ret_prog = TAKE_PTR(prog);
@@ -179,6 +239,23 @@ int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n
 	memcpy(insns, code.insn, code.n * sizeof(*insns));
 	*ret_insns = insns;
 	*ret_n = code.n;
+	return 0;
+}
+
+int pf_get_info(const struct pf_prog *prog, struct pf_info *info)
+{
+	const struct pf_unit *ir = &prog->ir, *opt = &prog->opt;
+	struct pf_info all = { .size = info->size };
+
+	if (info->size < sizeof(info->size) || info->size > sizeof(all))
+		return -EINVAL;
+	for (pf_val v = 1; v < ir->nval; v++)
+		if (ir->val[v].op == PF_OP_KNOWN || ir->val[v].op == PF_OP_AUX)
+			all.fields |= 1u << ir->val[v].k;
+	for (pf_blk b = 1; b < opt->nblk; b++)
+		all.tests += opt->blk[b].end == PF_END_BRANCH;
+	all.native = prog->native ? pf_native_size(prog->native) : 0;
+	memcpy(info, &all, info->size);
 	return 0;
 }
 
@@ -230,12 +307,53 @@ static int dump_ebpf(const struct pf_prog *prog, struct pfs_buf *out, struct pf_
 	return 0;
 }
 
+/* For all packets of up to so many bytes. */
+#define PROVE_BYTES 256u
+
+static int claims(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
+{
+	PFS_FREE struct pf_insn *insns = NULL;
+	size_t n;
+	int r;
+
+	pf_smt_packet(out, PROVE_BYTES);
+	r = pf_smt_insns(prog->said.insns, prog->said.n, "said", out);
+	if (r == 0)
+		r = pf_smt_unit(&prog->ir, "ir", out);
+	if (r == 0)
+		r = pf_smt_unit(&prog->opt, "opt", out);
+	if (r < 0)
+		return r;
+	pfs_buf_str(out, "; the program as it was said and the graph made of it differ?\n");
+	pf_smt_claim("said", "ir", out);
+	pfs_buf_str(out, "; the graph and what the passes have made of it differ?\n");
+	pf_smt_claim("ir", "opt", out);
+	r = pf_emit_cbpf(prog, 0, &insns, &n, error);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0; /* there is none to speak of */
+	r = pf_smt_insns(insns, n, "cbpf", out);
+	pfs_buf_str(out, "; that and the classic BPF made of it differ?\n");
+	pf_smt_claim("opt", "cbpf", out);
+	return r;
+}
+
+static int dump_smt(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
+{
+	int r = claims(prog, out, error);
+
+	if (r == -ENOTSUP)
+		return pf_fail(error, ENOTSUP, "a filter with a loop cannot be proved");
+	if (r == -E2BIG)
+		return pf_fail(error, E2BIG, "the filter is too large to be proved");
+	return r < 0 ? pf_fail(error, -r, "no memory for the proof") : 0;
+}
+
 static const struct {
 	const char *name;
 	int (*dump)(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error);
 } stages[] = {
-	{ "ir", dump_ir },     { "opt", dump_opt },   { "dot", dump_dot },
-	{ "cbpf", dump_cbpf }, { "ebpf", dump_ebpf }, { "x86", dump_x86 },
+	{ "ir", dump_ir },     { "opt", dump_opt }, { "dot", dump_dot }, { "cbpf", dump_cbpf },
+	{ "ebpf", dump_ebpf }, { "x86", dump_x86 }, { "smt", dump_smt },
 };
 
 const char *pf_stage_name(unsigned i)

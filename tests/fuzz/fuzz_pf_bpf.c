@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const listings[] = { "ir", "opt", "dot", "cbpf", "ebpf", "x86" };
+	static const char *const listings[] = { "ir", "opt", "dot", "cbpf", "ebpf", "x86", "smt" };
 	struct pf_packet packet = { .data = data, .caplen = (uint32_t)pfs_min(size, 100), .len = 100 };
 	struct pf_error error = { "" };
 	struct pf_prog *prog = NULL, *again = NULL;

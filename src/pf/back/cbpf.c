@@ -83,6 +83,16 @@ static void write_branch(struct cb_gen *g, struct cb_block *out, const struct pf
 		load_for_nothing(g, cond->a, cond->k);
 }
 
+/* What several blocks below need, if trying has shown that it is better made here. */
+static void make_early(struct cb_gen *g)
+{
+	const struct cb_plan *p = g->p;
+
+	for (pf_val v = 1; v < p->u.nval && p->nearly; v++)
+		if (p->early[v] && p->top[v] == g->at)
+			cb_into_x(g, v);
+}
+
 /* Arguments that have words first: they go through A. */
 static void write_jump(struct cb_gen *g, struct cb_block *out, const struct pf_edge *edge)
 {
@@ -126,6 +136,7 @@ static void write_block(struct cb_gen *g)
 
 	out->first = g->n;
 	enter(g);
+	make_early(g);
 	if (b->npin) {
 		pf_val v = p->u.val[b->pin[0]].a;
 
@@ -192,7 +203,44 @@ static int write_until_done(struct cb_plan *p, uint32_t max, struct pf_insn **re
 	return r == -EAGAIN ? -E2BIG : r;
 }
 
-/* Which values are worth a word? Those that are, one after the other. */
+/* Keeps what is better. True: it was. */
+static bool try_write(struct cb_plan *p, struct pf_insn **insns, size_t *n)
+{
+	struct pf_insn *better = NULL;
+	size_t m = 0;
+
+	if (write_until_done(p, (uint32_t)*n, &better, &m) < 0 || m >= *n) {
+		free(better);
+		return false;
+	}
+	free(*insns);
+	*insns = better;
+	*n = m;
+	return true;
+}
+
+/* Is v worth a word, or better made before ways part, or both? */
+static void try_value(struct cb_plan *p, pf_val v, struct pf_insn **insns, size_t *n)
+{
+	p->saved[v] = 1;
+	if (try_write(p, insns, n))
+		return;
+	if (!cb_plan_can_make(p, v, p->top[v])) {
+		p->saved[v] = 0;
+		return;
+	}
+	p->early[v] = 1;
+	p->nearly++;
+	if (try_write(p, insns, n))
+		return;
+	p->saved[v] = 0;
+	if (try_write(p, insns, n))
+		return;
+	p->early[v] = 0;
+	p->nearly--;
+}
+
+/* What is made several times is tried, one after the other. */
 static void improve(struct cb_plan *p, struct pf_insn **insns, size_t *n)
 {
 	PFS_FREE uint32_t *weight = NULL, *times = NULL;
@@ -207,22 +255,11 @@ static void improve(struct cb_plan *p, struct pf_insn **insns, size_t *n)
 	memcpy(weight, p->weight, p->u.nval * sizeof(*weight));
 	memcpy(times, p->times, p->u.nval * sizeof(*times));
 	for (pf_val v = p->u.nval; v-- > 1 && tries < SAVED_TRIES_MAX;) {
-		struct pf_insn *better = NULL;
-		size_t m = 0;
-
 		/* A store and two loads are three. */
 		if (p->saved[v] || times[v] < 2 || weight[v] < 4)
 			continue;
 		tries++;
-		p->saved[v] = 1;
-		if (write_until_done(p, (uint32_t)*n, &better, &m) == 0 && m < *n) {
-			free(*insns);
-			*insns = better;
-			*n = m;
-		} else {
-			p->saved[v] = 0;
-			free(better);
-		}
+		try_value(p, v, insns, n);
 	}
 }
 

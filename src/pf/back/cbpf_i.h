@@ -42,11 +42,16 @@ struct cb_plan {
 	bool linux_rules;
 	struct pf_unit u; /* owned */
 	struct pf_flow flow;
+	struct pf_extents extents;
 	uint32_t *last; /* owned; by value: 1 + the last position of a block that needs it; 0: none does */
-	uint8_t *home;	/* owned; of parameters: CB_HOME_, or a word */
+	uint8_t *is_base; /* owned; by value: loads count from it */
+	uint8_t *home;	  /* owned; of parameters: CB_HOME_, or a word */
+	uint32_t *top; /* owned; by value: the position of the block that dominates all that need it */
+	uint8_t *early; /* owned; by value: made at the end of that block, in X */
 	uint8_t *saved; /* owned; by value: goes into a word when it is made */
 	uint32_t *weight; /* owned; by value: instructions that making it anew has taken, in the last try */
 	uint32_t *times; /* owned; by value: how often it was made anew in the last try */
+	unsigned nearly; /* values that are made early */
 	unsigned words;	 /* that parameters hold all the time, from the last one down */
 
 	/* What blocks load by themselves: reach[span[2 * position]] up to span[2 * position + 1]. */
@@ -95,6 +100,9 @@ int cb_plan_homes(struct cb_plan *p);
  * left to those loads.
  */
 bool cb_plan_covers(struct cb_plan *p, pf_blk b, pf_val base, uint32_t end);
+
+/* Can v be made in that block though nobody there needs it: can it not make the program reject? */
+bool cb_plan_can_make(const struct cb_plan *p, pf_val v, uint32_t at);
 
 /* --- cbpf_layout.c --------------------------------------------------------------------------- */
 

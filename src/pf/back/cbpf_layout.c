@@ -35,16 +35,73 @@ static void layout_release(struct layout *l)
 	free(l->ret);
 }
 
-/* Nothing but a jump: who comes here may as well go on at once. Later blocks are known when a block comes. */
-static void find_next(struct layout *l)
+static uint32_t next_of(const struct layout *l, pf_blk b)
+{
+	return l->next[l->g->p->flow.pos[b]];
+}
+
+/* The same instructions and the same places to go on to: what A and X hold does not matter, they do the same. */
+static bool same_code(const struct layout *l, const struct cb_block *a, const struct cb_block *b)
+{
+	if (a->n != b->n || a->end != b->end || a->k != b->k)
+		return false;
+	if (a->n &&
+	    memcmp(l->g->code + a->first, l->g->code + b->first, a->n * sizeof(*l->g->code)) != 0)
+		return false;
+	if (a->end == CB_END_GO)
+		return next_of(l, a->yes) == next_of(l, b->yes);
+	if (a->end != CB_END_TEST)
+		return true;
+	return a->test.code == b->test.code && a->test.k == b->test.k &&
+	       next_of(l, a->yes) == next_of(l, b->yes) && next_of(l, a->no) == next_of(l, b->no);
+}
+
+static uint32_t hash_code(const struct layout *l, const struct cb_block *b)
+{
+	uint64_t h = b->n * 31u + b->end;
+
+	for (uint32_t i = 0; i < b->n; i++)
+		h = (h * 31 + l->g->code[b->first + i].code) * 31 + l->g->code[b->first + i].k;
+	if (b->end == CB_END_TEST)
+		h = (h * 31 + b->test.code) * 31 + b->test.k;
+	if (b->end == CB_END_TEST || b->end == CB_END_GO)
+		h = h * 31 + next_of(l, b->yes);
+	h *= UINT64_C(0x9e3779b97f4a7c15);
+	return (uint32_t)(h >> 32);
+}
+
+/*
+ * Where what leads to a block really goes: on at once if the block is nothing but a jump, to another if that does the
+ * same. Later blocks are known when a block comes.
+ */
+static int find_next(struct layout *l)
 {
 	const struct pf_flow *flow = &l->g->p->flow;
+	PFS_FREE uint32_t *table = NULL;
+	uint32_t mask = 15;
 
+	while (mask < flow->n * 2)
+		mask = mask * 2 + 1;
+	table = pfs_zalloc((size_t)mask + 1, sizeof(*table));
+	if (!table)
+		return -ENOMEM;
 	for (uint32_t i = flow->n; i-- > 0;) {
 		const struct cb_block *b = &l->g->block[i];
+		uint32_t at = hash_code(l, b) & mask;
 
-		l->next[i] = !b->n && b->end == CB_END_GO ? l->next[flow->pos[b->yes]] : i;
+		l->next[i] = i;
+		if (!b->n && b->end == CB_END_GO) {
+			l->next[i] = next_of(l, b->yes);
+			continue;
+		}
+		while (table[at] && !same_code(l, &l->g->block[table[at] - 1], b))
+			at = (at + 1) & mask;
+		if (table[at])
+			l->next[i] = table[at] - 1;
+		else
+			table[at] = i + 1;
 	}
+	return 0;
 }
 
 static uint32_t target(const struct layout *l, pf_blk b)
@@ -262,7 +319,8 @@ int cb_layout(const struct cb_gen *g, struct pf_insn **ret_insns, size_t *ret_n)
 
 	if (!l.next || !l.start || !l.far)
 		return -ENOMEM;
-	find_next(&l);
+	if (find_next(&l) < 0)
+		return -ENOMEM;
 	/* Blocks come in order, so where the entry really goes comes before all that is placed. */
 	assert(!is_placed(&l, 0) || l.next[0] == 0);
 	assert(is_return(&g->block[l.next[0]]) || l.next[0] == 0 || follower(&l, 0) == l.next[0]);

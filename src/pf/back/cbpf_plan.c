@@ -11,10 +11,14 @@ void cb_plan_release(struct cb_plan *p)
 	pf_unit_release(&p->u);
 	pf_flow_release(&p->flow);
 	free(p->last);
+	free(p->is_base);
 	free(p->home);
+	free(p->top);
+	free(p->early);
 	free(p->saved);
 	free(p->weight);
 	free(p->times);
+	pf_extents_release(&p->extents);
 	free(p->reach);
 	free(p->span);
 	free(p->seen);
@@ -47,6 +51,17 @@ static int add_extent(struct needing *n, pf_val base, uint32_t end)
 	return 0;
 }
 
+/* The nearest block that dominates both, by positions. */
+static uint32_t common(const struct cb_plan *p, uint32_t a, uint32_t b)
+{
+	while (a != b) {
+		uint32_t *later = a > b ? &a : &b;
+
+		*later = p->flow.pos[p->flow.idom[p->flow.order[*later]]];
+	}
+	return a;
+}
+
 /* The block needs v and all that it is made of. */
 static int need(struct needing *n, pf_val root)
 {
@@ -59,6 +74,7 @@ static int need(struct needing *n, pf_val root)
 		const struct pf_value *value = &p->u.val[v];
 		unsigned size = pf_load_size(value->op);
 
+		p->top[v] = p->last[v] ? common(p, p->top[v], n->at) : n->at;
 		if (p->last[v] < n->at + 1)
 			p->last[v] = n->at + 1;
 		if (size)
@@ -112,14 +128,6 @@ static int find_needs(struct cb_plan *p)
 
 /* --- parameters ------------------------------------------------------------------------------ */
 
-static bool is_base(const struct pf_unit *u, pf_val v)
-{
-	for (pf_val i = v + 1; i < u->nval; i++)
-		if (u->val[i].a == v && pf_load_size(u->val[i].op))
-			return true;
-	return false;
-}
-
 /* One alone comes in a register; several have words of their own. */
 int cb_plan_homes(struct cb_plan *p)
 {
@@ -135,7 +143,7 @@ int cb_plan_homes(struct cb_plan *p)
 			if (!p->last[v])
 				continue;
 			if (used == 1 && p->home[v] != CB_HOME_WORD)
-				p->home[v] = is_base(&p->u, v) ? CB_HOME_X : CB_HOME_A;
+				p->home[v] = p->is_base[v] ? CB_HOME_X : CB_HOME_A;
 			else if (p->words == CB_WORDS)
 				return -E2BIG;
 			else
@@ -179,6 +187,25 @@ bool cb_plan_covers(struct cb_plan *p, pf_blk b, pf_val base, uint32_t end)
 	return true;
 }
 
+bool cb_plan_can_make(const struct cb_plan *p, pf_val v, uint32_t at)
+{
+	PF_WALK struct pf_walk walk;
+	pf_blk b = p->flow.order[at];
+	bool ok = pf_walk_init(&walk, &p->u) == 0;
+
+	pf_walk_root(&walk, ok ? v : 0);
+	while (ok && (v = pf_walk_next(&walk))) {
+		const struct pf_value *value = &p->u.val[v];
+		unsigned size = pf_load_size(value->op);
+
+		if (size && pf_extent_at(&p->extents, b, value->a) < value->k + size)
+			ok = false;
+		if ((value->op == PF_OP_DIV || value->op == PF_OP_MOD) && !pf_is_const(&p->u, value->b))
+			ok = false;
+	}
+	return ok;
+}
+
 int cb_plan_make(struct cb_plan *p, const struct pf_unit *u, unsigned flags)
 {
 	int r;
@@ -195,7 +222,10 @@ int cb_plan_make(struct cb_plan *p, const struct pf_unit *u, unsigned flags)
 	if (r < 0)
 		return r;
 	p->last = pfs_zalloc(p->u.nval, sizeof(*p->last));
+	p->is_base = pfs_zalloc(p->u.nval, sizeof(*p->is_base));
 	p->home = pfs_zalloc(p->u.nval, sizeof(*p->home));
+	p->top = pfs_zalloc(p->u.nval, sizeof(*p->top));
+	p->early = pfs_zalloc(p->u.nval, sizeof(*p->early));
 	p->saved = pfs_zalloc(p->u.nval, sizeof(*p->saved));
 	p->weight = pfs_zalloc(p->u.nval, sizeof(*p->weight));
 	p->times = pfs_zalloc(p->u.nval, sizeof(*p->times));
@@ -203,8 +233,12 @@ int cb_plan_make(struct cb_plan *p, const struct pf_unit *u, unsigned flags)
 	p->seen = pfs_zalloc(p->flow.n, sizeof(*p->seen));
 	/* Two edges for each block that is looked at once. */
 	p->stack = pfs_zalloc((size_t)p->flow.n * 2 + 1, sizeof(*p->stack));
-	if (!p->last || !p->home || !p->saved || !p->weight || !p->times || !p->span || !p->seen ||
-	    !p->stack)
+	if (!p->last || !p->is_base || !p->home || !p->top || !p->early || !p->saved ||
+	    !p->weight || !p->times || !p->span || !p->seen || !p->stack)
 		return -ENOMEM;
-	return find_needs(p);
+	for (pf_val v = 1; v < p->u.nval; v++)
+		if (pf_load_size(p->u.val[v].op))
+			p->is_base[p->u.val[v].a] = 1;
+	r = pf_extents_make(&p->u, &p->flow, &p->extents);
+	return r < 0 ? r : find_needs(p);
 }

@@ -71,6 +71,11 @@ void pf_native_free(struct pf_native *native)
 	free(native);
 }
 
+uint32_t pf_native_size(const struct pf_native *native)
+{
+	return (uint32_t)native->size;
+}
+
 uint32_t pf_native_run(const struct pf_native *native, const struct pf_packet *packet,
 		       struct pf_hit *hits)
 {

@@ -16,7 +16,8 @@ struct pf_native;
 
 /* From a verified unit. 0; -ENOTSUP: no back end for this machine; -ENOMEM, -E2BIG; -EACCES: no executable memory. */
 int pf_native_make(const struct pf_unit *u, struct pf_native **ret_native);
-void pf_native_free(struct pf_native *native); /* NULL is fine */
+void pf_native_free(struct pf_native *native);		 /* NULL is fine */
+uint32_t pf_native_size(const struct pf_native *native); /* bytes of code */
 uint32_t pf_native_run(const struct pf_native *native, const struct pf_packet *packet,
 		       struct pf_hit *hits);
 

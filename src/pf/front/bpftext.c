@@ -251,8 +251,6 @@ int pf_bpf_parse(const char *text, size_t len, struct pf_insn **ret_insns, size_
 	struct bpf_asm a = { .p = text, .begin = text, .end = text + len, .line = 1, .error = error };
 	int r;
 
-	if (len > TEXT_MAX)
-		return pf_fail(error, E2BIG, "a program of %zu bytes", len);
 	r = parse(&a);
 	if (r < 0)
 		return r;
@@ -264,16 +262,21 @@ int pf_bpf_parse(const char *text, size_t len, struct pf_insn **ret_insns, size_
 }
 
 static int make(struct pf_unit *u, const char *text, size_t len, const struct pf_options *options,
-		struct pf_error *error)
+		struct pf_classic *ret_classic, struct pf_error *error)
 {
 	PFS_FREE struct pf_insn *insns = NULL;
 	size_t n;
 	int r = pf_bpf_parse(text, len, &insns, &n, error);
 
-	return r < 0 ? r : pf_front_cbpf(u, insns, n, 0, error);
+	if (r == 0)
+		r = pf_front_cbpf(u, insns, n, 0, error);
+	if (r == 0)
+		*ret_classic = (struct pf_classic){ TAKE_PTR(insns), n };
+	return r;
 }
 
 const struct pf_front pf_front_bpf = {
 	.name = "bpf",
+	.max = TEXT_MAX,
 	.make = make,
 };

@@ -14,6 +14,12 @@ static_assert(sizeof(struct pf_insn) == sizeof(struct bpf_insn) &&
 		      offsetof(struct pf_insn, k) == offsetof(struct bpf_insn, k),
 	      "instructions are copied as they are");
 
+/*
+ * libpcap walks its graph by recursion, as deep as it has tests (50,000 for 800 ports), and takes the cube of that in
+ * time. This much fits the stack of a thread and ends within a minute at the worst.
+ */
+#define TEXT_MAX ((size_t)4 << 10)
+
 /* libpcap's name functions use static memory. */
 static pthread_mutex_t compiler = PTHREAD_MUTEX_INITIALIZER;
 
@@ -21,7 +27,7 @@ static pthread_mutex_t compiler = PTHREAD_MUTEX_INITIALIZER;
  * An open capture of that link type. libpcap itself maps LINKTYPE_ values of files to its own DLT_ ones, so it is
  * given a file; and LINKTYPE_NULL needs the file's byte order.
  */
-static pcap_t *capture_open(const struct pf_options *options, struct pf_error *error)
+static int capture_open(const struct pf_options *options, pcap_t **ret_capture, struct pf_error *error)
 {
 	char said[PCAP_ERRBUF_SIZE] = "";
 	uint8_t header[24] = { 0 };
@@ -41,16 +47,15 @@ static pcap_t *capture_open(const struct pf_options *options, struct pf_error *e
 		le32_store(header + 20, options->link_type);
 	}
 	file = fmemopen(header, sizeof(header), "r");
-	if (!file) {
-		pf_fail(error, ENOMEM, "no memory for the compiler of expressions");
-		return NULL;
-	}
+	if (!file)
+		return pf_fail(error, ENOMEM, "no memory for the compiler of expressions");
 	p = pcap_fopen_offline(file, said);
 	if (!p) {
 		fclose(file);
-		pf_fail(error, EINVAL, "link type %u: %.200s", options->link_type, said);
+		return pf_fail(error, EINVAL, "link type %u: %.200s", options->link_type, said);
 	}
-	return p;
+	*ret_capture = p;
+	return 0;
 }
 
 static int parse(pcap_t *p, const char *text, struct pf_insn **ret_insns, size_t *ret_n,
@@ -75,11 +80,11 @@ static int parse(pcap_t *p, const char *text, struct pf_insn **ret_insns, size_t
 static int parse_locked(const char *text, const struct pf_options *options,
 			struct pf_insn **ret_insns, size_t *ret_n, struct pf_error *error)
 {
-	pcap_t *file = capture_open(options, error), *device;
-	int r;
+	pcap_t *file = NULL, *device;
+	int r = capture_open(options, &file, error);
 
-	if (!file)
-		return -EINVAL;
+	if (r < 0)
+		return r;
 	r = parse(file, text, ret_insns, ret_n, error);
 	/* The sentence of the first attempt is the one that tcpdump says. */
 	if (r == -EINVAL) {
@@ -100,6 +105,9 @@ int pf_pcap_parse(const char *text, const struct pf_options *options, struct pf_
 
 	if (r < 0)
 		return r;
+	/* packet/expr.c comes here directly. */
+	if (strlen(text) > TEXT_MAX)
+		return pf_fail(error, E2BIG, "an expression of more than %zu bytes", TEXT_MAX);
 	if (options->snaplen - 1 >= INT32_MAX)
 		return pf_fail(error, EINVAL, "a snapshot of %u bytes", options->snaplen);
 	pthread_mutex_lock(&compiler);
@@ -109,7 +117,7 @@ int pf_pcap_parse(const char *text, const struct pf_options *options, struct pf_
 }
 
 static int make(struct pf_unit *u, const char *text, size_t len, const struct pf_options *options,
-		struct pf_error *error)
+		struct pf_classic *ret_classic, struct pf_error *error)
 {
 	PFS_FREE struct pf_insn *insns = NULL;
 	size_t n;
@@ -118,10 +126,15 @@ static int make(struct pf_unit *u, const char *text, size_t len, const struct pf
 	if (memchr(text, 0, len))
 		return pf_fail(error, EINVAL, "an expression with a NUL byte in it");
 	r = pf_pcap_parse(text, options, &insns, &n, error);
-	return r < 0 ? r : pf_front_cbpf(u, insns, n, CBPF_LOOPS, error);
+	if (r == 0)
+		r = pf_front_cbpf(u, insns, n, CBPF_LOOPS, error);
+	if (r == 0)
+		*ret_classic = (struct pf_classic){ TAKE_PTR(insns), n };
+	return r;
 }
 
 const struct pf_front pf_front_pcap = {
 	.name = "pcap",
+	.max = TEXT_MAX,
 	.make = make,
 };

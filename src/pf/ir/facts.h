@@ -19,7 +19,7 @@ struct pf_extents {
 	uint32_t *span;	      /* by block, two each: first and end */
 };
 
-/* 0 or -ENOMEM. */
+/* 0, -ENOMEM; -E2BIG: more is known than filters have a use for. */
 int pf_extents_make(const struct pf_unit *u, const struct pf_flow *flow,
 		    struct pf_extents *ret_extents);
 void pf_extents_release(struct pf_extents *extents);

@@ -234,6 +234,9 @@ pf_blk pf_block(struct pf_unit *u)
 {
 	if (!array_grow(u, (void **)&u->blk, u->nblk, &u->capblk, PF_BLOCKS_MAX, sizeof(*u->blk)))
 		return 0;
+	/* Value 0, which is none, may be looked at in a unit without values. */
+	if (!u->val && !array_grow(u, (void **)&u->val, 0, &u->capval, PF_VALUES_MAX, sizeof(*u->val)))
+		return 0;
 	return u->nblk++;
 }
 

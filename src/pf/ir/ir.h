@@ -212,9 +212,15 @@ static inline bool pf_is_reject(const struct pf_block *b)
 	return b->end == PF_END_STOP && !b->npin;
 }
 
-/* Everything that can be reached, into an empty unit. 0 or -ENOMEM. */
+/* Everything that can be reached and is used, into an empty unit. 0, -ENOMEM, -E2BIG. */
 int pf_unit_copy(struct pf_unit *to, const struct pf_unit *from);
-/* The same in place: what cannot be reached is gone, blocks and values stand in order. */
+/* The same with another value in place of v wherever alias[v] is not 0. Such chains must end. */
+int pf_unit_copy_as(struct pf_unit *to, const struct pf_unit *from, const pf_val *alias);
+/* The same in place: what is not reached or used is gone, blocks and values stand in order. */
 int pf_unit_compact(struct pf_unit *u);
+int pf_unit_compact_as(struct pf_unit *u, const pf_val *alias);
+
+/* The same number for the same compact unit; another one, very likely, if anything differs. */
+uint64_t pf_unit_digest(const struct pf_unit *u);
 
 #endif

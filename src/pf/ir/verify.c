@@ -8,7 +8,10 @@ struct check {
 	struct pf_flow flow;
 	struct pf_extents extents;
 	pf_blk *anchor; /* owned; by value: the deepest block whose parameters it is made of */
-	uint32_t *seen; /* owned; by value: position + 1 of the last block whose uses reached it */
+	uint32_t *seen; /* owned; by value: the last place whose uses reached it */
+	uint32_t place; /* a block, or one of its edges */
+	pf_val tested;	/* on the yes edge of FITS: its base, */
+	uint32_t fits;	/* and how far it has shown; 0: not there */
 	pf_val *stack;	/* owned */
 	struct pf_error *error; /* borrowed */
 };
@@ -83,10 +86,28 @@ static int anchor_value(struct check *c, pf_val v)
 	return 0;
 }
 
+/* How much fits from base on, here. */
+static uint32_t extent(const struct check *c, pf_blk b, pf_val base)
+{
+	uint32_t end = pf_extent_at(&c->extents, b, base);
+
+	return (base == c->tested || !base) && c->fits > end ? c->fits : end;
+}
+
+/* By a check of its own base, or because even from the greatest base on it lies inside of what is there. */
+static bool covered(const struct check *c, pf_blk b, const struct pf_value *load, unsigned size)
+{
+	uint32_t end = load->k + size;
+
+	if (extent(c, b, load->a) >= end)
+		return true;
+	return load->a && (uint64_t)c->u->val[load->a].max + end <= extent(c, b, 0);
+}
+
 /* May v be computed in block b: are its parameters known, are its bytes there? */
 static int check_use(struct check *c, pf_blk b, pf_val v)
 {
-	uint32_t n = 0, mark = c->flow.pos[b] + 1;
+	uint32_t n = 0;
 
 	if (!v || v >= c->u->nval || pf_ops[c->u->val[v].op].effect)
 		return wrong(c, "a use of no value, block", b);
@@ -96,16 +117,16 @@ static int check_use(struct check *c, pf_blk b, pf_val v)
 		unsigned operands, size;
 
 		v = c->stack[--n];
-		if (c->seen[v] == mark)
+		if (c->seen[v] == c->place)
 			continue;
-		c->seen[v] = mark;
+		c->seen[v] = c->place;
 		value = &c->u->val[v];
 		operands = pf_operands(value);
 		size = pf_load_size(value->op);
 		if (!c->anchor[v] || !pf_flow_reached(&c->flow, c->anchor[v]) ||
 		    !pf_flow_dominates(&c->flow, c->anchor[v], b))
 			return wrong(c, "a parameter is used where it is not known, value", v);
-		if (size && pf_extent_at(&c->extents, b, value->a) < value->k + size)
+		if (size && !covered(c, b, value, size))
 			return wrong(c, "a load without its bounds check, value", v);
 		if (operands > 1)
 			c->stack[n++] = value->b;
@@ -117,14 +138,24 @@ static int check_use(struct check *c, pf_blk b, pf_val v)
 
 /* --- blocks ---------------------------------------------------------------------------------- */
 
-static int check_edge(struct check *c, pf_blk from, const struct pf_edge *edge)
+/* Arguments are computed on the edge, where its branch has shown what it has. */
+static int check_edge(struct check *c, pf_blk from, unsigned e)
 {
+	const struct pf_block *block = &c->u->blk[from];
+	const struct pf_edge *edge = &block->edge[e];
 	int r = 0;
 
 	if (edge->nargs != c->u->blk[edge->to].nparam)
 		return wrong(c, "an edge without an argument for each parameter, block", from);
+	c->place++;
+	if (block->end == PF_END_BRANCH && e == 0 && c->u->val[block->cond].op == PF_OP_FITS) {
+		c->tested = c->u->val[block->cond].a;
+		c->fits = c->u->val[block->cond].k;
+	}
 	for (uint32_t i = 0; i < edge->nargs && r == 0; i++)
 		r = check_use(c, from, edge->args[i]);
+	c->tested = 0;
+	c->fits = 0;
 	return r;
 }
 
@@ -133,6 +164,7 @@ static int check_block(struct check *c, pf_blk b)
 	const struct pf_block *block = &c->u->blk[b];
 	int r = 0;
 
+	c->place++;
 	for (uint32_t i = 0; i < block->npin && r == 0; i++) {
 		const struct pf_value *pin;
 
@@ -147,7 +179,7 @@ static int check_block(struct check *c, pf_blk b)
 	if (r == 0 && block->end == PF_END_BRANCH)
 		r = check_use(c, b, block->cond);
 	for (unsigned e = 0; e < pf_edges(block) && r == 0; e++)
-		r = check_edge(c, b, &block->edge[e]);
+		r = check_edge(c, b, e);
 	return r;
 }
 
@@ -246,6 +278,8 @@ static int check_all(struct check *c)
 	if (c->u->blk[c->u->entry].nparam || pf_flow_preds(&c->flow, c->u->entry))
 		return wrong(c, "an entry with parameters or edges into it", c->u->entry);
 	r = pf_extents_make(c->u, &c->flow, &c->extents);
+	if (r == -E2BIG)
+		return pf_fail(c->error, E2BIG, "the filter loads from too many computed places");
 	for (pf_val v = 1; v < c->u->nval && r == 0; v++)
 		r = anchor_value(c, v);
 	for (uint32_t i = 0; i < c->flow.n && r == 0; i++) {
@@ -263,6 +297,7 @@ static int check_all(struct check *c)
 int pf_verify(const struct pf_unit *u, struct pf_error *error)
 {
 	PFS_CLEANUP(check_release) struct check c = { .u = u, .error = error };
+	int r;
 
 	if (u->err)
 		return pf_fail(error, -u->err, "%s",
@@ -273,6 +308,7 @@ int pf_verify(const struct pf_unit *u, struct pf_error *error)
 	/* Two for each value that is taken off, which is taken once a block. */
 	c.stack = pfs_zalloc((size_t)u->nval * 2 + 2, sizeof(*c.stack));
 	if (!c.anchor || !c.seen || !c.stack)
-		return -ENOMEM;
-	return check_all(&c);
+		return pf_fail(error, ENOMEM, "no memory for the filter");
+	r = check_all(&c);
+	return r == -ENOMEM ? pf_fail(error, ENOMEM, "no memory for the filter") : r;
 }

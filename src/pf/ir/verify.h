@@ -11,7 +11,7 @@
 
 #include "pf/ir/ir.h"
 
-/* 0; -EINVAL and the sentence (a mistake of ours: a front end or a pass made it); -ENOMEM. */
+/* 0; -EINVAL and the sentence (a mistake of ours: a front end or a pass made it); -E2BIG, -ENOMEM. */
 int pf_verify(const struct pf_unit *u, struct pf_error *error);
 
 #endif

@@ -236,12 +236,12 @@ static void test_everything_ends(void **state)
 	uint64_t begin = pfs_clock_mono();
 
 	(void)state;
-	for (int i = 0; i < 300; i++)
+	for (int i = 0; i < 100; i++)
 		pfs_buf_printf(&text, "%s(host 10.%d.0.%d and not port %d)", i ? " or " : "", i % 7,
 			       i % 256, i);
 	pf_unref(compile("pcap", text.data, NULL));
 	text.len = 0;
-	for (int i = 0; i < 200; i++)
+	for (int i = 0; i < 80; i++)
 		pfs_buf_printf(&text, "%snot (tcp[%d] & %d = 0 or udp[%d:2] > ip[%d:2])",
 			       i ? " and " : "", i % 20, i % 256, i % 9, i % 12);
 	pf_unref(compile("pcap", text.data, NULL));

@@ -81,19 +81,27 @@ HELP void trail_set(struct bytes *b, const struct trail *t, uint32_t bits, uint3
 	}
 }
 
-/* So that the jump is, or is not, taken. */
-HELP void trail_decide(struct bytes *b, const struct trail *t, const struct pf_insn *insn, bool taken)
+/* So that the jump is, or is not, taken; nothing changes if it is so already. */
+HELP void trail_decide(struct bytes *b, const struct trail *t, const struct pf_insn *insn,
+		       uint32_t a, bool taken)
 {
-	uint32_t k = insn->k;
+	uint32_t k = insn->k, low = t->mask & (0 - t->mask);
+	unsigned op = CB_OP(insn->code);
+	bool now = op == CB_JSET  ? (a & k) != 0
+		   : op == CB_JGT ? a > k
+		   : op == CB_JGE ? a >= k
+				  : a == k;
 
-	if (CB_OP(insn->code) == CB_JSET)
+	if (now == taken)
+		return;
+	if (op == CB_JSET)
 		trail_set(b, t, k, taken ? k : 0);
-	else if (CB_OP(insn->code) == CB_JGT)
-		trail_set(b, t, UINT32_MAX, taken ? k + 1 : k);
-	else if (CB_OP(insn->code) == CB_JGE)
-		trail_set(b, t, UINT32_MAX, taken ? k : k - 1);
+	else if (op == CB_JGT)
+		trail_set(b, t, UINT32_MAX, taken ? k + low : k);
+	else if (op == CB_JGE)
+		trail_set(b, t, UINT32_MAX, taken ? k : k - low);
 	else
-		trail_set(b, t, UINT32_MAX, taken ? k : k + 1);
+		trail_set(b, t, UINT32_MAX, taken ? k : k ^ low);
 }
 
 /* From where can the program accept? */
@@ -188,7 +196,7 @@ HELP void explore(const struct pf_insn *insns, size_t n, struct dice *dice, stru
 			if (roll(dice, 20))
 				taken = can[yes] && (!can[no] || taken);
 			if (CB_SRC(insn->code) == CB_K)
-				trail_decide(b, &trail, insn, taken);
+				trail_decide(b, &trail, insn, a, taken);
 			pc = taken ? yes : no;
 			break;
 		default:

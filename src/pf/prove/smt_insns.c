@@ -1,0 +1,364 @@
+/*
+ * Classic BPF as formulas, as libpcap's interpreter runs it: for each instruction whether it is reached, for A, X and
+ * the scratch words what they hold. An instruction that several lead to takes from each what it brings.
+ */
+#include <stdio.h>
+
+#include "pf/classic.h"
+#include "pf/front/cbpf.h"
+#include "pf/prove/smt.h"
+
+#define REG_A CB_WORDS
+#define REG_X (CB_WORDS + 1)
+#define REGS (CB_WORDS + 2)
+#define ZERO 0 /* the number of a term: 0 is the constant, others are NAME.dN */
+
+/* A way into an instruction, and what the registers hold on it. */
+struct way {
+	struct way *next;
+	uint32_t cond; /* the number of a truth value, NAME.cN */
+	uint32_t reg[REGS];
+};
+
+struct walking {
+	const struct pf_insn *insn;
+	size_t n;
+	const char *name;
+	struct pfs_buf *out;
+	struct way **into; /* owned, each; by instruction */
+	uint32_t terms, conds;
+	struct pfs_buf result; /* "(ite c4 d9 (ite ..." */
+	uint32_t returns;
+	/* now: */
+	uint32_t cond;
+	uint32_t reg[REGS];
+	int err;
+};
+
+static void ways_free(struct way *way)
+{
+	while (way) {
+		struct way *next = way->next;
+
+		free(way);
+		way = next;
+	}
+}
+
+static void walking_release(struct walking *w)
+{
+	for (size_t i = 0; w->into && i < w->n; i++)
+		ways_free(w->into[i]);
+	free(w->into);
+	pfs_buf_release(&w->result);
+}
+
+/* --- terms ----------------------------------------------------------------------------------- */
+
+static void term_text(const struct walking *w, uint32_t term, char text[40])
+{
+	if (term == ZERO)
+		snprintf(text, 40, "#x00000000");
+	else
+		snprintf(text, 40, "%s.d%u", w->name, term);
+}
+
+/* A new number; what stands for it follows, then "\n". */
+static uint32_t new_term(struct walking *w)
+{
+	pfs_buf_printf(w->out, "(define-fun %s.d%u () (_ BitVec 32) ", w->name, ++w->terms);
+	return w->terms;
+}
+
+static uint32_t new_cond(struct walking *w)
+{
+	pfs_buf_printf(w->out, "(define-fun %s.c%u () Bool ", w->name, ++w->conds);
+	return w->conds;
+}
+
+static uint32_t number(struct walking *w, uint32_t k)
+{
+	uint32_t term = new_term(w);
+
+	pfs_buf_printf(w->out, "#x%08x)\n", k);
+	return term;
+}
+
+static uint32_t binary(struct walking *w, const char *op, uint32_t a, uint32_t b)
+{
+	char left[40], right[40];
+	uint32_t term;
+
+	term_text(w, a, left);
+	term_text(w, b, right);
+	term = new_term(w);
+	pfs_buf_printf(w->out, "(%s %s %s))\n", op, left, right);
+	return term;
+}
+
+/* Goes on only if that holds. */
+static void go_on_if(struct walking *w, const char *test)
+{
+	uint32_t before = w->cond;
+
+	w->cond = new_cond(w);
+	pfs_buf_printf(w->out, "(and %s.c%u %s))\n", w->name, before, test);
+}
+
+/* --- instructions ---------------------------------------------------------------------------- */
+
+static void lead_to(struct walking *w, size_t to, uint32_t cond)
+{
+	struct way *way = malloc(sizeof(*way));
+
+	if (!way) {
+		w->err = -ENOMEM;
+		return;
+	}
+	way->next = w->into[to];
+	way->cond = cond;
+	memcpy(way->reg, w->reg, sizeof(way->reg));
+	w->into[to] = way;
+}
+
+/* What all ways bring, made one. False: none leads here. */
+static bool arrive(struct walking *w, size_t at)
+{
+	const struct way *first = w->into[at], *way;
+
+	if (!first)
+		return false;
+	memcpy(w->reg, first->reg, sizeof(w->reg));
+	w->cond = first->cond;
+	if (!first->next)
+		return true;
+	w->cond = new_cond(w);
+	pfs_buf_str(w->out, "(or");
+	for (way = first; way; way = way->next)
+		pfs_buf_printf(w->out, " %s.c%u", w->name, way->cond);
+	pfs_buf_str(w->out, "))\n");
+	for (unsigned reg = 0; reg < REGS; reg++) {
+		char text[40];
+		unsigned n = 0;
+
+		for (way = first; way && way->reg[reg] == first->reg[reg]; way = way->next)
+			;
+		if (!way)
+			continue;
+		w->reg[reg] = new_term(w);
+		for (way = first; way; way = way->next, n++) {
+			term_text(w, way->reg[reg], text);
+			if (way->next)
+				pfs_buf_printf(w->out, "(ite %s.c%u %s ", w->name, way->cond, text);
+			else
+				pfs_buf_str(w->out, text);
+		}
+		while (n-- > 0)
+			pfs_buf_str(w->out, ")");
+		pfs_buf_str(w->out, "\n");
+	}
+	return true;
+}
+
+/* The packet's bytes at base + k, after it was seen that they are there. */
+static uint32_t load(struct walking *w, unsigned size, uint32_t base, uint32_t k)
+{
+	char at[40], test[160];
+	uint32_t term;
+
+	term_text(w, base, at);
+	snprintf(test, sizeof(test),
+		 "(bvule (bvadd (concat #b00 %s) (concat #b00 #x%08x) (concat #b00 #x%08x)) (concat #b00 caplen))",
+		 at, k, size);
+	go_on_if(w, test);
+	term = new_term(w);
+	pfs_buf_printf(w->out, "(b%u (bvadd %s #x%08x)))\n", size, at, k);
+	return term;
+}
+
+static unsigned load_size(uint16_t code)
+{
+	return CB_SIZE(code) == CB_W ? 4 : CB_SIZE(code) == CB_H ? 2 : 1;
+}
+
+static uint32_t load_field(struct walking *w, unsigned field)
+{
+	char test[60];
+	uint32_t term;
+
+	snprintf(test, sizeof(test), "(= ((_ extract %u %u) known) #b1)", field, field);
+	go_on_if(w, test);
+	term = new_term(w);
+	pfs_buf_printf(w->out, "aux%u)\n", field);
+	return term;
+}
+
+static void walk_load(struct walking *w, const struct pf_insn *insn)
+{
+	unsigned size = load_size(insn->code);
+	uint32_t *reg = &w->reg[CB_CLASS(insn->code) == CB_LD ? REG_A : REG_X], term;
+	int field = pf_aux_of_offset(insn->k);
+
+	switch (CB_MODE(insn->code)) {
+	case CB_IMM:
+		*reg = number(w, insn->k);
+		break;
+	case CB_MEM:
+		*reg = w->reg[insn->k];
+		break;
+	case CB_LEN:
+		*reg = new_term(w);
+		pfs_buf_str(w->out, "len)\n");
+		break;
+	case CB_IND:
+		*reg = load(w, size, w->reg[REG_X], insn->k);
+		break;
+	case CB_MSH:
+		term = load(w, 1, ZERO, insn->k);
+		*reg = binary(w, "bvmul", binary(w, "bvand", term, number(w, 15)), number(w, 4));
+		break;
+	default: /* ABS */
+		if (insn->k == CB_AD_OFF + CB_AD_XOR_X)
+			*reg = binary(w, "bvxor", w->reg[REG_A], w->reg[REG_X]);
+		else if (field >= 0)
+			*reg = load_field(w, (unsigned)field);
+		else
+			*reg = load(w, size, ZERO, insn->k);
+		break;
+	}
+}
+
+static void walk_alu(struct walking *w, const struct pf_insn *insn)
+{
+	static const char *const ops[16] = {
+		[CB_ADD >> 4] = "bvadd",  [CB_SUB >> 4] = "bvsub",  [CB_MUL >> 4] = "bvmul",
+		[CB_DIV >> 4] = "bvudiv", [CB_OR >> 4] = "bvor",    [CB_AND >> 4] = "bvand",
+		[CB_LSH >> 4] = "bvshl",  [CB_RSH >> 4] = "bvlshr", [CB_MOD >> 4] = "bvurem",
+		[CB_XOR >> 4] = "bvxor",
+	};
+	unsigned op = CB_OP(insn->code);
+	char text[40], test[80];
+	uint32_t b;
+
+	if (op == CB_NEG) {
+		w->reg[REG_A] = binary(w, "bvsub", ZERO, w->reg[REG_A]);
+		return;
+	}
+	b = CB_SRC(insn->code) == CB_X ? w->reg[REG_X] : number(w, insn->k);
+	/* By 0: the packet is rejected. */
+	if (op == CB_DIV || op == CB_MOD) {
+		term_text(w, b, text);
+		snprintf(test, sizeof(test), "(distinct %s #x00000000)", text);
+		go_on_if(w, test);
+	}
+	w->reg[REG_A] = binary(w, ops[op >> 4], w->reg[REG_A], b);
+}
+
+static void walk_jump(struct walking *w, const struct pf_insn *insn, size_t at)
+{
+	unsigned op = CB_OP(insn->code);
+	uint32_t here = w->cond, b, yes, no;
+	char left[40], right[40];
+
+	if (op == CB_JA) {
+		lead_to(w, at + 1 + insn->k, here);
+		return;
+	}
+	b = CB_SRC(insn->code) == CB_X ? w->reg[REG_X] : number(w, insn->k);
+	term_text(w, w->reg[REG_A], left);
+	term_text(w, b, right);
+	yes = new_cond(w);
+	pfs_buf_printf(w->out, "(and %s.c%u ", w->name, here);
+	if (op == CB_JSET)
+		pfs_buf_printf(w->out, "(distinct (bvand %s %s) #x00000000)))\n", left, right);
+	else
+		pfs_buf_printf(w->out, "(%s %s %s)))\n",
+			       op == CB_JEQ   ? "="
+			       : op == CB_JGT ? "bvugt"
+					      : "bvuge",
+			       left, right);
+	no = new_cond(w);
+	pfs_buf_printf(w->out, "(and %s.c%u (not %s.c%u)))\n", w->name, here, w->name, yes);
+	lead_to(w, at + 1 + insn->jt, yes);
+	lead_to(w, at + 1 + insn->jf, no);
+}
+
+static void walk_return(struct walking *w, const struct pf_insn *insn)
+{
+	char text[40];
+
+	term_text(w, w->reg[REG_A], text);
+	if ((insn->code & 0x18) != CB_A)
+		snprintf(text, sizeof(text), "#x%08x", insn->k);
+	pfs_buf_printf(&w->result, "(ite %s.c%u %s ", w->name, w->cond, text);
+	w->returns++;
+}
+
+static void walk_insn(struct walking *w, size_t at)
+{
+	const struct pf_insn *insn = &w->insn[at];
+
+	switch (CB_CLASS(insn->code)) {
+	case CB_LD:
+	case CB_LDX:
+		walk_load(w, insn);
+		break;
+	case CB_ST:
+		w->reg[insn->k] = w->reg[REG_A];
+		break;
+	case CB_STX:
+		w->reg[insn->k] = w->reg[REG_X];
+		break;
+	case CB_ALU:
+		walk_alu(w, insn);
+		break;
+	case CB_JMP:
+		walk_jump(w, insn, at);
+		return;
+	case CB_RET:
+		walk_return(w, insn);
+		return;
+	default:
+		if ((insn->code & 0xf8) == CB_TAX)
+			w->reg[REG_X] = w->reg[REG_A];
+		else
+			w->reg[REG_A] = w->reg[REG_X];
+		break;
+	}
+	lead_to(w, at + 1, w->cond);
+}
+
+int pf_smt_insns(const struct pf_insn *insns, size_t n, const char *name, struct pfs_buf *out)
+{
+	PFS_CLEANUP(walking_release)
+	struct walking w = { .insn = insns, .n = n, .name = name, .out = out };
+
+	if (n > PF_SMT_INSNS_MAX)
+		return -E2BIG;
+	/* Also that nothing jumps back. */
+	if (pf_cbpf_check(insns, n, 0, NULL) < 0)
+		return -ENOTSUP;
+	w.into = pfs_zalloc(n, sizeof(struct way *));
+	if (!w.into)
+		return -ENOMEM;
+	w.cond = new_cond(&w);
+	pfs_buf_str(out, "true)\n");
+	lead_to(&w, 0, w.cond);
+	for (size_t i = 0; i < n && !w.err; i++) {
+		if (!arrive(&w, i))
+			continue;
+		walk_insn(&w, i);
+		ways_free(w.into[i]);
+		w.into[i] = NULL;
+	}
+	pfs_buf_printf(out, "(define-fun %s.result () (_ BitVec 32) ", name);
+	if (w.result.len)
+		pfs_buf_add(out, w.result.data, w.result.len);
+	pfs_buf_str(out, "#x00000000");
+	for (; w.returns > 0; w.returns--)
+		pfs_buf_str(out, ")");
+	pfs_buf_str(out, ")\n");
+	if (w.err < 0)
+		return w.err;
+	return out->failed || w.result.failed ? -ENOMEM : 0;
+}
