@@ -14,8 +14,10 @@
  * lost, "link type".
  *
  * An expression may have 1024 bytes (a name only 255: make the directory, then write the long one to .params).
+ * It runs as native code on x86-64, else by an interpreter; `pipesfs filter --explain EXPR` shows what
+ * becomes of it.
  *
- * Stats:      programs (compiled, one a link type), instructions (of the first one)
+ * Stats:      programs (compiled, one a link type), tests (branches of the first one)
  * Parameters: none; writing arg=EXPR to .params changes the expression, or nothing if it is bad
  * Classes:    none
  * Example:    mkdir -p '/p/dev/eth0/match:tcp dst port 443'
@@ -42,8 +44,8 @@ struct program {
 struct match {
 	char *text; /* owned */
 	struct program programs[PROGRAMS_MAX];
-	_Atomic uint64_t nprograms;    /* writer: the worker */
-	_Atomic uint64_t instructions; /* of the first program */
+	_Atomic uint64_t nprograms; /* writer: the worker */
+	_Atomic uint64_t tests;	    /* of the first program */
 };
 
 /* Link types to try where any may come: what captures are made of. */
@@ -100,8 +102,7 @@ static struct program *match_add(struct match *m, uint16_t link_type, bool big_e
 		.expr = expr,
 	};
 	if (n == 0)
-		atomic_store_explicit(&m->instructions, expr ? pkt_expr_size(expr) : 0,
-				      memory_order_relaxed);
+		atomic_store_explicit(&m->tests, expr ? pkt_expr_tests(expr) : 0, memory_order_relaxed);
 	atomic_store_explicit(&m->nprograms, n + 1, memory_order_relaxed);
 	return &m->programs[n];
 }
@@ -176,7 +177,7 @@ static int match_reconfigure(void *state, const struct pfs_args *args,
 	match_release(m);
 	m->text = fresh.text;
 	memcpy(m->programs, fresh.programs, sizeof(m->programs));
-	atomic_store_explicit(&m->instructions, fresh.instructions, memory_order_relaxed);
+	atomic_store_explicit(&m->tests, fresh.tests, memory_order_relaxed);
 	atomic_store_explicit(&m->nprograms, fresh.nprograms, memory_order_relaxed);
 	return 0;
 }
@@ -244,9 +245,8 @@ static void match_stats(void *state, struct pfs_buf *out)
 
 	pfs_buf_printf(out, "programs %llu\n",
 		       (unsigned long long)atomic_load_explicit(&m->nprograms, memory_order_relaxed));
-	pfs_buf_printf(out, "instructions %llu\n",
-		       (unsigned long long)atomic_load_explicit(&m->instructions,
-								memory_order_relaxed));
+	pfs_buf_printf(out, "tests %llu\n",
+		       (unsigned long long)atomic_load_explicit(&m->tests, memory_order_relaxed));
 }
 
 const struct pfs_filter pfs_filter_match = {

@@ -1,8 +1,8 @@
 /*
  * expr - filter expressions of pcap-filter(7): text in, an immutable program out
  *
- * This is the one place that knows libpcap's compiler, with its optimiser off: an expression means what
- * `tcpdump -O -r FILE EXPR` means. Another compiler replaces this file and nothing else.
+ * libpcap parses, with its optimiser off, and src/pf makes the program (pipesfs/pf.h): an expression means what
+ * `tcpdump -O -r FILE EXPR` means, and runs as native code where there is a back end for this machine.
  *
  * A program is made for one link type, and never changed: any number of threads may run it. Compiling takes a lock
  * (libpcap's name functions are not reentrant) but never waits for anything else: host and network names, which
@@ -29,7 +29,7 @@ struct pkt_expr;
 
 /*
  * link_type: LINKTYPE_ value. big_endian: of the capture (the header of LINKTYPE_NULL is in its byte order). -EINVAL
- * with the compiler's own message, -ENOMEM. *ret_expr is the caller's.
+ * with the compiler's own message, -E2BIG, -ENOMEM. *ret_expr is the caller's.
  */
 int pkt_expr_compile(const char *text, uint16_t link_type, bool big_endian,
 		     struct pkt_expr **ret_expr, struct pfs_diag *diag);
@@ -39,8 +39,8 @@ void pkt_expr_free(struct pkt_expr *expr); /* NULL is fine */
 bool pkt_expr_match(const struct pkt_expr *expr, const uint8_t *p, uint32_t caplen,
 		    uint32_t wire_len, unsigned flags);
 
-/* Instructions of the program, for people. */
-unsigned pkt_expr_size(const struct pkt_expr *expr);
+/* Tests that the program has, for people. */
+unsigned pkt_expr_tests(const struct pkt_expr *expr);
 
 /* 0, or -EINVAL and a sentence: the expression has a name that would have to be looked up. */
 int pkt_expr_names(const char *text, struct pfs_diag *diag);
