@@ -70,6 +70,7 @@ extern const struct pfs_command pfs_cmd_abort;
 extern const struct pfs_command pfs_cmd_complete;
 extern const struct pfs_command pfs_cmd_demo;
 extern const struct pfs_command pfs_cmd_doctor;
+extern const struct pfs_command pfs_cmd_filter;
 extern const struct pfs_command pfs_cmd_graph;
 extern const struct pfs_command pfs_cmd_ls;
 extern const struct pfs_command pfs_cmd_mount;
