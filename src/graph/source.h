@@ -47,6 +47,11 @@ struct pfs_source {
 	/* New parameters. A source with start() is stopped meanwhile; one without may be in run(). */
 	int (*reconfigure)(void *state, const struct pfs_args *args, const struct pfs_place *place,
 			   struct pfs_diag *diag);
+	/*
+	 * New parameters while it is attached, without a gap. 0: they are in force; 1: these need reconfigure, stopped;
+	 * -errno: nothing has changed. On the control thread, beside run(). NULL: always 1.
+	 */
+	int (*retune)(void *state, const struct pfs_args *args, struct pfs_diag *diag);
 	void (*fini)(void *state);
 	/*
 	 * A consumer has come: attach to the kernel. Called on the control thread before run(), so that open(2)

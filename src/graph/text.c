@@ -219,15 +219,19 @@ static int params_try(const struct pfs_node *node, const struct pfs_args *args,
 }
 
 /*
- * What is attached to the kernel is attached anew, if there is a consumer: that is a gap. If it cannot be with the new
- * parameters it goes on with the old ones.
+ * What is attached to the kernel goes on as it is, if it can with these; else it is attached anew, if there is a
+ * consumer: that is a gap. If it cannot be with the new parameters it goes on with the old ones.
  */
-static int restart_with(struct pfs_node *node, const struct pfs_args *args, const struct pfs_cred *cred,
-			struct pfs_diag *diag)
+static int restart_with(struct pfs_node *node, const struct pfs_args *args,
+			const struct pfs_cred *cred, struct pfs_diag *diag)
 {
 	int r = params_try(node, args, cred, diag);
 
-	if (r < 0)
+	if (r == 0 && node->domain->feed.started && node->from->retune)
+		r = node->from->retune(node->state, args, diag);
+	else if (r == 0)
+		r = 1;
+	if (r <= 0)
 		return r;
 	pfs_feed_stop(node->domain);
 	r = reconfigure(node, args, cred, diag);

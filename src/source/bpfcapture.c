@@ -204,6 +204,22 @@ int kcap_swap(struct kcap *kcap, const struct kcap_body *body, struct pfs_diag *
 	return 0;
 }
 
+int kcap_retune(struct kcap *kcap, uint32_t snaplen, unsigned directions, struct pfs_diag *diag)
+{
+	uint32_t old_snaplen = atomic_load(&kcap->spec.snaplen);
+	unsigned old_directions = kcap->spec.directions;
+	int r;
+
+	atomic_store(&kcap->spec.snaplen, snaplen);
+	kcap->spec.directions = directions;
+	r = kcap_swap(kcap, NULL, diag);
+	if (r < 0) {
+		atomic_store(&kcap->spec.snaplen, old_snaplen);
+		kcap->spec.directions = old_directions;
+	}
+	return r;
+}
+
 static struct kcap *kcap_alloc(const struct kcap_spec *spec)
 {
 	struct kcap *kcap = pfs_zalloc(1, sizeof(*kcap));

@@ -68,7 +68,7 @@ struct kcap_body {
 
 struct kcap_spec {
 	enum kcap_kind kind;
-	uint32_t snaplen;
+	_Atomic uint32_t snaplen;
 	unsigned directions; /* PACKET: PFS_REC_IN | PFS_REC_OUT */
 	uint32_t loopback; /* PACKET: ifindex of `lo`, whose outgoing copy is dropped; 0: do not */
 	unsigned flags;	   /* NETFILTER: PFS_REC_IN, PFS_REC_OUT or 0, for every record */
@@ -103,6 +103,8 @@ void kcap_free(struct kcap *kcap); /* NULL is fine */
 
 /* Puts a program with this body (NULL: everything) in place of the one that runs. On error that one goes on. */
 int kcap_swap(struct kcap *kcap, const struct kcap_body *body, struct pfs_diag *diag);
+/* The same program with other parameters, in the place of the one that runs. On an error that one stays. */
+int kcap_retune(struct kcap *kcap, uint32_t snaplen, unsigned directions, struct pfs_diag *diag);
 
 /* Frames that the rings can hold whole. */
 uint32_t kcap_snaplen(const struct kcap *kcap);

@@ -69,8 +69,8 @@ struct dev {
 	int64_t clock;		    /* ns to add to records' time */
 	int64_t offset;		    /* as it was last: equal origins stay equal from run to run */
 	bool down;
-	uint16_t origin;     /* of a single device */
-	struct known *known; /* owned; of `any`: open hash by ifindex */
+	_Atomic uint16_t origin; /* of a single device */
+	struct known *known;	 /* owned; of `any`: open hash by ifindex */
 	size_t known_count;
 	_Atomic bool vanished;
 	struct pfs_diag refused; /* why there is no eBPF */
@@ -280,6 +280,13 @@ static void ignore_outgoing(const struct dev *d)
 		setsockopt(d->sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
 }
 
+static void show_outgoing(const struct dev *d)
+{
+	int off = 0;
+
+	setsockopt(d->sock, SOL_PACKET, PACKET_IGNORE_OUTGOING, &off, sizeof(off));
+}
+
 static int bind_socket(struct dev *d, struct pfs_diag *diag)
 {
 	struct sockaddr_ll to = {
@@ -327,6 +334,22 @@ static int make_origin(const struct dev *d, const struct device *device, uint16_
 	return pfs_feed_origin(d->feed, &origin, ret_origin);
 }
 
+/* Of a single device, as it says from now on. */
+static int name_origin(struct dev *d, uint32_t snaplen)
+{
+	uint32_t before = d->snaplen;
+	uint16_t origin = 0;
+	int r;
+
+	d->snaplen = snaplen;
+	r = make_origin(d, &d->device, &origin);
+	if (r == 0)
+		atomic_store(&d->origin, origin);
+	else
+		d->snaplen = before;
+	return r;
+}
+
 static int start(struct dev *d, struct pfs_diag *diag)
 {
 	struct opening o = { .d = d, .diag = diag };
@@ -350,7 +373,7 @@ static int start(struct dev *d, struct pfs_diag *diag)
 		d->known = pfs_zalloc(DEVICES_MAX, sizeof(*d->known));
 		r = d->known ? 0 : -ENOMEM;
 	} else {
-		r = make_origin(d, &d->device, &d->origin);
+		r = name_origin(d, d->snaplen);
 	}
 	if (r == 0)
 		r = bind_socket(d, diag);
@@ -386,6 +409,54 @@ static void dev_stop(void *state)
 	pthread_mutex_lock(&d->lock);
 	detach(d);
 	pthread_mutex_unlock(&d->lock);
+}
+
+static bool same_netns(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "") == 0;
+}
+
+/* Records are never longer than the origin that they name says. */
+static int retune(struct dev *d, const struct dev *new_, struct pfs_diag *diag)
+{
+	uint32_t before = d->snaplen;
+	unsigned directions = d->directions;
+	int r = 0;
+
+	d->directions = new_->directions;
+	show_outgoing(d);
+	if (new_->snaplen > before)
+		r = name_origin(d, new_->snaplen);
+	if (r == 0)
+		r = kcap_retune(d->kcap, new_->snaplen, new_->directions, diag);
+	if (r < 0) {
+		d->directions = directions;
+		if (d->snaplen != before)
+			(void)name_origin(d, before);
+	} else if (new_->snaplen < before) {
+		(void)name_origin(d, new_->snaplen); /* no number for it: it names the larger one */
+		d->snaplen = new_->snaplen;
+	}
+	ignore_outgoing(d);
+	return r;
+}
+
+static int dev_retune(void *state, const struct pfs_args *args, struct pfs_diag *diag)
+{
+	struct dev *d = state, new_ = { 0 };
+	int r = parse(&new_, args, diag);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&d->lock);
+	/* Of `any` each device has an origin that run() knows. */
+	if (!d->kcap || !d->bpfring || is_any(d) || new_.promisc != d->promisc ||
+	    !same_netns(pfs_args_get(args, "netns"), d->netns))
+		r = 1;
+	else
+		r = retune(d, &new_, diag);
+	pthread_mutex_unlock(&d->lock);
+	return r;
 }
 
 /* --- running ----------------------------------------------------------------------------------- */
@@ -526,6 +597,7 @@ const struct pfs_source pfs_source_dev = {
 	.state_size = sizeof(struct dev),
 	.init = dev_init,
 	.reconfigure = dev_reconfigure,
+	.retune = dev_retune,
 	.fini = dev_fini,
 	.start = dev_start,
 	.run = dev_run,

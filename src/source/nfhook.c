@@ -46,7 +46,8 @@ struct nfhook {
 	struct bpfring *bpfring;	    /* owned */
 	int link[ARRAY_SIZE(families)];	    /* owned */
 	int attached[ARRAY_SIZE(families)]; /* priority that was free */
-	uint16_t origin;
+	_Atomic uint16_t origin;
+	struct pfs_feed *feed; /* borrowed, while attached */
 	int64_t offset; /* of the clocks; as it was last: equal origins stay equal from run to run */
 };
 
@@ -69,18 +70,27 @@ static int parse_priority(const char *text, int *ret_priority, struct pfs_diag *
 	return 0;
 }
 
+static int parse(const struct nfhook *h, const struct pfs_args *args, uint64_t *ret_snaplen,
+		 int *ret_priority, struct pfs_diag *diag)
+{
+	const char *snaplen = pfs_args_get(args, "snaplen"), *prio = pfs_args_get(args, "prio");
+
+	*ret_snaplen = KCAP_SNAPLEN;
+	*ret_priority = h->place->priority;
+	if (snaplen && pfs_number_parse(snaplen, true, 1, 1u << 20, ret_snaplen) < 0)
+		return pfs_diag_set(diag, EINVAL, "snaplen=%.40s: 1 to 1048576 bytes", snaplen);
+	return prio ? parse_priority(prio, ret_priority, diag) : 0;
+}
+
 /* The parameters, all or none of them. */
 static int configure(struct nfhook *h, const struct pfs_args *args, struct pfs_diag *diag)
 {
-	const char *snaplen = pfs_args_get(args, "snaplen"), *prio = pfs_args_get(args, "prio");
 	const char *netns = pfs_args_get(args, "netns");
-	int priority = h->place->priority, r;
 	PFS_FREE char *copy = NULL;
-	uint64_t n = KCAP_SNAPLEN;
+	int priority, r;
+	uint64_t n;
 
-	if (snaplen && pfs_number_parse(snaplen, true, 1, 1u << 20, &n) < 0)
-		return pfs_diag_set(diag, EINVAL, "snaplen=%.40s: 1 to 1048576 bytes", snaplen);
-	r = prio ? parse_priority(prio, &priority, diag) : 0;
+	r = parse(h, args, &n, &priority, diag);
 	if (r < 0)
 		return r;
 	copy = netns && *netns ? strdup(netns) : NULL;
@@ -201,6 +211,23 @@ static void detach(struct nfhook *h)
 	kcap_free(TAKE_PTR(h->kcap));
 }
 
+static int make_origin(struct nfhook *h, uint32_t snaplen)
+{
+	struct pfs_origin origin = {
+		.link_type = PFS_LINK_RAW,
+		.snaplen = snaplen,
+		.time_offset = h->offset,
+	};
+	uint16_t number = 0;
+	int r;
+
+	memcpy(origin.name, h->place->name, strlen(h->place->name));
+	r = pfs_feed_origin(h->feed, &origin, &number);
+	if (r == 0)
+		atomic_store(&h->origin, number);
+	return r;
+}
+
 static int start(struct nfhook *h, struct pfs_feed *feed, struct pfs_diag *diag)
 {
 	struct kcap_spec spec = {
@@ -210,17 +237,13 @@ static int start(struct nfhook *h, struct pfs_feed *feed, struct pfs_diag *diag)
 		.ring_bytes = pfs_feed_ring_size(feed),
 	};
 	struct linking l = { .hook = h, .diag = diag };
-	struct pfs_origin origin = {
-		.link_type = PFS_LINK_RAW,
-		.snaplen = h->snaplen,
-		.time_offset = h->offset = pfs_clock_offset(h->offset),
-	};
 	int r;
 
-	memcpy(origin.name, h->place->name, strlen(h->place->name));
+	h->offset = pfs_clock_offset(h->offset);
+	h->feed = feed;
 	r = kcap_new(&spec, &h->kcap, diag);
 	if (r == 0)
-		r = pfs_feed_origin(feed, &origin, &h->origin);
+		r = make_origin(h, h->snaplen);
 	if (r == 0)
 		r = pfs_netns_call(h->netns, link_all, &l, diag);
 	/* Last, because what it gives to the graph is not ours to take back. */
@@ -253,6 +276,43 @@ void nfhook_stop(void *state)
 	pthread_mutex_lock(&h->lock);
 	detach(h);
 	pthread_mutex_unlock(&h->lock);
+}
+
+/* Records are never longer than the origin that they name says. */
+static int retune(struct nfhook *h, uint32_t snaplen, struct pfs_diag *diag)
+{
+	int r = snaplen > h->snaplen ? make_origin(h, snaplen) : 0;
+
+	if (r == 0)
+		r = kcap_retune(h->kcap, snaplen, h->kcap->spec.directions, diag);
+	if (r < 0) {
+		(void)make_origin(h, h->snaplen);
+		return r;
+	}
+	if (snaplen < h->snaplen)
+		(void)make_origin(h, snaplen); /* no number for it: it names the larger one */
+	h->snaplen = snaplen;
+	return 0;
+}
+
+int nfhook_retune(void *state, const struct pfs_args *args, struct pfs_diag *diag)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+	const char *netns = pfs_args_get(args, "netns");
+	int priority, r;
+	uint64_t n;
+
+	r = parse(h, args, &n, &priority, diag);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&h->lock);
+	if (!h->bpfring || priority != h->priority ||
+	    strcmp(netns ? netns : "", h->netns ? h->netns : "") != 0)
+		r = 1;
+	else
+		r = retune(h, (uint32_t)n, diag);
+	pthread_mutex_unlock(&h->lock);
+	return r;
 }
 
 /* --- running ------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@ extern const struct pfs_param nfhook_params[];
 
 int nfhook_init(void *state, const char *name, const struct pfs_args *args,
 		const struct pfs_place *place, struct pfs_diag *diag);
+int nfhook_retune(void *state, const struct pfs_args *args, struct pfs_diag *diag);
 int nfhook_reconfigure(void *state, const struct pfs_args *args, const struct pfs_place *place,
 		       struct pfs_diag *diag);
 void nfhook_fini(void *state);
@@ -26,14 +27,14 @@ struct nfhook_state {
 	struct nfhook *hook; /* owned */
 };
 
-#define NFHOOK_SOURCE(name_, summary_)                                                       \
-	{                                                                                    \
-		.name = (name_), .summary = (summary_),                                      \
-		.flags = PFS_SOURCE_STATIC | PFS_SOURCE_LOSSY, .out = PFS_FLOW_IP,           \
-		.params = nfhook_params, .state_size = sizeof(struct nfhook_state),          \
-		.init = nfhook_init, .reconfigure = nfhook_reconfigure, .fini = nfhook_fini, \
-		.start = nfhook_start, .run = nfhook_run, .stop = nfhook_stop,               \
-		.stats = nfhook_stats, .program = nfhook_program                             \
+#define NFHOOK_SOURCE(name_, summary_)                                                           \
+	{                                                                                        \
+		.name = (name_), .summary = (summary_),                                          \
+		.flags = PFS_SOURCE_STATIC | PFS_SOURCE_LOSSY, .out = PFS_FLOW_IP,               \
+		.params = nfhook_params, .state_size = sizeof(struct nfhook_state),              \
+		.init = nfhook_init, .reconfigure = nfhook_reconfigure, .retune = nfhook_retune, \
+		.fini = nfhook_fini, .start = nfhook_start, .run = nfhook_run,                   \
+		.stop = nfhook_stop, .stats = nfhook_stats, .program = nfhook_program            \
 	}
 
 #endif

@@ -54,3 +54,44 @@ t_alive() {
 t_ok "the reader reads on" t_alive "$READER"
 t_eq "its books" "$(t_reader dev/near "$READER" delivered) $(t_reader dev/near "$READER" lost)" "$sent 0"
 t_eq "the source counts on" "$(t_stat dev/near in)" "$sent"
+
+# While frames flow: what the program can do itself changes without a gap, device or hook.
+kill "$READER"
+active() {
+	[ "$(t_stat "$1" active)" = 1 ]
+}
+change() { # SOURCE, until the file `over` is there
+	changes=0
+	while ! [ -e over ]; do
+		for text in snaplen=100 direction=in snaplen=262144 direction=inout snaplen=60; do
+			case $1,$text in netfilter*,direction*) continue ;; esac
+			echo "$text" >"$P/$1/.params"
+			changes=$((changes + 1))
+		done
+	done
+}
+for source in dev/near netfilter_in; do
+	rm -f over
+	seen=$(t_stat "$source" seen)
+	cat "$P/$source/all" >/dev/null &
+	READER=$!
+	t_wait_for 10 active "$source"
+	(sleep 0.1; if [ $source = dev/near ]; then
+		t_in far python3 "$TOP/tests/tools/tally.py" send 50000
+	else
+		ip link set lo up
+		python3 "$TOP/tests/tools/tally.py" udp 50000
+	fi; touch over) &
+	SENDER=$!
+	change "$source"
+	t_done "$SENDER" 60
+	all_seen() {
+		[ "$(t_stat "$source" kernel.seen)" -ge 50000 ]
+	}
+	t_wait_for 20 all_seen
+	t_note "$source: $changes changes; $(tr '\n' ' ' <"$P/$source/.stats")"
+	t_eq "$source: each frame was seen, by one attachment" "$(t_stat "$source" kernel.seen)" 50000
+	t_eq "$source: ... and came, or was lost for want of room" "$(($(t_stat "$source" seen) - seen))" 50000
+	t_ok "$source: there were many changes" test "$changes" -ge 10
+	kill "$READER"
+done

@@ -23,6 +23,18 @@ head = b"\\xff" * 6 + b"\\2" + b"\\0" * 5 + b"\\x88\\xb5"
 for i in range(int(sys.argv[1]), int(sys.argv[2])):
     s.send(head + struct.pack("<Q", i) + bytes({SIZE} - 22))
 """
+if sys.argv[1] == "send":  # the frames alone: tally.py send N
+    sys.argv[1:] = ["0", sys.argv[2]]
+    exec(SEND)
+    sys.exit(0)
+if sys.argv[1] == "udp":  # datagrams to ourselves
+    import socket
+    taker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    taker.bind(("127.0.0.1", 9))  # or each would be answered
+    to = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for n in range(int(sys.argv[2])):
+        to.sendto(struct.pack("<Q", n) + bytes(SIZE), ("127.0.0.1", 9))
+    sys.exit(0)
 P, FRAMES, POLICY = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 TOP = f"{P}/dev/near"
 SLOW = float(os.environ.get("T_SLOW", "1"))
