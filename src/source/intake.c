@@ -265,7 +265,10 @@ static uint16_t peer_origin(struct run *run, const struct sockaddr_in6 *peer)
 static int datagram_read(struct run *run, struct intake_connection *c)
 {
 	char control[CMSG_SPACE(sizeof(struct timespec)) + CMSG_SPACE(sizeof(uint32_t))];
-	struct sockaddr_in6 peer = { 0 };
+	union {
+		struct sockaddr_storage any; /* of Unix sockets, too */
+		struct sockaddr_in6 in;
+	} peer = { 0 };
 	struct pfs_record *rec;
 	struct iovec iov;
 	struct msghdr message = {
@@ -290,7 +293,7 @@ static int datagram_read(struct run *run, struct intake_connection *c)
 		rec->time = pfs_clock_real();
 		rec->stream = c->stream;
 		ancillary(run, &message, rec);
-		rec->origin = message.msg_namelen ? peer_origin(run, &peer) : run->origin;
+		rec->origin = message.msg_namelen ? peer_origin(run, &peer.in) : run->origin;
 		rec->wire_len = (uint32_t)n;
 	}
 	if (n > 0 && (size_t)n > room)

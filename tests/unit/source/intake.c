@@ -43,7 +43,8 @@ static void test_refused(void **state)
 	refused("tcp:127.0.0.1:no-such-service", EINVAL, "no-such-service");
 	refused("tcp:127.0.0.1", EINVAL, "HOST:PORT");
 	refused("tcp:127.0.0.1:70000", EINVAL, "70000");
-	refused("tcp", EINVAL, "argument");
+	refused("tcp", ENOENT, "is a filter");
+	refused("tcplisten", EINVAL, "argument");
 	refused("tcplisten:192.0.2.1:80", EADDRNOTAVAIL, "192.0.2.1");
 	refused("tcplisten:ANY:0,clients=0", EINVAL, "clients");
 	refused("unix:%2fno%2fsuch", ENOENT, "/no/such");
