@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 
 #include "portal/portals_i.h"
 
@@ -39,6 +40,8 @@ static void what_set(struct pfs_portal_work *work)
 	socklen_t local_size = sizeof(local), peer_size = sizeof(peer);
 	char a[60] = "?", b[60] = "*";
 
+	if (work->opening->terse)
+		return;
 	if (getsockname(work->fd, (void *)&local, &local_size) == 0)
 		pfs_address_text(&local, a, sizeof(a));
 	if (getpeername(work->fd, (void *)&peer, &peer_size) == 0)
@@ -49,10 +52,10 @@ static void what_set(struct pfs_portal_work *work)
 /* Non-blocking was for us. */
 static void connected(struct pfs_portal_work *work, enum pfs_portal_type type)
 {
-	int flags = fcntl(work->fd, F_GETFL);
+	int off = 0;
 
-	if (flags >= 0 && !(work->opening->flags & O_NONBLOCK))
-		fcntl(work->fd, F_SETFL, flags & ~O_NONBLOCK);
+	if (!(work->opening->flags & O_NONBLOCK))
+		ioctl(work->fd, FIONBIO, &off);
 	work->res.type = type;
 	what_set(work);
 	pfs_work_done(work, 0);
@@ -73,6 +76,18 @@ static int reserved_bind(int fd, sa_family_t family, int *port)
 	return -EADDRINUSE;
 }
 
+/* On this machine, the other side has answered before connect(2) returns; asked once more, it says so. */
+static int connect_now(int fd, const struct sockaddr_in6 *to)
+{
+	socklen_t size = pfs_address_size(to);
+	int r = connect(fd, (const void *)to, size) < 0 ? -errno : 0;
+
+	if (r != -EINPROGRESS)
+		return r;
+	r = connect(fd, (const void *)to, size) < 0 ? -errno : 0;
+	return r == -EALREADY ? -EINPROGRESS : r == -EISCONN ? 0 : r;
+}
+
 static int attempt(struct pfs_portal_work *work, const struct sockaddr_in6 *to)
 {
 	int port = RESERVED_FIRST, r;
@@ -85,7 +100,7 @@ static int attempt(struct pfs_portal_work *work, const struct sockaddr_in6 *to)
 		r = work->opening->plan->priv ? reserved_bind(work->fd, to->sin6_family, &port) : 0;
 		if (r < 0)
 			return r;
-		r = connect(work->fd, (const void *)to, pfs_address_size(to)) < 0 ? -errno : 0;
+		r = connect_now(work->fd, to);
 		/* Somebody's connection to there from this port is not quite over. */
 	} while (r == -EADDRNOTAVAIL && work->opening->plan->priv && port-- > RESERVED_LAST);
 	return r;

@@ -20,7 +20,7 @@
 
 #include "base/alike.h"
 #include "portal/notify_i.h"
-#include "portal/portal.h"
+#include "portal/portals_i.h"
 
 #ifndef SECCOMP_ADDFD_FLAG_SEND
 #define SECCOMP_ADDFD_FLAG_SEND (1UL << 1)
@@ -366,6 +366,7 @@ static int begin(struct opener *o, const struct pfs_ask *ask, struct pfs_diag *d
 		.flags = ask->flags & ~O_CLOEXEC,
 		/* What the caller's mode leaves out must not come in. */
 		.umask = (umask | (ask->flags & O_CREAT ? ~ask->mode : 0)) & 0777,
+		.terse = true,
 		.limits = opening->limits,
 		.done = on_done,
 		.said = on_said,
@@ -467,6 +468,7 @@ static void listen_to_server(struct opener *o)
 			end_begin(o);
 			return;
 		}
+		o->portals->turning = true;
 		asked(o, &ask);
 		pfs_portals_run(o->portals);
 	}

@@ -142,6 +142,7 @@ struct pfs_portal_opening {
 	void (*said)(struct pfs_portal_opening *opening, const char *line, size_t len);
 	void (*ended)(struct pfs_portal_opening *opening, int status);
 	void *arg;
+	bool terse;		      /* nobody wants to read `what` of the result */
 	struct pfs_portal_work *work; /* private */
 	struct pfs_helper_call *call; /* private to portal/helper.h */
 };

@@ -287,8 +287,9 @@ void pfs_work_done(struct pfs_portal_work *work, int result)
 	work->result = result;
 	work->next_told = portals->told;
 	portals->told = work;
-	/* done() comes from the loop, which must turn. */
-	pfs_portals_hurry(portals);
+	/* done() comes from the loop, which must turn, unless it is about to. */
+	if (!portals->turning)
+		pfs_portals_hurry(portals);
 }
 
 int pfs_work_fail(struct pfs_portal_work *work, int error, const char *fmt, ...)
@@ -436,6 +437,7 @@ int pfs_portals_fd(const struct pfs_portals *portals)
 
 void pfs_portals_run(struct pfs_portals *portals)
 {
+	portals->turning = true;
 	tell(portals);
 	for (int i = 0; i < EVENTS_MAX; i++) {
 		struct epoll_event event;
@@ -448,6 +450,7 @@ void pfs_portals_run(struct pfs_portals *portals)
 		watch->ready(watch, event.events);
 		tell(portals);
 	}
+	portals->turning = false;
 }
 
 bool pfs_portals_idle(const struct pfs_portals *portals)

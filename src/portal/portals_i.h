@@ -160,6 +160,7 @@ struct pfs_portals {
 	struct pfs_listener *listeners;
 	struct pfs_argv env; /* of commands */
 	unsigned commands;   /* that run */
+	bool turning; /* pfs_portals_run() runs, or follows at once: what is done need not wake it */
 };
 
 /* The loop's clock must be set anew: something is due earlier. */
