@@ -130,9 +130,10 @@ static void run_round(struct engine *e, const struct packets *packets, unsigned 
 	double begin = now_ns();
 	uint64_t matched = 0;
 
+	assert(times > 0);
 	for (unsigned i = 0; i < times; i++)
 		matched += run_all(e, packets);
-	e->ns[e->rounds++] = (now_ns() - begin) / ((double)times * (double)packets->n);
+	e->ns[e->rounds++] = (now_ns() - begin) / (double)times / (double)packets->n;
 	e->matched = matched / times;
 }
 
@@ -142,7 +143,7 @@ static unsigned times_for(const struct engine *e, const struct packets *packets)
 
 	run_all(e, packets);
 	took = now_ns() - begin;
-	return took > ROUND_NS ? 1 : (unsigned)(ROUND_NS / (took + 1)) + 1;
+	return 1 + (took > ROUND_NS ? 0 : (unsigned)(ROUND_NS / (took + 1)));
 }
 
 static int by_size(const void *a, const void *b)
@@ -226,24 +227,23 @@ static int bench(const struct filter_source *source, const struct packets *packe
 
 int filter_bench(const struct filter_source *source, const char *path)
 {
-	struct packets *packets = pfs_zalloc(1, sizeof(*packets));
+	struct packets *packets;
 	struct filter_source own = *source;
 	int r;
 
-	if (!path && source->options.link_type != 1) {
-		free(packets);
+	if (!path && source->options.link_type != 1)
 		return pfs_fail("made-up traffic is Ethernet; give a capture with --run");
-	}
-	if (packets)
-		packets->bytes = pfs_zalloc(1, BYTES_MAX + 32);
-	if (!packets || !packets->bytes)
+	packets = pfs_zalloc(1, sizeof(*packets));
+	if (!packets)
+		return pfs_fail("not enough memory");
+	packets->bytes = pfs_zalloc(1, BYTES_MAX + 32);
+	if (!packets->bytes)
 		r = pfs_fail("not enough memory");
 	else
 		r = path ? packets_from_file(packets, path, &own) : packets_generate(packets);
 	if (!r)
 		r = bench(&own, packets);
-	if (packets)
-		free(packets->bytes);
+	free(packets->bytes);
 	free(packets);
 	return r;
 }

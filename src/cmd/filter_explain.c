@@ -60,7 +60,7 @@ static bool lines_read(struct lines *lines, const char *listing)
 			lines->branches++;
 			text = go ? (size_t)(go - p) : len;
 		}
-		if (p[0] == '\t' && memcmp(p, "\tgo b", 5) && memcmp(p, "\tstop", 5) &&
+		if (p[0] == '\t' && memcmp(p, "\tgo b", 5) != 0 && memcmp(p, "\tstop", 5) != 0 &&
 		    !lines_add(lines, p + 1, text - 1))
 			return false;
 		p += len + (p[len] == '\n');

@@ -68,7 +68,7 @@ static int find_packet(const char *text, const char *end)
 	r = ask(text, (size_t)(end - text), &question, &answer);
 	if (r)
 		return r;
-	if (pf_smt_read_packet(answer.data, PACKET_MAX, &packet) < 0)
+	if (pf_smt_read_packet(answer.data ? answer.data : "", PACKET_MAX, &packet) < 0)
 		return pfs_fail("z3 does not say for which packet");
 	show(&packet);
 	return 0;
@@ -116,5 +116,5 @@ int filter_prove(const struct filter_source *source)
 	if (pf_dump(prog, "smt", &text, &error) < 0)
 		return pfs_fail("%s", error.text);
 	r = ask(text, strlen(text), NULL, &answer);
-	return r ? r : tell(text, answer.data);
+	return r ? r : tell(text, answer.data ? answer.data : "");
 }

@@ -268,7 +268,7 @@ static int emit(const struct pf_unit *u, unsigned flags, struct pf_insn **ret_in
 	uint32_t max = flags & PF_CBPF_LINUX ? CB_KERNEL_MAX : INSNS_MAX;
 	PFS_CLEANUP(cb_plan_release) struct cb_plan p = { 0 };
 	PFS_FREE struct pf_insn *insns = NULL;
-	size_t n;
+	size_t n = 0;
 	int r = cb_plan_make(&p, u, flags);
 
 	if (r < 0)

@@ -296,7 +296,7 @@ void cb_into_x(struct cb_gen *g, pf_val v)
 	} else if (word >= 0) {
 		cb_put(g, CB_LDX | CB_W | CB_MEM, (uint32_t)word);
 	} else if (value->op == PF_OP_CONST) {
-		cb_put(g, CB_LDX | CB_W | CB_IMM, value->k);
+		cb_put(g, CB_LDX | CB_IMM, value->k);
 	} else if (value->op == PF_OP_LEN) {
 		cb_put(g, CB_LDX | CB_W | CB_LEN, 0);
 	} else if (is_header_length(g, v)) {

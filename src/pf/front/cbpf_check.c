@@ -19,7 +19,7 @@ static bool is_code(uint16_t code)
 	case CB_LD | CB_W | CB_IMM:
 	case CB_LD | CB_W | CB_MEM:
 	case CB_LD | CB_W | CB_LEN:
-	case CB_LDX | CB_W | CB_IMM:
+	case CB_LDX | CB_IMM:
 	case CB_LDX | CB_W | CB_MEM:
 	case CB_LDX | CB_W | CB_LEN:
 	case CB_LDX | CB_B | CB_MSH:

@@ -120,7 +120,7 @@ static int make(struct pf_unit *u, const char *text, size_t len, const struct pf
 		struct pf_classic *ret_classic, struct pf_error *error)
 {
 	PFS_FREE struct pf_insn *insns = NULL;
-	size_t n;
+	size_t n = 0;
 	int r;
 
 	if (memchr(text, 0, len))

@@ -245,7 +245,7 @@ static int check_results(struct check *c)
 		for (unsigned e = 0; e < pf_edges(&u->blk[b]); e++) {
 			uint32_t to = c->flow.pos[u->blk[b].edge[e].to];
 
-			if (to <= i && memcmp(&set[to * row], &set[i * row], row * sizeof(*set)))
+			if (to <= i && memcmp(&set[to * row], &set[i * row], row * sizeof(*set)) != 0)
 				return wrong(c, "a result inside of a loop, block", b);
 		}
 	}
@@ -275,6 +275,7 @@ static int check_all(struct check *c)
 		return wrong(c, "an edge goes back to what is no loop", 0);
 	if (r < 0)
 		return r;
+	assert(c->flow.first);
 	if (c->u->blk[c->u->entry].nparam || pf_flow_preds(&c->flow, c->u->entry))
 		return wrong(c, "an entry with parameters or edges into it", c->u->entry);
 	r = pf_extents_make(c->u, &c->flow, &c->extents);
