@@ -175,6 +175,15 @@ static void put_line(struct saving *s, const struct stat *st)
 
 static int save_children(struct saving *s, int fd, const char *name, unsigned depth);
 
+/* A class has both from its parent, unless somebody gave it away. */
+static bool is_as_above(int above, const struct stat *st)
+{
+	struct stat up;
+
+	return !fstat(above, &up) && ((up.st_mode ^ st->st_mode) & 07777) == 0 &&
+	       up.st_uid == st->st_uid && up.st_gid == st->st_gid;
+}
+
 /* Its line, and those below it; unless there is nothing to say. */
 static int save_dir(struct saving *s, int above, const char *parent, const char *name, unsigned depth)
 {
@@ -202,7 +211,7 @@ static int save_dir(struct saving *s, int above, const char *parent, const char 
 	if (r == 0 && is_static(parent, name) && usual && !s->out.failed) {
 		memmove(s->out.data + line, s->out.data + below, s->out.len - below);
 		s->out.len -= below - line;
-	} else if (is_class(parent, name) && s->out.len == params) {
+	} else if (is_class(parent, name) && s->out.len == params && is_as_above(above, &st)) {
 		s->out.len = line;
 	}
 	s->path.len = path;
