@@ -1,6 +1,7 @@
 #!/bin/sh
 # t066 - what is lost in a pipeline, and what its commands say, `pipesfs run` says before it ends
 # needs: user
+# shellcheck disable=SC2016 # it is for another sh
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
 t_need python3
