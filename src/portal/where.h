@@ -33,7 +33,8 @@ struct pfs_where {
 	int proc; /* owned; O_PATH of /proc, which shows our pid namespace */
 	/*
 	 * Set by who serves a mount, after init: what is mounted as this device is its own, wherever it is (a bind
-	 * mount), and is never asked anything. The root of it is the prefix; what else a way leads to there is elsewhere.
+	 * mount), and is never asked anything. The root of it is the prefix; what else a way leads to there is
+	 * elsewhere.
 	 */
 	bool has_own;
 	unsigned own_major, own_minor;

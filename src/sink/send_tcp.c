@@ -9,9 +9,9 @@
  * then, "overrun". What the other side says is not read.
  *
  * At the end of a generation the connection is closed, in order; the next generation has another one. One that the
- * other side closes or breaks off is opened again, after 0.1 to 5 seconds. Until then records are lost, "not connected", and
- * .errors says so once; or they wait. A record that was cut by the end is lost, "connection lost"; what had been sent,
- * but not yet read there, nobody can count.
+ * other side closes or breaks off is opened again, after 0.1 to 5 seconds. Until then records are lost, "not
+ * connected", and .errors says so once; or they wait. A record that was cut by the end is lost, "connection lost";
+ * what had been sent, but not yet read there, nobody can count.
  *
  * Stats:      connections, open, written (bytes), address (ours and theirs, of the first), error (the last)
  * Parameters: as=    raw (default), or pcap: a capture file with nanoseconds (packets of another link type than the
