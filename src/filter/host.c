@@ -4,8 +4,9 @@
  * Synopsis:   …/host[,max=N][,expire=S]
  *
  * Sorts packets by the source and the destination address of IPv4 and IPv6, and by the two
- * protocol addresses of ARP and RARP, as `host` of pcap-filter(7) does. All packets pass, once;
- * each is also in the directories of both its addresses, once where the two are equal.
+ * protocol addresses of ARP and RARP, as `host` of pcap-filter(7) does, and
+ * behind VLAN tags too. All packets pass, once; each is also in the directories of both its addresses, once
+ * where the two are equal.
  *
  * A class appears with its first packet, or with mkdir, so that it can be read before there is
  * any. Its .stats count what it has had since, read or not. Names are as inet_ntop(3) writes them:
