@@ -162,7 +162,7 @@ static void print_results(struct engine *engines, unsigned n, const struct packe
 		if (!engines[i].prog)
 			peer = engines[i].ns[ROUNDS / 2]; /* the last: libpcap's own, if it has one */
 	}
-	printf("%zu packets, %zu bytes, %u rounds; nanoseconds a packet\n", packets->n,
+	printf("%zu packets, %zu bytes, %d rounds; nanoseconds a packet\n", packets->n,
 	       packets->used, ROUNDS);
 	printf("%-34s %8s %8s %8s %8s %9s\n", "", "median", "least", "most", "libpcap=", "matched");
 	for (unsigned i = 0; i < n; i++) {

@@ -274,7 +274,7 @@ static int try_push(void *arg)
 		count_unwanted(a);
 	else
 		atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
-	while (a->done < a->n && !blocked) {
+	while (plan && a->done < a->n && !blocked) {
 		size_t room = pfs_plan_room(plan, pfs_min(a->n - a->done, PFS_BATCH));
 		struct pfs_step *step = plan->steps[0];
 		struct pfs_ref *refs = a->refs + a->done;

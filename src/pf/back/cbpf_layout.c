@@ -199,7 +199,7 @@ static uint32_t return_address(const struct layout *l, uint32_t k)
 	for (uint32_t i = 0; i < l->nret; i++)
 		if (l->ret[i] == k)
 			return l->size + l->ret_a + i;
-	assert(!"a return that was noted");
+	assert(0 && "a return that was noted");
 	return 0;
 }
 

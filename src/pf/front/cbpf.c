@@ -37,7 +37,7 @@ uint32_t pf_offset_of_aux(unsigned field)
 	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
 		if (fields[i].field == field)
 			return CB_AD_OFF + fields[i].offset;
-	assert(!"a field");
+	assert(0 && "a field");
 	return 0;
 }
 

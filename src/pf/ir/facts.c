@@ -172,7 +172,8 @@ int pf_extents_make(const struct pf_unit *u, const struct pf_flow *flow, struct 
 	}
 	if (r < 0)
 		return r;
-	*ret_extents = (struct pf_extents){ .of = TAKE_PTR(m.of), .span = TAKE_PTR(by_block) };
+	ret_extents->of = TAKE_PTR(m.of);
+	ret_extents->span = TAKE_PTR(by_block);
 	return 0;
 }
 

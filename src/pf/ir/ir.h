@@ -178,7 +178,7 @@ static inline uint32_t pf_compute(enum pf_op op, uint32_t a, uint32_t b)
 	case PF_OP_LT:
 		return a < b;
 	default:
-		assert(!"an operation on two numbers");
+		assert(0 && "an operation on two numbers");
 		return 0;
 	}
 }

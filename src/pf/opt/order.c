@@ -148,8 +148,8 @@ static void move_links(struct ordering *o, const struct place *to)
 {
 	const struct pf_chain *c = o->chain;
 	struct pf_unit *u = o->u;
-	pf_blk before = to->b, last = to->b, rest;
-	unsigned before_on = to->on, last_on = to->on;
+	pf_blk before = to->b, last = before, rest;
+	unsigned before_on = to->on, last_on = before_on;
 
 	/* Ways on lead past them. */
 	for (uint32_t i = to->run; i < c->n; i++) {
