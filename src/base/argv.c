@@ -98,3 +98,19 @@ int pfs_argv_split(const char *text, struct pfs_argv *ret_argv, struct pfs_diag 
 	argv.v = NULL;
 	return 0;
 }
+
+void pfs_argv_quote(const char *word, size_t len, struct pfs_buf *out)
+{
+	bool plain = len > 0;
+
+	for (size_t i = 0; i < len; i++)
+		plain = plain && !strchr(" \t\n'\"\\", word[i]);
+	if (plain) {
+		pfs_buf_add(out, word, len);
+		return;
+	}
+	pfs_buf_str(out, "\"");
+	for (size_t i = 0; i < len; i++)
+		pfs_buf_printf(out, "%s%c", word[i] == '"' || word[i] == '\\' ? "\\" : "", word[i]);
+	pfs_buf_str(out, "\"");
+}

@@ -36,4 +36,7 @@ int pfs_argv_make(const char *const *words, size_t n, struct pfs_argv *ret_argv)
  */
 int pfs_argv_split(const char *text, struct pfs_argv *ret_argv, struct pfs_diag *diag);
 
+/* Adds a word so that a split gives it back. */
+void pfs_argv_quote(const char *word, size_t len, struct pfs_buf *out);
+
 #endif

@@ -63,6 +63,7 @@ enum {
 	PFS_FILTER_VERDICT = 1 << 3, /* fits only below netfilter_* */
 	PFS_FILTER_LINK = 1 << 4,    /* needs a link-layer header: refused below netfilter_* */
 	PFS_FILTER_ASYNC = 1 << 9,   /* makes records by itself: pull comes with n == 0, too */
+	PFS_FILTER_ARGV = 1 << 10,   /* its argument is a command line (base/argv.h) */
 };
 
 /* Collects what a filter emits. Opaque but for the two tables. */

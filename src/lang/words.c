@@ -2,12 +2,14 @@
  * words - the words of a stage as the name of its directory
  *
  * What was not quoted in the first word may be the tree's own syntax: `head:10`, `dev:eth0,snaplen=96`, with its
- * escapes. All else is meant literally and is escaped.
+ * escapes. All else is meant literally and is escaped. Several words that are a command line are quoted again where
+ * they have to be: `exec sh -c 'a; b'` has three words. One alone is the whole line: `exec 'gzip -9'`.
  */
 #include "base/base.h"
 
 #include <stdio.h>
 
+#include "base/argv.h"
 #include "lang/lang_i.h"
 
 /* A name in the making. */
@@ -15,6 +17,7 @@ struct maker {
 	struct pfs_buf argument; /* escaped */
 	struct pfs_buf params;	 /* escaped: ",key=value" */
 	bool has_argument;
+	bool quotes; /* the words of the argument are quoted again */
 	struct lang_error *error;
 };
 
@@ -29,6 +32,7 @@ struct type {
 	bool known;
 	const struct pfs_param *params; /* NULL: none */
 	bool devices;
+	bool argv;
 };
 
 static struct type type_of(const char *name, size_t len)
@@ -42,6 +46,7 @@ static struct type type_of(const char *name, size_t len)
 			  : source ? source->params
 				   : NULL,
 		.devices = source && (source->flags & PFS_SOURCE_DEVICES),
+		.argv = filter && (filter->flags & PFS_FILTER_ARGV),
 	};
 }
 
@@ -135,6 +140,7 @@ static int add_tail(struct maker *maker, const struct lang_token *word, size_t i
 static void add_word(struct maker *maker, const struct lang_token *word, const struct type *type)
 {
 	size_t key = key_at(word, 0, type->params);
+	PFS_BUF struct pfs_buf quoted = { 0 };
 
 	if (key) {
 		pfs_buf_printf(&maker->params, ",%.*s=", (int)key, word->text);
@@ -144,7 +150,12 @@ static void add_word(struct maker *maker, const struct lang_token *word, const s
 	if (maker->has_argument)
 		pfs_buf_str(&maker->argument, " ");
 	maker->has_argument = true;
-	pfs_name_escape(&maker->argument, word->text, word->size);
+	if (maker->quotes)
+		pfs_argv_quote(word->text, word->size, &quoted);
+	else
+		pfs_buf_add(&quoted, word->text, word->size);
+	pfs_name_escape(&maker->argument, quoted.data, quoted.len);
+	maker->argument.failed |= quoted.failed;
 }
 
 /* How much of the first word is the type. */
@@ -210,6 +221,17 @@ static int check_type(const struct lang_token *word, size_t len, bool devices, s
 	return 0;
 }
 
+/* Is the argument of more than one word? */
+static bool has_several(const struct maker *maker, const struct lang_token *words, size_t n,
+			const struct type *type)
+{
+	size_t several = maker->has_argument;
+
+	for (size_t i = 1; i < n; i++)
+		several += key_at(&words[i], 0, type->params) == 0;
+	return several > 1;
+}
+
 int lang_name(const char *type, const struct lang_token *words, size_t n, char **ret_name,
 	      struct lang_error *error)
 {
@@ -232,6 +254,7 @@ int lang_name(const char *type, const struct lang_token *words, size_t n, char *
 	r = check_type(&words[0], len, known.devices, error);
 	if (r == 0 && len < words[0].size)
 		r = add_tail(&maker, &words[0], len, &known);
+	maker.quotes = known.argv && has_several(&maker, words, n, &known);
 	for (size_t i = 1; r == 0 && i < n; i++)
 		add_word(&maker, &words[i], &known);
 	return r < 0 ? r : finish(&maker, words[0].text, len, &words[0], ret_name);

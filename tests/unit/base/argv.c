@@ -55,6 +55,26 @@ static void test_split(void **state)
 	}
 }
 
+/* What is quoted is split into the same words, whatever is in them. */
+static void test_quote(void **state)
+{
+	static const char *const words[] = { "a",    "",	  " ",	"b c",
+					     "it's", "\"so\"",	  "\\", "a\\ \"\\\"",
+					     "\n",   "{print$1}", "%s" };
+	PFS_ARGV struct pfs_argv argv = { 0 };
+	PFS_BUF struct pfs_buf text = { 0 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		pfs_argv_quote(words[i], strlen(words[i]), &text);
+		pfs_buf_str(&text, " ");
+	}
+	assert_int_equal(pfs_argv_split(text.data, &argv, NULL), 0);
+	assert_int_equal(argv.n, ARRAY_SIZE(words));
+	for (size_t i = 0; i < argv.n; i++)
+		assert_string_equal(argv.v[i], words[i]);
+}
+
 static void test_not_closed(void **state)
 {
 	static const char *const texts[] = { "'", "a 'b", "a \"b", "a \"b\\\"", "a b'c d" };
@@ -90,6 +110,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_split),
+		cmocka_unit_test(test_quote),
 		cmocka_unit_test(test_not_closed),
 		cmocka_unit_test(test_many),
 	};

@@ -13,6 +13,7 @@
 static const char *const methods[] = { "get", "post", "tcp", NULL };
 static const struct pfs_param phase[] = { { "phase", "" }, { "seed", "" }, { NULL, NULL } };
 static const struct pfs_param append[] = { { "append", "" }, { NULL, NULL } };
+static const struct pfs_param restart[] = { { "restart", "" }, { NULL, NULL } };
 static const struct pfs_param speed[] = { { "speed", "" }, { NULL, NULL } };
 static const struct pfs_param snaplen[] = { { "snaplen", "" }, { "netns", "" }, { NULL, NULL } };
 
@@ -28,6 +29,10 @@ static const struct pfs_filter tcp = { .name = "tcp" }, udp = { .name = "udp" },
 			       sample = { .name = "sample", .has_arg = true, .params = phase },
 			       http = { .name = "httpplus", .alias = "http", .classes = methods },
 			       dstport = { .name = "dstport", .open_classes = ports },
+			       exec = { .name = "exec",
+					.flags = PFS_FILTER_ARGV,
+					.has_arg = true,
+					.params = restart },
 			       file = { .name = "file", .flags = PFS_FILTER_SINK, .params = append },
 			       transmit = { .name = "transmit", .flags = PFS_FILTER_SINK };
 static const struct pfs_source accept_ = { .name = "accept" },
@@ -35,9 +40,9 @@ static const struct pfs_source accept_ = { .name = "accept" },
 			       dev = { .name = "dev", .flags = PFS_SOURCE_DEVICES, .params = snaplen };
 
 const struct pfs_source *const pfs_sources[] = { &accept_, &dev, &pcap, NULL };
-const struct pfs_filter *const pfs_filters[] = { &dstport,  &file,  &head,   &http,
-						 &inspect,  &match, &sample, &tcp,
-						 &transmit, &udp,   NULL };
+const struct pfs_filter *const pfs_filters[] = { &dstport, &exec,     &file,  &head,
+						 &http,	   &inspect,  &match, &sample,
+						 &tcp,	   &transmit, &udp,   NULL };
 const struct pfs_manual pfs_manuals[] = { { NULL, NULL } };
 
 /* --- good ------------------------------------------------------------------------------------------------ */
@@ -117,6 +122,11 @@ static const struct {
 
 	/* names as the tree has them */
 	{ "accept | head:10", "accept/head:10*" },
+	{ "accept | exec gzip -9", "accept/exec:gzip -9*" },
+	{ "accept | exec 'gzip -9'", "accept/exec:gzip -9*" },
+	{ "accept | exec sh -c 'a; b'", "accept/exec:sh -c \"a; b\"*" },
+	{ "accept | exec:sh -c 'a \\ \"b\"'", "accept/exec:sh -c \"a \\\\ \\\"b\\\"\"*" },
+	{ "accept | exec echo '' \"it's\" restart=2", "accept/exec:echo \"\" \"it's\",restart=2*" },
 	{ "accept | sample:100,phase=3", "accept/sample:100,phase=3*" },
 	{ "accept | sample,phase=3 100", "accept/sample:100,phase=3*" },
 	{ "accept | sample:100,phase=3 seed=4", "accept/sample:100,phase=3,seed=4*" },
