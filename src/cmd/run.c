@@ -216,6 +216,8 @@ static int start(struct run *run)
 	} while (error == EINTR && !run_stopped());
 	if (error == EINTR)
 		return 0; /* it ends before it has begun */
+	if (run_mount_ended(run, error))
+		return PFS_EXIT_FAILED;
 	stages_reason(run->root, run->dir, error, &sentence);
 	return pfs_fail("%s", sentence.data ? sentence.data : strerror(error));
 }

@@ -266,6 +266,15 @@ static int turn(struct run *run, const struct pollfd *fds)
 	return moved;
 }
 
+bool run_mount_ended(const struct run *run, int error)
+{
+	bool ended = error == ENOTCONN || error == ECONNABORTED || error == ENODEV;
+
+	if (ended)
+		pfs_say("the mount at %s has ended", run->place.root);
+	return ended;
+}
+
 int run_copy(struct run *run)
 {
 	PFS_FREE struct pollfd *fds = pfs_zalloc(FIRST_END + run->nends, sizeof(*fds));
@@ -283,7 +292,5 @@ int run_copy(struct run *run)
 	}
 	if (r >= 0 || r == -EPIPE || r == -EINTR)
 		return 0;
-	if (r == -ENOTCONN || r == -ECONNABORTED || r == -ENODEV)
-		return pfs_fail("the mount at %s has ended", run->place.root);
-	return pfs_fail("cannot go on: %s", strerror(-r));
+	return run_mount_ended(run, -r) ? PFS_EXIT_FAILED : pfs_fail("cannot go on: %s", strerror(-r));
 }

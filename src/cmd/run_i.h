@@ -72,6 +72,9 @@ struct run {
 int run_signals(void);
 bool run_stopped(void);
 
+/* Is that the error of a mount that has gone? Then it is said. */
+bool run_mount_ended(const struct run *run, int error);
+
 /*
  * Until every pipe has come to its end, somebody stops us, or nobody reads our output any more. Exit status, after the
  * sentence was said.

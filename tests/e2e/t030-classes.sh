@@ -90,7 +90,11 @@ t_read 'accept/unpcap/host,expire=1/all.pcapng' hosts.pcapng
 all=$BG
 exec 9>"$P/accept/all" # the generation goes on
 cat trace.pcap >&9
-t_wait_for 10 test -d "$E/192.0.2.7"
+packets=$(capture count trace.pcap)
+all_in() {
+	[ "$(t_stat 'accept/unpcap/host,expire=1' in)" = "$packets" ]
+}
+t_wait_for 10 all_in
 t_ok "many hosts" test "$(find "$E" -mindepth 1 -maxdepth 1 -type d | wc -l)" -gt 10
 t_read 'accept/unpcap/host,expire=1/192.0.2.7/all.pcapng' kept.pcapng 9>&-
 kept=$BG
