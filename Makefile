@@ -41,10 +41,15 @@ check:
 	$(call build,$(BUILD),--prefix $(PREFIX))
 	$(Q)tools/check --build $(BUILD) $(if $(U),--unit '$(U)') $(if $(T),--e2e '$(T)')
 
+# One tree for the tests, the fuzz targets and lint: clang, every warning an error.
+define sanitized
+	$(Q)tools/sanitized -j $(JOBS)
+endef
+
 .PHONY: asan tsan
 asan:
-	$(Q)tools/setup --tests
-	$(call build,build-asan,-Dbuildtype=debugoptimized -Db_sanitize=address$(COMMA)undefined -Db_lundef=false)
+	$(Q)tools/setup --tests --lint
+	$(call sanitized)
 	$(Q)tools/check --build build-asan $(if $(U),--unit '$(U)') $(if $(T),--e2e '$(T)')
 
 # Threads meet in the ring and in the graph; TSan watches those.
@@ -58,9 +63,8 @@ FUZZ_SECONDS ?= 60
 .PHONY: fuzz
 fuzz:
 	$(Q)tools/setup --lint
-	$(Q)CC=clang tools/build build-fuzz -j $(JOBS) -- -Dfuzz=true -Dbuildtype=debugoptimized \
-		-Db_sanitize=address$(COMMA)undefined -Db_lundef=false $(MESON_ARGS)
-	$(Q)tools/fuzz --build build-fuzz --seconds $(FUZZ_SECONDS)
+	$(call sanitized)
+	$(Q)tools/fuzz --build build-asan --seconds $(FUZZ_SECONDS)
 
 .PHONY: cover
 cover:

@@ -8,7 +8,11 @@
 
 #include "fakes.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if !defined(__has_feature)
+#define __has_feature(x) 0 /* clang's way to say it */
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define INTERPOSED 0 /* the sanitizer's own allocator is in that place */
 #else
 #define INTERPOSED 1
