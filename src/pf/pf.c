@@ -15,7 +15,7 @@
 
 struct pf_prog {
 	_Atomic unsigned refs;
-	struct pf_classic said;	  /* owned; as the text was */
+	struct pf_said said;	  /* owned; as the text was */
 	struct pf_unit ir;	  /* owned; as the front end made it */
 	struct pf_unit opt;	  /* owned; behind the passes */
 	struct pf_native *native; /* owned; NULL: the interpreter runs it */
@@ -63,7 +63,7 @@ void pf_unref(struct pf_prog *prog)
 	/* Whoever frees it must see what the others did before they let go: the acquire pairs with their releases. */
 	if (!prog || atomic_fetch_sub_explicit(&prog->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	free(prog->said.insns);
+	free(prog->said.program);
 	pf_unit_release(&prog->ir);
 	pf_unit_release(&prog->opt);
 	pf_native_free(prog->native);
@@ -191,10 +191,10 @@ int pf_compile_insns(const struct pf_insn *insns, size_t n, const struct pf_opti
 	r = pf_front_cbpf(&prog->ir, insns, n, 0, error);
 	if (r < 0)
 		return r;
-	prog->said = (struct pf_classic){ pfs_zalloc(n, sizeof(*insns)), n };
-	if (!prog->said.insns)
+	prog->said = pf_said_insns(pfs_zalloc(n, sizeof(*insns)), n);
+	if (!prog->said.program)
 		return pf_fail(error, ENOMEM, "no memory for the filter");
-	memcpy(prog->said.insns, insns, n * sizeof(*insns));
+	memcpy(prog->said.program, insns, n * sizeof(*insns));
 	r = prog_finish(prog, &known, error);
 	if (r < 0)
 		return r;
@@ -317,7 +317,7 @@ static int claims(const struct pf_prog *prog, struct pfs_buf *out, struct pf_err
 	int r;
 
 	pf_smt_packet(out, PROVE_BYTES);
-	r = pf_smt_insns(prog->said.insns, prog->said.n, "said", out);
+	r = prog->said.smt ? prog->said.smt(prog->said.program, prog->said.n, "said", out) : -ENOTSUP;
 	if (r == 0)
 		r = pf_smt_unit(&prog->ir, "ir", out);
 	if (r == 0)

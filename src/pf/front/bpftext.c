@@ -262,7 +262,7 @@ int pf_bpf_parse(const char *text, size_t len, struct pf_insn **ret_insns, size_
 }
 
 static int make(struct pf_unit *u, const char *text, size_t len, const struct pf_options *options,
-		struct pf_classic *ret_classic, struct pf_error *error)
+		struct pf_said *ret_said, struct pf_error *error)
 {
 	PFS_FREE struct pf_insn *insns = NULL;
 	size_t n = 0;
@@ -271,7 +271,7 @@ static int make(struct pf_unit *u, const char *text, size_t len, const struct pf
 	if (r == 0)
 		r = pf_front_cbpf(u, insns, n, 0, error);
 	if (r == 0)
-		*ret_classic = (struct pf_classic){ TAKE_PTR(insns), n };
+		*ret_said = pf_said_insns(TAKE_PTR(insns), n);
 	return r;
 }
 

@@ -3,6 +3,8 @@
 #include "pf/classic.h"
 #include "pf/error.h"
 #include "pf/front/cbpf_i.h"
+#include "pf/front/front.h"
+#include "pf/prove/smt.h"
 
 /* Registers as bits of a set and as entries of a row: the scratch words, then these. */
 #define REG_A CB_WORDS
@@ -443,4 +445,14 @@ int pf_front_cbpf(struct pf_unit *u, const struct pf_insn *insns, size_t n, unsi
 			       u->err == -E2BIG ? "the filter is too large"
 						: "no memory for the filter");
 	return 0;
+}
+
+static int said_smt(const void *program, size_t n, const char *name, struct pfs_buf *out)
+{
+	return pf_smt_insns(program, n, name, out);
+}
+
+struct pf_said pf_said_insns(struct pf_insn *insns, size_t n)
+{
+	return (struct pf_said){ insns, n, said_smt };
 }

@@ -10,10 +10,14 @@
 
 #include "pf/ir/ir.h"
 
-/* What a text was before it became a unit, to prove the rest against. */
-struct pf_classic {
-	struct pf_insn *insns; /* owned by who keeps it; NULL: the language has no such form */
+/*
+ * What a text was before it became a unit, to prove the rest against: one block of memory, and what says it as formulas
+ * (pf/prove/smt.h), straight from there.
+ */
+struct pf_said {
+	void *program; /* owned by who keeps it */
 	size_t n;
+	int (*smt)(const void *program, size_t n, const char *name, struct pfs_buf *out); /* NULL: it has no such form */
 };
 
 struct pf_front {
@@ -21,10 +25,13 @@ struct pf_front {
 	size_t max; /* bytes of a text; more is no filter */
 	/* Into an empty unit. 0, -EINVAL, -E2BIG, -ENOMEM and the sentence. */
 	int (*make)(struct pf_unit *u, const char *text, size_t len, const struct pf_options *options,
-		    struct pf_classic *ret_classic, struct pf_error *error);
+		    struct pf_said *ret_said, struct pf_error *error);
 };
 
 extern const struct pf_front pf_front_pcap;
 extern const struct pf_front pf_front_bpf;
+
+/* For what is classic BPF before it is a unit: takes the instructions over. */
+struct pf_said pf_said_insns(struct pf_insn *insns, size_t n);
 
 #endif

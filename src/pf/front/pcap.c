@@ -117,7 +117,7 @@ int pf_pcap_parse(const char *text, const struct pf_options *options, struct pf_
 }
 
 static int make(struct pf_unit *u, const char *text, size_t len, const struct pf_options *options,
-		struct pf_classic *ret_classic, struct pf_error *error)
+		struct pf_said *ret_said, struct pf_error *error)
 {
 	PFS_FREE struct pf_insn *insns = NULL;
 	size_t n = 0;
@@ -129,7 +129,7 @@ static int make(struct pf_unit *u, const char *text, size_t len, const struct pf
 	if (r == 0)
 		r = pf_front_cbpf(u, insns, n, CBPF_LOOPS, error);
 	if (r == 0)
-		*ret_classic = (struct pf_classic){ TAKE_PTR(insns), n };
+		*ret_said = pf_said_insns(TAKE_PTR(insns), n);
 	return r;
 }
 
