@@ -83,10 +83,10 @@ struct pf_options {
 	size_t size; /* sizeof(struct pf_options), so that it can grow */
 	enum pf_engine engine;
 	uint64_t without;   /* bit i: leave out pass i (see pf_pass_name); PF_ALL_PASSES: all */
-	uint16_t link_type; /* pcap: LINKTYPE_ value */
+	uint16_t link_type; /* pcap, cspf: LINKTYPE_ value */
 	uint8_t big_endian; /* pcap: byte order of a capture whose link header is in that of its host */
-	uint8_t unused;	    /* 0 */
-	uint32_t snaplen; /* pcap: what a match returns */
+	uint8_t little_words; /* cspf: packet words are little endian, as `.order little` says in a text */
+	uint32_t snaplen; /* pcap, cspf: what a match returns */
 	/* Called before the first pass (pass NULL) and after each that changed something; may be NULL. */
 	void (*trace)(void *arg, const char *pass, const char *listing);
 	void *trace_arg;
@@ -99,8 +99,8 @@ struct pf_options {
 	}
 
 /*
- * Languages: "pcap" (the expressions of pcap-filter(7)) and "bpf" (classic BPF: the listings of tcpdump -d, -dd and
- * -ddd, assembler with labels). -EINVAL: not understood; -ENOENT: no such language; -E2BIG: larger than any use for
+ * Languages: "pcap" (the expressions of pcap-filter(7)), "bpf" (classic BPF: the listings of tcpdump -d, -dd and
+ * -ddd, assembler with labels) and "cspf" (pf-cspf(7)). -EINVAL: not understood; -ENOENT: no such language; -E2BIG: larger than any use for
  * it; -ENOMEM.
  */
 int pf_compile(const char *language, const char *text, size_t len, const struct pf_options *options,
@@ -151,6 +151,12 @@ int pf_emit_cbpf(const struct pf_prog *prog, unsigned flags, struct pf_insn **re
  */
 int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n,
 		 struct pf_error *error);
+
+/* --- CSPF ------------------------------------------------------------------------------------ */
+
+/* The same as pf_compile() for the n words of a CSPF program, which are numbers: byte order does not matter to them. */
+int pf_compile_words(const uint16_t *words, size_t n, const struct pf_options *options,
+		     struct pf_prog **ret_prog, struct pf_error *error);
 
 /* --- looking --------------------------------------------------------------------------------- */
 

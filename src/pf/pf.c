@@ -7,6 +7,7 @@
 #include "pf/back/x86_64.h"
 #include "pf/error.h"
 #include "pf/front/cbpf.h"
+#include "pf/front/cspf.h"
 #include "pf/front/front.h"
 #include "pf/ir/print.h"
 #include "pf/ir/verify.h"
@@ -25,6 +26,7 @@ struct pf_prog {
 static const struct pf_front *const fronts[] = {
 	&pf_front_pcap,
 	&pf_front_bpf,
+	&pf_front_cspf,
 };
 
 const char *pf_language_name(unsigned i)
@@ -196,6 +198,32 @@ int pf_compile_insns(const struct pf_insn *insns, size_t n, const struct pf_opti
 		return pf_fail(error, ENOMEM, "no memory for the filter");
 	memcpy(prog->said.program, insns, n * sizeof(*insns));
 	r = prog_finish(prog, &known, error);
+	if (r < 0)
+		return r;
+	*ret_prog = TAKE_PTR(prog);
+	return 0;
+}
+
+int pf_compile_words(const uint16_t *words, size_t n, const struct pf_options *options,
+		     struct pf_prog **ret_prog, struct pf_error *error)
+{
+	PFS_CLEANUP(prog_unrefp) struct pf_prog *prog = NULL;
+	struct pf_options known;
+	struct cspf *cspf;
+	int r = read_options(options, &known, error);
+
+	if (r < 0)
+		return r;
+	prog = prog_new(error);
+	if (!prog)
+		return -ENOMEM;
+	cspf = pf_cspf_new(words, n, &known, 0);
+	if (!cspf)
+		return pf_fail(error, ENOMEM, "no memory for the filter");
+	prog->said = pf_said_cspf(cspf);
+	r = pf_cspf_make(&prog->ir, cspf, NULL, error);
+	if (r == 0)
+		r = prog_finish(prog, &known, error);
 	if (r < 0)
 		return r;
 	*ret_prog = TAKE_PTR(prog);

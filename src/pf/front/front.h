@@ -17,7 +17,8 @@
 struct pf_said {
 	void *program; /* owned by who keeps it */
 	size_t n;
-	int (*smt)(const void *program, size_t n, const char *name, struct pfs_buf *out); /* NULL: it has no such form */
+	int (*smt)(const void *program, size_t n, const char *name,
+		   struct pfs_buf *out); /* NULL: it has no such form */
 };
 
 struct pf_front {
@@ -30,6 +31,7 @@ struct pf_front {
 
 extern const struct pf_front pf_front_pcap;
 extern const struct pf_front pf_front_bpf;
+extern const struct pf_front pf_front_cspf;
 
 /* For what is classic BPF before it is a unit: takes the instructions over. */
 struct pf_said pf_said_insns(struct pf_insn *insns, size_t n);

@@ -6,9 +6,9 @@
  * for a packet about which two of them differ, among all packets of up to so many bytes, with any length on the wire
  * and anything known beside the bytes. `unsat` is a proof that there is none.
  *
- * The two writers share nothing but this header's terms, and nothing with front ends, passes and back ends: classic BPF
- * is walked instruction by instruction with A, X and the scratch words, a unit block by block. A formula is a chain of
- * definitions, each made of those before it.
+ * The writers share nothing but this header's terms, and nothing with front ends, passes and back ends: classic BPF
+ * is walked instruction by instruction with A, X and the scratch words, CSPF word by word with its stack, a unit block
+ * by block. A formula is a chain of definitions, each made of those before it.
  *
  * Loops have no such form: -ENOTSUP.
  */
@@ -27,6 +27,9 @@ void pf_smt_packet(struct pfs_buf *out, uint32_t max);
 /* Definitions that begin with `name.`; name.result is the program's result. 0, -ENOTSUP, -E2BIG, -ENOMEM. */
 int pf_smt_unit(const struct pf_unit *u, const char *name, struct pfs_buf *out);
 int pf_smt_insns(const struct pf_insn *insns, size_t n, const char *name, struct pfs_buf *out);
+/* One that the front end has accepted. */
+struct cspf;
+int pf_smt_cspf(const struct cspf *cspf, const char *name, struct pfs_buf *out);
 
 /* Is there a packet about which the two differ? The answer is one line: unsat, sat, unknown. */
 void pf_smt_claim(const char *a, const char *b, struct pfs_buf *out);
