@@ -181,6 +181,9 @@ static void load_indexed(struct gen *g, const struct pf_value *v, unsigned size,
 	mov32(g, R2, get(g, v->a, R2));
 	if (fits) {
 		kcode_jump_imm(g->c, BPF_JGT, R2, (int32_t)(g->size - size - v->k), beyond);
+		/* What several comparisons leave of a multiple need not look like one to the verifier. */
+		if (aligned && size > 1)
+			kcode_alu_imm(g->c, BPF_AND, R2, -(int32_t)size);
 		kcode_mov(g->c, R1, R10);
 		kcode_alu(g->c, BPF_ADD, R1, R2);
 		load_copy(g, size, to, R1, off, aligned, raw);
