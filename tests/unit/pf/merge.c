@@ -26,7 +26,7 @@ static void many_add(struct many *m, const char *text)
 {
 	struct pf_options options = PF_OPTIONS_INIT;
 	struct pf_error error = { "" };
-	struct pf_classic said = { 0 };
+	struct pf_said said = { 0 };
 
 	options.engine = PF_ENGINE_INTERP;
 	m->unit = reallocarray(m->unit, m->n + 1, sizeof(*m->unit));
@@ -35,7 +35,7 @@ static void many_add(struct many *m, const char *text)
 	pf_unit_init(&m->unit[m->n]);
 	if (pf_front_pcap.make(&m->unit[m->n], text, strlen(text), &options, &said, &error) < 0)
 		fail_msg("%s: %s", text, error.text);
-	free(said.insns);
+	free(said.program);
 	assert_int_equal(pf_compile("pcap", text, strlen(text), &options, &m->alone[m->n], &error), 0);
 	m->n++;
 }
