@@ -100,8 +100,8 @@ struct pf_options {
 
 /*
  * Languages: "pcap" (the expressions of pcap-filter(7)), "bpf" (classic BPF: the listings of tcpdump -d, -dd and
- * -ddd, assembler with labels) and "cspf" (pf-cspf(7)). -EINVAL: not understood; -ENOENT: no such language; -E2BIG: larger than any use for
- * it; -ENOMEM.
+ * -ddd, assembler with labels) and "cspf" (pf-cspf(7)). -EINVAL: not understood; -ENOENT: no such language;
+ * -E2BIG: larger than any use for it; -ENOMEM.
  */
 int pf_compile(const char *language, const char *text, size_t len, const struct pf_options *options,
 	       struct pf_prog **ret_prog, struct pf_error *error);
@@ -157,6 +157,20 @@ int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n
 /* The same as pf_compile() for the n words of a CSPF program, which are numbers: byte order does not matter to them. */
 int pf_compile_words(const uint16_t *words, size_t n, const struct pf_options *options,
 		     struct pf_prog **ret_prog, struct pf_error *error);
+
+/*
+ * Priorities, as a CSPF kernel had them, for filters of any language: a packet is offered to those of greater priority
+ * first (of one priority, as they stand in ids), and who accepts it with one of PF_PRIORITY_HIGH or more keeps it from
+ * those behind. With PF_FIRST_CONSUMES so does everybody.
+ *
+ * ids are the n filters that accept the packet, priorities[id] is each one's. Puts those who get it first, in that
+ * order, and returns how many they are: 1 where somebody consumes it, else n. -ENOMEM; -E2BIG: above INT_MAX.
+ */
+#define PF_PRIORITY_MAX 255
+#define PF_PRIORITY_HIGH 100
+#define PF_FIRST_CONSUMES 1u
+
+int pf_priority_take(const uint8_t *priorities, unsigned flags, uint32_t *ids, size_t n);
 
 /* --- looking --------------------------------------------------------------------------------- */
 
