@@ -249,6 +249,8 @@ struct pfs_filter {
 
 	/* `name value` lines beyond the engine's own (in out dropped lost bytes). */
 	void (*stats)(void *state, struct pfs_buf *out);
+	/* .program: the code that runs. Never while reconfigure runs. NULL: there is none. */
+	void (*program)(void *state, struct pfs_buf *out);
 	/* What all.json and all.txt say of records that are no packets; NULL: as above, if the flow is the same. */
 	const struct pkt_describe *describe;
 	/*

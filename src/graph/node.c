@@ -212,7 +212,8 @@ static void fill_info(const struct pfs_node *node, struct pfs_node_info *info)
 			  (node->from && (node->from->flags & PFS_SOURCE_WRITABLE)));
 	info->params_writable = node->filter ? node->filter->reconfigure != NULL
 					     : node->from && node->from->reconfigure != NULL;
-	info->program = node->kind == PFS_NODE_SOURCE && node->from && node->from->program;
+	info->program = (node->kind == PFS_NODE_SOURCE && node->from && node->from->program) ||
+			(node->filter && node->filter->program);
 }
 
 void pfs_node_info(struct pfs_node *node, struct pfs_node_info *ret_info)

@@ -17,8 +17,8 @@ struct pkt_expr {
  * In a file libpcap refuses `inbound` on most link types, since it has nowhere to find it. We know the direction: it is
  * what the program finds beside the bytes.
  */
-int pkt_expr_compile(const char *text, uint16_t link_type, bool big_endian,
-		     struct pkt_expr **ret_expr, struct pfs_diag *diag)
+int pkt_expr_compile_in(const char *language, const char *text, size_t len, uint16_t link_type,
+			bool big_endian, struct pkt_expr **ret_expr, struct pfs_diag *diag)
 {
 	struct pf_options options = PF_OPTIONS_INIT;
 	struct pf_info info = { .size = sizeof(info) };
@@ -29,7 +29,7 @@ int pkt_expr_compile(const char *text, uint16_t link_type, bool big_endian,
 
 	options.link_type = link_type;
 	options.big_endian = big_endian;
-	r = pf_compile("pcap", text, strlen(text), &options, &prog, &error);
+	r = pf_compile(language, text, len, &options, &prog, &error);
 	if (r < 0)
 		return pfs_diag_set(diag, -r, "%s", error.text);
 	pf_get_info(prog, &info);
@@ -45,6 +45,12 @@ int pkt_expr_compile(const char *text, uint16_t link_type, bool big_endian,
 	*e = (struct pkt_expr){ .prog = prog, .directed = info.fields & DIRECTION };
 	*ret_expr = e;
 	return 0;
+}
+
+int pkt_expr_compile(const char *text, uint16_t link_type, bool big_endian,
+		     struct pkt_expr **ret_expr, struct pfs_diag *diag)
+{
+	return pkt_expr_compile_in("pcap", text, strlen(text), link_type, big_endian, ret_expr, diag);
 }
 
 void pkt_expr_free(struct pkt_expr *expr)
@@ -78,6 +84,21 @@ unsigned pkt_expr_tests(const struct pkt_expr *expr)
 
 	pf_get_info(expr->prog, &info);
 	return info.tests;
+}
+
+void pkt_expr_print(const struct pkt_expr *expr, struct pfs_buf *out)
+{
+	static const char *const stages[] = { "opt", "x86" };
+	struct pf_info info = { .size = sizeof(info) };
+
+	pf_get_info(expr->prog, &info);
+	/* Machine code only where it is what runs. */
+	for (size_t i = 0; i < (info.native ? ARRAY_SIZE(stages) : 1); i++) {
+		PFS_FREE char *text = NULL;
+
+		if (pf_dump(expr->prog, stages[i], &text, NULL) == 0)
+			pfs_buf_str(out, text);
+	}
 }
 
 int pkt_expr_names(const char *text, struct pfs_diag *diag)

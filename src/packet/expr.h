@@ -39,8 +39,14 @@ void pkt_expr_free(struct pkt_expr *expr); /* NULL is fine */
 bool pkt_expr_match(const struct pkt_expr *expr, const uint8_t *p, uint32_t caplen,
 		    uint32_t wire_len, unsigned flags);
 
+/* The same for a program in any of the languages of src/pf, for packets of that link type. */
+int pkt_expr_compile_in(const char *language, const char *text, size_t len, uint16_t link_type,
+			bool big_endian, struct pkt_expr **ret_expr, struct pfs_diag *diag);
+
 /* Tests that the program has, for people. */
 unsigned pkt_expr_tests(const struct pkt_expr *expr);
+/* Its graph and the code made of it, for people. */
+void pkt_expr_print(const struct pkt_expr *expr, struct pfs_buf *out);
 
 /* 0, or -EINVAL and a sentence: the expression has a name that would have to be looked up. */
 int pkt_expr_names(const char *text, struct pfs_diag *diag);
