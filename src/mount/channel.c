@@ -25,7 +25,7 @@ struct open_out {
 
 static int read_serve(struct pfs_channel *channel, struct pfs_waiting *waiting)
 {
-	int r = channel->ops->read(channel, waiting->held.req, waiting->size, waiting->record);
+	int r = channel->ops->read(channel, waiting->held.req, &waiting->asked);
 
 	if (r >= 0)
 		pfs_waiting_free(waiting);
@@ -34,7 +34,7 @@ static int read_serve(struct pfs_channel *channel, struct pfs_waiting *waiting)
 
 static int write_serve(struct pfs_channel *channel, struct pfs_waiting *waiting)
 {
-	int r = channel->ops->write(channel, waiting->held.req, waiting->bytes, waiting->size,
+	int r = channel->ops->write(channel, waiting->held.req, waiting->bytes, waiting->asked.size,
 				    &waiting->done);
 
 	if (r >= 0)
@@ -140,8 +140,8 @@ int pfs_channel_reply_open(struct pfs_channel *channel, fuse_req_t req, bool flu
 
 /* --- read --------------------------------------------------------------------------------------- */
 
-/* Holds a request like that. front: we serve. */
-static void hold_read(struct pfs_channel *channel, fuse_req_t req, const struct pfs_waiting *like,
+/* Holds it. front: we serve. */
+static void hold_read(struct pfs_channel *channel, fuse_req_t req, const struct pfs_asked *asked,
 		      bool front)
 {
 	struct pfs_waiting *waiting = pfs_waiting_new(channel, &channel->read, req, 0);
@@ -150,27 +150,25 @@ static void hold_read(struct pfs_channel *channel, fuse_req_t req, const struct 
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	waiting->size = like->size;
-	waiting->record = like->record;
-	waiting->nonblock = like->nonblock;
+	waiting->asked = *asked;
 	pfs_lane_wait(channel, &channel->read, waiting, front);
 }
 
-static void read_request(struct pfs_channel *channel, fuse_req_t req, const struct pfs_waiting *like)
+static void read_request(struct pfs_channel *channel, fuse_req_t req, const struct pfs_asked *asked)
 {
 	int enter = pfs_lane_enter(channel, &channel->read);
 
-	if (enter == -EAGAIN && like->nonblock) {
+	if (enter == -EAGAIN && asked->nonblock) {
 		pfs_channel_refuse(channel, req);
 	} else if (enter != 1) {
-		hold_read(channel, req, like, false);
+		hold_read(channel, req, asked, false);
 		pfs_lane_run(channel, &channel->read);
 	} else {
-		if (channel->ops->read(channel, req, like->size, like->record) < 0) {
-			if (like->nonblock)
+		if (channel->ops->read(channel, req, asked) < 0) {
+			if (asked->nonblock)
 				pfs_channel_refuse(channel, req);
 			else
-				hold_read(channel, req, like, true);
+				hold_read(channel, req, asked, true);
 		}
 		pfs_lane_leave(channel, &channel->read);
 	}
@@ -179,10 +177,11 @@ static void read_request(struct pfs_channel *channel, fuse_req_t req, const stru
 void pfs_channel_read(struct pfs_file *file, fuse_req_t req, size_t size, off_t off, int flags)
 {
 	struct pfs_channel *channel = pfs_channel_of(file);
-	const struct pfs_waiting like = {
+	const struct pfs_asked asked = {
 		.size = size,
 		.record = flags & O_DIRECT,
 		.nonblock = flags & O_NONBLOCK,
+		.unique = pfs_request_unique(),
 	};
 
 	if (!channel->reads) {
@@ -191,7 +190,7 @@ void pfs_channel_read(struct pfs_file *file, fuse_req_t req, size_t size, off_t 
 	}
 	/* Once it is answered the file may be closed. */
 	pfs_channel_ref(channel);
-	read_request(channel, req, &like);
+	read_request(channel, req, &asked);
 	pfs_channel_poll_again(channel);
 	pfs_channel_unref(channel);
 }
@@ -227,10 +226,10 @@ static void hold_write(struct pfs_channel *channel, fuse_req_t req, const struct
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	waiting->size = w->size;
+	waiting->asked.size = w->size;
 	waiting->done = w->done;
 	waiting->charged = charge;
-	waiting->nonblock = w->nonblock;
+	waiting->asked.nonblock = w->nonblock;
 	waiting->bytes = copy ? memcpy(waiting->copy, w->bytes, w->size) : w->bytes;
 	pfs_lane_wait(channel, &channel->write, waiting, front);
 }

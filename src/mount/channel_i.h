@@ -48,10 +48,18 @@ struct pfs_lane {
 	struct pfs_parked parked;
 };
 
+/* A READ. */
+struct pfs_asked {
+	size_t size;
+	bool record;	 /* at most one */
+	bool nonblock;	 /* waits for its turn only: then EAGAIN */
+	uint64_t unique; /* the kernel's number of it */
+};
+
 /* What a kind of channel does. None of these waits. */
 struct pfs_channel_ops {
-	/* Answers with what is there: 0. -EAGAIN: nothing is there, nothing was answered. record: at most one. */
-	int (*read)(struct pfs_channel *channel, fuse_req_t req, size_t size, bool record);
+	/* Answers with what is there: 0. -EAGAIN: nothing is there, nothing was answered. */
+	int (*read)(struct pfs_channel *channel, fuse_req_t req, const struct pfs_asked *asked);
 	/*
 	 * Takes bytes from *done on, adds to it, and answers when all are taken: 1. Answers an error: 0. -EAGAIN:
 	 * not all of them, nothing was answered.
@@ -94,9 +102,7 @@ struct pfs_waiting {
 	struct pfs_held held;
 	struct pfs_channel *channel; /* a reference */
 	struct pfs_lane *lane;	     /* borrowed from channel */
-	size_t size;
-	bool record;   /* READ: at most one record */
-	bool nonblock; /* waits for its turn only: then EAGAIN */
+	struct pfs_asked asked;	     /* WRITE: its size and nonblock */
 	uid_t uid;
 	size_t charged;	   /* WRITE: accounted to uid */
 	size_t done;	   /* WRITE: bytes that were taken */

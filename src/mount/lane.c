@@ -123,7 +123,7 @@ struct pfs_waiting *pfs_waiting_new(struct pfs_channel *channel, struct pfs_lane
 		.held = { .req = req, .interrupted = interrupted },
 		.channel = channel,
 		.lane = lane,
-		.size = n,
+		.asked.size = n,
 		.uid = fuse_req_ctx(req)->uid,
 	};
 	pfs_channel_ref(channel);
@@ -239,7 +239,7 @@ static void refuse_all(struct pfs_channel *channel, struct pfs_lane *lane)
 	while (held) {
 		struct pfs_waiting *waiting = CONTAINER_OF(held, struct pfs_waiting, held);
 
-		if (!waiting->nonblock || !pfs_held_take(channel->file.mount, held)) {
+		if (!waiting->asked.nonblock || !pfs_held_take(channel->file.mount, held)) {
 			held = held->after;
 			continue;
 		}
@@ -255,14 +255,14 @@ static void refuse_all(struct pfs_channel *channel, struct pfs_lane *lane)
 /* Lock held, the caller serves; this one found nothing. True: look again. */
 static bool put_back(struct pfs_channel *channel, struct pfs_lane *lane, struct pfs_waiting *waiting)
 {
-	size_t size = waiting->size;
+	size_t size = waiting->asked.size;
 
-	if (!waiting->nonblock && put(channel, lane, waiting, true)) {
+	if (!waiting->asked.nonblock && put(channel, lane, waiting, true)) {
 		refuse_all(channel, lane);
 		return park(channel, lane, size);
 	}
 	pthread_mutex_unlock(&channel->lock);
-	if (waiting->nonblock)
+	if (waiting->asked.nonblock)
 		refuse(channel, waiting);
 	else
 		reply_interrupted(waiting);

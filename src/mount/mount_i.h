@@ -296,6 +296,8 @@ int pfs_session_start(struct fuse_session *se, int ended_fd, struct pfs_session 
  */
 void *pfs_request_keep(void);
 void pfs_request_free(void *buffer); /* NULL is fine */
+/* There, too: the kernel's number of this request. */
+uint64_t pfs_request_unique(void);
 /* Readable: all threads are in handlers. Then pfs_session_relieve() is to be called. */
 int pfs_session_starved_fd(const struct pfs_session *session);
 /* Starts another thread when they do not come back. Returns ms until the next call, -1: none. */

@@ -21,7 +21,7 @@ static inline struct pfs_pipe *pfs_pipe_of(struct pfs_channel *channel)
 	return CONTAINER_OF(channel, struct pfs_pipe, channel);
 }
 
-int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, size_t size, bool record);
+int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, const struct pfs_asked *asked);
 int pfs_pipe_put(struct pfs_channel *channel, fuse_req_t req, const char *bytes, size_t size,
 		 size_t *done);
 void pfs_pipe_ran(struct pfs_channel *channel);

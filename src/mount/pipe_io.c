@@ -52,13 +52,14 @@ void pfs_pipe_finish(void)
 		free(gather.kept[--gather.n]);
 }
 
-int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, size_t size, bool record)
+int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, const struct pfs_asked *asked)
 {
 	struct pfs_pipe *pipe = pfs_pipe_of(channel);
 	/*
 	 * A buffer that does not begin at a page leaves the kernel's largest request a page short.
 	 */
-	bool largest = size > channel->file.mount->read_max - 4096;
+	bool largest = asked->size > channel->file.mount->read_max - 4096;
+	size_t size = pfs_min(asked->size, PFS_REQUEST_MAX);
 	struct iovec iov[PFS_IOV_MAX];
 	uint8_t *buf = pfs_buffer_get();
 	unsigned niov = 0;
@@ -69,8 +70,7 @@ int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, size_t size, bool 
 		fuse_reply_err(req, ENOMEM);
 		return 0;
 	}
-	size = pfs_min(size, PFS_REQUEST_MAX);
-	n = pfs_reader_get(pipe->reader, size, record, largest, buf, iov, &niov);
+	n = pfs_reader_get(pipe->reader, size, asked->record, largest, buf, iov, &niov);
 	if (n > 0) {
 		r = fuse_reply_iov(req, iov, (int)niov);
 		pfs_buffer_put(buf);

@@ -5,6 +5,7 @@
  *	portal_ask.c	what the caller's own path says about that
  *	portal_open.c	OPEN as the caller, RELEASE
  *	portal_io.c	READ, WRITE, poll: the relay
+ *	portal_tube.c	large answers to READ
  *	portal_flush.c	what close(2) says of a command that was written to
  *	portal_gate.c	the thread that hears helpers and descriptors; rules
  *
@@ -69,7 +70,7 @@ struct pfs_portal {
 	bool command, polled_fd;
 	struct pfs_waitlist in, out; /* who waits for fd */
 	pthread_mutex_t arm;
-	bool flowing;	    /* who serves the read lane: the last read got much */
+	ssize_t before;	    /* who serves the read lane: what the last read got */
 	_Atomic bool eof;   /* its output has ended, but not yet the command */
 	_Atomic bool ended; /* the command, with status */
 	int status;
@@ -118,6 +119,19 @@ int pfs_portal_ioctl(struct pfs_file *file, unsigned command, int value);
 void pfs_portal_event(struct pfs_portal *portal, uint32_t events);
 /* The command has ended: who waits for that goes on. */
 void pfs_portal_command_ended(struct pfs_portal *portal);
+
+/* --- portal_tube.c -------------------------------------------------------------------------- */
+
+struct pfs_tube;
+/* NULL: no memory or descriptors. */
+struct pfs_tube *pfs_tube_get(void);
+void pfs_tube_put(struct pfs_tube *tube);
+/* Up to size bytes of a socket or pipe that does not block; how many, 0 at its end, -errno. */
+ssize_t pfs_tube_take(struct pfs_tube *tube, int fd, size_t size);
+/* Answers a READ, the kernel's number of which is unique, with all that was taken. */
+void pfs_tube_answer(struct pfs_tube *tube, struct pfs_mount *mount, fuse_req_t req, uint64_t unique);
+/* No portal is open: those that are kept for the next answers are freed. */
+void pfs_tubes_drop(void);
 
 /* --- portal_flush.c ----------------------------------------------------------------------------- */
 

@@ -5,6 +5,8 @@
  * for by the gate's thread for all. Files may wait for their disk or server, so a pool reads and writes them, at
  * the offset that the caller has.
  *
+ * Of a stream that flows, large answers go through a tube (portal_tube.c), so that their bytes are copied once.
+ *
  * Nothing is read ahead and nothing kept: what the caller has not taken stays in the socket, whose window or buffer
  * then stops the other side.
  */
@@ -16,7 +18,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define FLOWING 16384 /* bytes of a read that is one of many */
+#define FLOWING ((ssize_t)16384) /* bytes of a read that is one of many */
+#define WIDE ((ssize_t)65536)	 /* ... and that is worth a tube */
 
 /* --- descriptors ------------------------------------------------------------------------- */
 
@@ -54,20 +57,27 @@ static bool fd_ready(const struct pfs_portal *portal, short events)
 	return poll(&fd, 1, 0) != 0;
 }
 
+static ssize_t take(const struct pfs_portal *portal, struct pfs_tube *tube, uint8_t *buf, size_t size)
+{
+	return tube ? pfs_tube_take(tube, portal->fd, size) : fd_read(portal, buf, size);
+}
+
 /*
- * The kernel cuts a large read(2) into requests of its maximum and asks on as long as each comes back full: the
- * reader would wait in the middle of data that it has. So a request of the maximum is filled only if more is there.
+ * Into a tube, or into buf. The kernel cuts a large read(2) into requests of its maximum and asks on as long as each
+ * comes back full: the reader would wait in the middle of data that it has. So a request of the maximum is filled only
+ * if more is there.
  */
-static ssize_t read_request(const struct pfs_portal *portal, void *buf, size_t size)
+static ssize_t read_request(const struct pfs_portal *portal, struct pfs_tube *tube, uint8_t *buf,
+			    size_t size)
 {
 	bool largest = size > portal->channel.file.mount->read_max - 4096 &&
 		       portal->type != PFS_PORTAL_PACKETS;
-	ssize_t n = fd_read(portal, buf, size - largest), more;
+	ssize_t n = take(portal, tube, buf, size - largest), more;
 	int left = 0;
 
 	if (!largest || n != (ssize_t)size - 1 || ioctl(portal->fd, FIONREAD, &left) < 0 || left < 2)
 		return n;
-	more = fd_read(portal, (char *)buf + n, 1);
+	more = take(portal, tube, buf + n, 1);
 	return more > 0 ? n + more : n;
 }
 
@@ -92,29 +102,51 @@ static int command_end(struct pfs_portal *portal)
 	return portal->status ? -EIO : 0;
 }
 
-static int portal_get(struct pfs_channel *channel, fuse_req_t req, size_t size, bool record)
+/* What is there, and in the middle of a stream what comes within a moment: to park and be woken takes longer. */
+static ssize_t read_soon(const struct pfs_portal *portal, struct pfs_tube *tube, uint8_t *buf,
+			 size_t size)
+{
+	ssize_t n = read_request(portal, tube, buf, size);
+
+	if (n == -EAGAIN && portal->before >= FLOWING && soon(portal))
+		n = read_request(portal, tube, buf, size);
+	return n;
+}
+
+/* Small pieces fill a tube before they are much: then every other answer goes through one. */
+static bool is_wide(const struct pfs_portal *portal, size_t size)
+{
+	return portal->before >= WIDE && (ssize_t)size >= WIDE &&
+	       (portal->type == PFS_PORTAL_STREAM || portal->command);
+}
+
+static int portal_get(struct pfs_channel *channel, fuse_req_t req, const struct pfs_asked *asked)
 {
 	struct pfs_portal *portal = pfs_portal_of(channel);
-	uint8_t *buf = pfs_buffer_get();
-	ssize_t n;
+	size_t size = pfs_min(asked->size, PFS_REQUEST_MAX);
+	struct pfs_tube *tube = is_wide(portal, size) ? pfs_tube_get() : NULL;
+	uint8_t *buf = tube ? NULL : pfs_buffer_get();
+	ssize_t n = 0;
 
-	(void)record;
-	if (!buf) {
+	if (!tube && !buf) {
 		fuse_reply_err(req, ENOMEM);
 		return 0;
 	}
-	n = portal->eof ? 0 : read_request(portal, buf, pfs_min(size, PFS_REQUEST_MAX));
-	/* In the middle of a stream the next bytes are mostly on their way: to park and be woken takes longer. */
-	if (n == -EAGAIN && portal->flowing && !portal->eof && soon(portal))
-		n = read_request(portal, buf, pfs_min(size, PFS_REQUEST_MAX));
-	portal->flowing = n >= (ssize_t)FLOWING;
+	if (!portal->eof)
+		n = read_soon(portal, tube, buf, size);
+	portal->before = n;
 	if (n == 0 && portal->command)
 		n = command_end(portal);
-	if (n >= 0)
+	if (n > 0 && tube)
+		pfs_tube_answer(tube, channel->file.mount, req, asked->unique);
+	else if (n >= 0)
 		fuse_reply_buf(req, (const char *)buf, (size_t)n);
 	else if (n != -EAGAIN)
 		fuse_reply_err(req, (int)-n);
-	pfs_buffer_put(buf);
+	if (tube)
+		pfs_tube_put(tube);
+	if (buf)
+		pfs_buffer_put(buf);
 	return n == -EAGAIN ? -EAGAIN : 0;
 }
 

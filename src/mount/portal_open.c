@@ -221,7 +221,8 @@ static void close_job(struct pfs_job *job)
 	pthread_mutex_destroy(&portal->arm);
 	free(portal);
 	pthread_mutex_lock(&gate->lock);
-	gate->open--;
+	if (--gate->open == 0)
+		pfs_tubes_drop(); /* before the end of the gate is told */
 	pthread_mutex_unlock(&gate->lock);
 }
 

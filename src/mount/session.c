@@ -94,6 +94,13 @@ void *pfs_request_keep(void)
 	return buffer;
 }
 
+uint64_t pfs_request_unique(void)
+{
+	const struct fuse_in_header *in = (const void *)((uint8_t *)own_buffer + PAGE - BUFFER_LEAD);
+
+	return in->unique;
+}
+
 /* --- threads ----------------------------------------------------------------------------------- */
 
 /* A thread without a slot is not started: the others go on. */
