@@ -119,6 +119,16 @@ void pf_unref(struct pf_prog *prog);
 /* How many bytes of the packet to keep; 0: reject. */
 uint32_t pf_run(const struct pf_prog *prog, const struct pf_packet *packet);
 
+/*
+ * What pf_run() calls, for those who call it often: code(packet, self). Both are there as long as the program.
+ */
+typedef uint32_t pf_code_fn(const struct pf_packet *packet, const void *self);
+pf_code_fn *pf_get_code(const struct pf_prog *prog, const void **ret_self);
+
+/* The same for n packets: results[i] is what pf_run() says of packets[i]. */
+void pf_run_batch(const struct pf_prog *prog, const struct pf_packet *packets, size_t n,
+		  uint32_t *results);
+
 /* --- classic BPF ----------------------------------------------------------------------------- */
 
 /* An instruction as struct sock_filter and struct bpf_insn of others have it. */

@@ -15,6 +15,9 @@
 #include "pf/prove/smt.h"
 
 struct pf_prog {
+	/* What runs, and what it is called with: of native or interp. */
+	pf_code_fn *code;
+	const void *self; /* borrowed */
 	_Atomic unsigned refs;
 	struct pf_said said;	  /* owned; as the text was */
 	struct pf_unit ir;	  /* owned; as the front end made it */
@@ -102,8 +105,13 @@ static int make_engine(struct pf_prog *prog, enum pf_engine engine, struct pf_er
 			       r == -ENOTSUP  ? "there is no back end for this machine"
 			       : r == -EACCES ? "the system gives no executable memory"
 					      : "the filter is too large");
-	if (r < 0)
-		r = pf_interp_make(&prog->opt, &prog->interp);
+	if (r == 0) {
+		prog->code = pf_native_code(prog->native, &prog->self);
+		return 0;
+	}
+	r = pf_interp_make(&prog->opt, &prog->interp);
+	prog->code = pf_interp_code;
+	prog->self = prog->interp;
 	return r < 0 ? pf_fail(error, -r, "the filter is too large") : 0;
 }
 
@@ -232,8 +240,24 @@ int pf_compile_words(const uint16_t *words, size_t n, const struct pf_options *o
 
 uint32_t pf_run(const struct pf_prog *prog, const struct pf_packet *packet)
 {
-	return prog->native ? pf_native_run(prog->native, packet, NULL)
-			    : pf_interp_run(prog->interp, packet, NULL);
+	return prog->code(packet, prog->self);
+}
+
+pf_code_fn *pf_get_code(const struct pf_prog *prog, const void **ret_self)
+{
+	*ret_self = prog->self;
+	return prog->code;
+}
+
+void pf_run_batch(const struct pf_prog *prog, const struct pf_packet *packets, size_t n,
+		  uint32_t *results)
+{
+	if (prog->native) {
+		pf_native_batch(prog->native, packets, n, results);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		results[i] = prog->code(&packets[i], prog->self);
 }
 
 int pf_emit_cbpf(const struct pf_prog *prog, unsigned flags, struct pf_insn **ret_insns,
@@ -317,10 +341,10 @@ static int dump_cbpf(const struct pf_prog *prog, struct pfs_buf *out, struct pf_
 
 static int dump_x86(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
 {
-	PFS_FREE uint8_t *code = NULL;
-	size_t n;
-	int r = pf_x86_64_emit(&prog->opt, &code, &n, out);
+	struct pf_x86_64 made = { 0 };
+	int r = pf_x86_64_emit(&prog->opt, 0, &made, out);
 
+	free(made.code);
 	return r < 0 ? pf_fail(error, -r, "the filter is too large") : 0;
 }
 

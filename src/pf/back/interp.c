@@ -513,3 +513,8 @@ uint32_t pf_interp_run(const struct pf_interp *interp, const struct pf_packet *p
 			break;
 		}
 }
+
+uint32_t pf_interp_code(const struct pf_packet *packet, const void *self)
+{
+	return pf_interp_run(self, packet, NULL);
+}

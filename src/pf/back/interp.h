@@ -16,5 +16,7 @@ int pf_interp_make(const struct pf_unit *u, struct pf_interp **ret_interp);
 void pf_interp_free(struct pf_interp *interp); /* NULL is fine */
 uint32_t pf_interp_run(const struct pf_interp *interp, const struct pf_packet *packet,
 		       struct pf_hit *hits);
+/* As pf_code_fn, of a program with one filter; self is a struct pf_interp. */
+uint32_t pf_interp_code(const struct pf_packet *packet, const void *self);
 
 #endif

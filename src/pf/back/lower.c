@@ -29,12 +29,17 @@ static bool is_branchable(enum pf_op op)
 
 struct pf_test pf_lower_test(const struct pf_lower *lower, pf_val cond)
 {
+	if (is_test(lower->u.val[cond].op) && !pf_lower_has_place(lower, cond))
+		return pf_lower_compare(lower, cond);
+	return (struct pf_test){ .op = PF_OP_NONE, .left = cond };
+}
+
+struct pf_test pf_lower_compare(const struct pf_lower *lower, pf_val cond)
+{
 	const struct pf_unit *u = &lower->u;
 	const struct pf_value *v = &u->val[cond];
-	struct pf_test test = { .op = PF_OP_NONE, .left = cond };
+	struct pf_test test = { .left = cond };
 
-	if (!is_test(v->op) || pf_lower_has_place(lower, cond))
-		return test;
 	test.op = v->op;
 	test.left = v->a;
 	test.right = v->b;
@@ -90,6 +95,16 @@ static void fold_test(struct pf_lower *l, const uint32_t *uses, const struct pf_
 		l->flags[left] |= PF_LOWER_FOLDED;
 }
 
+/* Does v compare what it has not got a place for? Else only tests that are nothing but tests do. */
+static bool compares(const struct pf_lower *l, pf_val v)
+{
+	enum pf_op op = l->u.val[v].op;
+
+	if (l->selecting && (op == PF_OP_EQ || op == PF_OP_LT))
+		return true;
+	return !(l->flags[v] & PF_LOWER_USED) && (op == PF_OP_EQ || op == PF_OP_LT || op == PF_OP_AND);
+}
+
 /*
  * What branches take apart, and what their comparisons do by themselves. Everything in the copy is used by something,
  * and operands stand before their users.
@@ -117,10 +132,8 @@ static int find_folded(struct pf_lower *l)
 		if (operands > 1)
 			uses[u->val[v].b]++;
 	}
-	/* Only tests that are nothing but tests. */
 	for (pf_val v = 1; v < u->nval; v++)
-		if (!(l->flags[v] & PF_LOWER_USED) && is_test(u->val[v].op) &&
-		    u->val[v].op != PF_OP_FITS && u->val[v].op != PF_OP_KNOWN)
+		if (compares(l, v))
 			fold_test(l, uses, &u->val[v]);
 	return 0;
 }
@@ -135,7 +148,7 @@ static void find_raw(struct pf_lower *l)
 			l->flags[v] |= PF_LOWER_RAW;
 	for (pf_val v = 1; v < u->nval; v++) {
 		const struct pf_value *t = &u->val[v];
-		bool test = !(l->flags[v] & PF_LOWER_USED) || (l->flags[v] & PF_LOWER_FOLDED);
+		bool test = compares(l, v) || (l->flags[v] & PF_LOWER_FOLDED);
 		bool ok = test && (t->op == PF_OP_EQ || t->op == PF_OP_AND) && pf_is_const(u, t->b);
 
 		/* The AND of a masked test is as good as the test. */
@@ -176,6 +189,14 @@ static bool is_here(struct ordering *o, pf_val v)
 	return o->at[v] && pf_flow_dominates(&o->l->flow, o->at[v], o->block);
 }
 
+/* What v needs: its operands, or the bases of the loads that it does itself. */
+static pf_val operand(const struct ordering *o, pf_val v)
+{
+	while (v && (o->l->flags[v] & PF_LOWER_FOLDED))
+		v = o->l->u.val[v].a; /* of the mask, of the load */
+	return v;
+}
+
 static int add_step(struct ordering *o, pf_val v)
 {
 	if (o->n == o->cap) {
@@ -205,11 +226,13 @@ static int order_value(struct ordering *o, pf_val root)
 		pf_val v = o->stack[n - 1];
 		const struct pf_value *value = &u->val[v];
 		unsigned operands = pf_operands(value);
+		pf_val a = operands > 0 ? operand(o, value->a) : 0;
+		pf_val b = operands > 1 ? operand(o, value->b) : 0;
 
-		if (operands > 0 && !is_here(o, value->a)) {
-			o->stack[n++] = value->a;
-		} else if (operands > 1 && !is_here(o, value->b)) {
-			o->stack[n++] = value->b;
+		if (a && !is_here(o, a)) {
+			o->stack[n++] = a;
+		} else if (b && !is_here(o, b)) {
+			o->stack[n++] = b;
 		} else {
 			n--;
 			o->at[v] = o->block;
@@ -219,14 +242,6 @@ static int order_value(struct ordering *o, pf_val root)
 	return r;
 }
 
-/* What a comparison needs: its operands, or the base of the load that it does itself. */
-static int order_operand(struct ordering *o, pf_val v)
-{
-	while (v && (o->l->flags[v] & PF_LOWER_FOLDED))
-		v = o->l->u.val[v].a; /* of the mask, of the load */
-	return order_value(o, v);
-}
-
 static int order_cond(struct ordering *o, pf_val cond)
 {
 	const struct pf_value *v = &o->l->u.val[cond];
@@ -234,8 +249,8 @@ static int order_cond(struct ordering *o, pf_val cond)
 
 	if (o->l->flags[cond] & PF_LOWER_USED)
 		return order_value(o, cond);
-	r = pf_operands(v) > 0 ? order_operand(o, v->a) : 0;
-	return r == 0 && pf_operands(v) > 1 ? order_operand(o, v->b) : r;
+	r = pf_operands(v) > 0 ? order_value(o, operand(o, v->a)) : 0;
+	return r == 0 && pf_operands(v) > 1 ? order_value(o, operand(o, v->b)) : r;
 }
 
 static int order_all(struct pf_lower *l)
@@ -273,14 +288,15 @@ static void end_at_result(struct pf_unit *u)
 			u->blk[b].end = PF_END_STOP;
 }
 
-int pf_lower(const struct pf_unit *u, unsigned nreg, struct pf_lower *ret_lower)
+static int lower(const struct pf_unit *u, unsigned nreg, bool selecting, struct pf_lower *ret_lower)
 {
-	PF_LOWER struct pf_lower l = { .nreg = nreg };
+	PF_LOWER struct pf_lower l = { .nreg = nreg, .selecting = selecting };
 	int r;
 
 	pf_unit_init(&l.u);
 	/* Constants on the right, none compared with another: so that there is one way to say a test. */
 	l.u.fold = true;
+	l.u.share = !selecting;
 	r = pf_unit_copy(&l.u, u);
 	if (r == 0) {
 		end_at_result(&l.u);
@@ -309,6 +325,16 @@ int pf_lower(const struct pf_unit *u, unsigned nreg, struct pf_lower *ret_lower)
 	*ret_lower = l;
 	l = (struct pf_lower){ 0 };
 	return 0;
+}
+
+int pf_lower(const struct pf_unit *u, unsigned nreg, struct pf_lower *ret_lower)
+{
+	return lower(u, nreg, false, ret_lower);
+}
+
+int pf_lower_selecting(const struct pf_unit *u, unsigned nreg, struct pf_lower *ret_lower)
+{
+	return lower(u, nreg, true, ret_lower);
 }
 
 /* --- moves ----------------------------------------------------------------------------------- */

@@ -32,6 +32,7 @@ struct pf_lower {
 	uint16_t *place; /* owned; by value: a register below nreg, or nreg + slot */
 	unsigned nreg;
 	unsigned nplace; /* that are used: 1 + the greatest */
+	bool selecting;
 };
 
 #define PF_LOWER_FOLDED 1u /* done by the comparison that wants it */
@@ -41,6 +42,11 @@ struct pf_lower {
 
 /* nreg registers are free for values. 0, -ENOMEM, -E2BIG (more than PF_PLACES_MAX places). */
 int pf_lower(const struct pf_unit *u, unsigned nreg, struct pf_lower *ret_lower);
+/*
+ * The same for back ends that make a number of a comparison as easily as a branch: comparisons that are wanted as
+ * numbers do loads and masks themselves, too (pf_lower_compare()). Equal values stay apart if they were.
+ */
+int pf_lower_selecting(const struct pf_unit *u, unsigned nreg, struct pf_lower *ret_lower);
 void pf_lower_release(struct pf_lower *lower);
 #define PF_LOWER PFS_CLEANUP(pf_lower_release)
 
@@ -61,6 +67,8 @@ struct pf_test {
 };
 
 struct pf_test pf_lower_test(const struct pf_lower *lower, pf_val cond);
+/* The same for EQ, LT, FITS and KNOWN that are numbers. */
+struct pf_test pf_lower_compare(const struct pf_lower *lower, pf_val v);
 
 /* One move of a jump with arguments. */
 struct pf_move {

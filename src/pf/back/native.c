@@ -4,29 +4,80 @@
 
 #include "pf/back/x86_64.h"
 
-typedef uint64_t code_fn(const uint8_t *data, uint64_t caplen, uint64_t len,
-			 const struct pf_aux *aux, struct pf_hit *hits);
+/* Several filters: returns where the next hit would go. */
+typedef uint64_t hits_fn(const struct pf_packet *packet, const struct pf_aux *nothing,
+			 struct pf_hit *hits);
+typedef void batch_fn(const struct pf_packet *packets, const struct pf_aux *nothing,
+		      uint32_t *results, size_t n);
 
 struct pf_native {
 	void *memory; /* owned; mapped */
 	size_t size;
-	code_fn *run;
-	bool only; /* one filter: the result itself is returned */
+	size_t entry;
+	size_t batch_at; /* bytes of code in front of that for batches; 0: there is none */
+	bool only;	 /* one filter: the result itself is returned */
+	/* One of them; what the memory holds. */
+	hits_fn *hits;
+	pf_code_fn *code;
+	batch_fn *batch;
 };
 
-static int emit(const struct pf_unit *u, uint8_t **ret_code, size_t *ret_n)
+/* What is known beside the bytes of a packet that comes without. */
+static const struct pf_aux nothing;
+
+#define CODE_ALIGN 64u
+#define NEAR_FROM ((uintptr_t)64 << 20)
+#define NEAR_STEP ((uintptr_t)64 << 10) /* times 2^14 is 1 GiB */
+
+/* The code for a packet and, behind it, that for many: where that would be large, only the first. */
+#define BATCH_CODE_MAX ((size_t)64 << 10)
+
+static int emit(const struct pf_unit *u, struct pf_native *native, struct pfs_buf *code)
 {
 #if defined(__x86_64__)
-	return pf_x86_64_emit(u, ret_code, ret_n, NULL);
+	struct pf_x86_64 made;
+	int r = pf_x86_64_emit(u, 0, &made, NULL);
+
+	if (r < 0)
+		return r;
+	pfs_buf_add(code, made.code, made.n);
+	free(made.code);
+	native->entry = made.entry;
+	if (!native->only || made.n > BATCH_CODE_MAX)
+		return 0;
+	r = pf_x86_64_emit(u, PF_X86_64_BATCH, &made, NULL);
+	if (r < 0)
+		return r;
+	while (code->len % CODE_ALIGN)
+		pfs_buf_add(code, "\xcc", 1); /* int3 */
+	native->batch_at = code->len;
+	pfs_buf_add(code, made.code, made.n);
+	free(made.code);
+	return 0;
 #else
 	return -ENOTSUP;
 #endif
 }
 
-/* Written first, then made executable: never both. */
-static int place(struct pf_native *native, const uint8_t *code, size_t n)
+/*
+ * Where to put it: below our own code, as near as jump predictors like it (a call over more than 2 GiB costs a cycle
+ * or two each time). It need not be free there, then the kernel takes another place; so programs are spread out, by
+ * where their heads happen to lie.
+ */
+static void *near_us(const struct pf_native *native)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uintptr_t here = (uintptr_t)&nothing,
+		  at = (uintptr_t)native / 16 * UINT64_C(0x9e3779b97f4a7c15) >> 50;
+
+	at = (NEAR_FROM + at * NEAR_STEP) & ~(uintptr_t)0xffff;
+	return here > at ? (void *)((here - at) & ~(uintptr_t)0xffff) : NULL;
+}
+
+/* Written first, then made executable: never both. */
+static int place(struct pf_native *native, const void *code, size_t n)
+{
+	void *p = mmap(near_us(native), n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+	     *at;
 
 	if (p == MAP_FAILED)
 		return -ENOMEM;
@@ -36,24 +87,30 @@ static int place(struct pf_native *native, const uint8_t *code, size_t n)
 	if (mprotect(p, n, PROT_READ | PROT_EXEC) < 0)
 		return -EACCES;
 	__builtin___clear_cache((char *)p, (char *)p + n);
-	memcpy(&native->run, &p, sizeof(p)); /* a pointer to data becomes one to a function */
+	/* Pointers to data become such to functions. */
+	at = (char *)p + native->entry;
+	if (native->only)
+		memcpy(&native->code, &at, sizeof(at));
+	else
+		memcpy(&native->hits, &at, sizeof(at));
+	at = (char *)p + native->batch_at;
+	if (native->batch_at)
+		memcpy(&native->batch, &at, sizeof(at));
 	return 0;
 }
 
 int pf_native_make(const struct pf_unit *u, struct pf_native **ret_native)
 {
-	PFS_FREE uint8_t *code = NULL;
-	struct pf_native *native;
-	size_t n;
-	int r = emit(u, &code, &n);
+	PFS_BUF struct pfs_buf code = { 0 };
+	struct pf_native *native = pfs_zalloc(1, sizeof(*native));
+	int r;
 
-	if (r < 0)
-		return r;
-	native = pfs_zalloc(1, sizeof(*native));
 	if (!native)
 		return -ENOMEM;
 	native->only = u->nresult == 1;
-	r = place(native, code, n);
+	r = emit(u, native, &code);
+	if (r == 0)
+		r = code.failed ? -ENOMEM : place(native, code.data, code.len);
 	if (r < 0) {
 		pf_native_free(native);
 		return r;
@@ -73,15 +130,31 @@ void pf_native_free(struct pf_native *native)
 
 uint32_t pf_native_size(const struct pf_native *native)
 {
-	return (uint32_t)native->size;
+	return (uint32_t)(native->batch_at ? native->batch_at : native->size);
 }
 
 uint32_t pf_native_run(const struct pf_native *native, const struct pf_packet *packet,
 		       struct pf_hit *hits)
 {
-	static const struct pf_aux nothing = { 0 };
-	uint64_t r = native->run(packet->data, packet->caplen, packet->len,
-				 packet->aux ? packet->aux : &nothing, hits);
+	uint64_t end;
 
-	return native->only ? (uint32_t)r : (uint32_t)((r - (uintptr_t)hits) / sizeof(*hits));
+	if (native->only)
+		return native->code(packet, &nothing);
+	end = native->hits(packet, &nothing, hits);
+	return (uint32_t)((end - (uintptr_t)hits) / sizeof(*hits));
+}
+
+pf_code_fn *pf_native_code(const struct pf_native *native, const void **ret_self)
+{
+	*ret_self = &nothing;
+	return native->code;
+}
+
+void pf_native_batch(const struct pf_native *native, const struct pf_packet *packets, size_t n,
+		     uint32_t *results)
+{
+	if (native->batch && n)
+		native->batch(packets, &nothing, results, n);
+	for (size_t i = 0; i < n && !native->batch; i++)
+		results[i] = native->code(&packets[i], &nothing);
 }

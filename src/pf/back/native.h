@@ -21,4 +21,10 @@ uint32_t pf_native_size(const struct pf_native *native); /* bytes of code */
 uint32_t pf_native_run(const struct pf_native *native, const struct pf_packet *packet,
 		       struct pf_hit *hits);
 
+/* A program with one filter: its code, to be called with *ret_self; NULL for others. */
+pf_code_fn *pf_native_code(const struct pf_native *native, const void **ret_self);
+/* Such a program over n packets. */
+void pf_native_batch(const struct pf_native *native, const struct pf_packet *packets, size_t n,
+		     uint32_t *results);
+
 #endif

@@ -81,9 +81,9 @@ static void find_spans(struct placing *p)
 
 			point++;
 			if (pf_operands(v) > 0)
-				use(p, v->a, point);
+				use_operand(p, v->a, point);
 			if (pf_operands(v) > 1)
-				use(p, v->b, point);
+				use_operand(p, v->b, point);
 			define(p, p->l->step[s], point);
 		}
 		point++;

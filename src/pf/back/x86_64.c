@@ -1,15 +1,18 @@
 /*
- * Registers: RDI data, RSI captured length, R8 where the next hit goes (with several filters); RAX,
- * RCX and RDX are for moments; the length is in R10 and the address of what is known beside the
- * bytes in R9, if they are asked for. All others are for values, those that the caller wants back
- * last. Values that find none have four bytes below the stack pointer.
+ * Registers: RDI data, RSI captured length, R8 where the next hit goes (with several filters), or the next result of a
+ * batch; RAX, RCX and RDX are for moments; the length is in R10 and the address of what is known beside the bytes in
+ * R9, if they are asked for. In a batch RBX is the packet, RBP how many are left, R12 what is known of those without
+ * aux. All others are for values, those that the caller wants back last. Values that find none have four bytes below
+ * the stack pointer.
  *
- * Comparing with a constant leaves a load's bytes in memory order and turns the constant round.
+ * Short decisions are made without branches (flat.h). Comparing with a constant leaves a load's bytes in memory order and
+ * turns the constant round.
  */
 #include "pf/back/x86_64.h"
 
 #include <pipesfs/pf.h>
 
+#include "pf/back/flat.h"
 #include "pf/back/lower.h"
 #include "pf/back/run.h"
 #include "pf/back/x86_asm.h"
@@ -19,6 +22,11 @@
 #define HITS R8
 #define AUX R9
 #define LEN R10
+#define RESULTS R8
+#define PACKET RBX
+#define LEFT RBP
+#define NOTHING R12
+#define ENTRY_ALIGN 16u
 #define RED_ZONE 128u /* bytes below the stack pointer that are ours without asking */
 
 struct gen {
@@ -30,13 +38,17 @@ struct gen {
 	unsigned nsaved;
 	uint32_t frame;	 /* bytes taken from the stack */
 	uint32_t *label; /* owned; by position of a block */
+	bool *rejects;	 /* owned; by position of a block: it stands in front of the entry */
 	bool only;
+	bool batch, has_aux, has_len;
+	uint32_t next; /* label: of a batch, where a result is taken */
 };
 
 static void gen_release(struct gen *g)
 {
 	x86_release(&g->x);
 	free(g->label);
+	free(g->rejects);
 }
 
 static const struct pf_value *value_of(const struct gen *g, pf_val v)
@@ -222,27 +234,11 @@ static void shift(struct gen *g, enum pf_op op, unsigned to, pf_val a, pf_val b)
 	x86_mov(&g->x, to, RDX);
 }
 
-static void compare_value(struct gen *g, enum pf_op op, pf_val a, pf_val b)
-{
-	unsigned left = get(g, a, RAX);
-
-	if (is_const(g, b))
-		x86_alu_imm(&g->x, X86_CMP, left, value_of(g, b)->k);
-	else
-		x86_alu(&g->x, X86_CMP, left, get(g, b, RCX));
-	x86_setcc(&g->x, op == PF_OP_EQ ? CC_E : CC_B);
-}
-
 static void binary(struct gen *g, const struct pf_value *v, unsigned to)
 {
 	pf_val a = v->a, b = v->b;
 	unsigned right;
 
-	if (v->op == PF_OP_EQ || v->op == PF_OP_LT) {
-		compare_value(g, v->op, a, b);
-		x86_mov(&g->x, to, RAX);
-		return;
-	}
 	if (v->op == PF_OP_DIV || v->op == PF_OP_MOD) {
 		divide(g, v->op, to, a, b);
 		return;
@@ -314,8 +310,12 @@ static enum x86_cc fits_cc(pf_val base)
 	return base ? CC_BE : CC_AE;
 }
 
+/* Sets flags; the condition code says yes. */
+static enum x86_cc make_test(struct gen *g, const struct pf_test *t, const struct pf_value *v);
+
 static void make_value(struct gen *g, pf_val v)
 {
+	struct pf_test test;
 	const struct pf_value *value = value_of(g, v);
 	uint16_t place = g->l->place[v];
 	unsigned to = target(g, place);
@@ -328,14 +328,11 @@ static void make_value(struct gen *g, pf_val v)
 		aux_value(g, value->k, to);
 		break;
 	case PF_OP_KNOWN:
-		x86_test_mem_imm(&g->x, 4, aux_known(), 1u << value->k);
-		x86_setcc(&g->x, CC_NE);
-		x86_mov(&g->x, to, RAX);
-		break;
 	case PF_OP_FITS:
-		compare_end(g, value->a, value->k);
-		x86_setcc(&g->x, fits_cc(value->a));
-		x86_mov(&g->x, to, RAX);
+	case PF_OP_EQ:
+	case PF_OP_LT:
+		test = pf_lower_compare(g->l, v);
+		x86_setcc(&g->x, make_test(g, &test, value), to);
 		break;
 	case PF_OP_LOAD8:
 	case PF_OP_LOAD16:
@@ -386,11 +383,10 @@ static void test_equal(struct gen *g, pf_val v, uint32_t k)
 	unsigned size = pf_load_size(value_of(g, v)->op), reg;
 	bool turn;
 
-	if (folded(g, v) && size != 2) {
+	if (folded(g, v)) {
 		x86_cmp_mem_imm(&g->x, size, bytes_of(g, v), turned(g, v, k));
 		return;
 	}
-	/* Two bytes against a number of two bytes would be slow to decode. */
 	reg = raw(g, v, &turn);
 	if (!k)
 		x86_test(&g->x, reg, reg);
@@ -450,13 +446,9 @@ static enum x86_cc test_less(struct gen *g, pf_val a, pf_val b)
 	return k == a ? CC_A : CC_B;
 }
 
-/* Sets flags; the condition code says yes. */
-static enum x86_cc make_test(struct gen *g, pf_val cond)
+static enum x86_cc make_test(struct gen *g, const struct pf_test *t, const struct pf_value *v)
 {
-	struct pf_test t = pf_lower_test(g->l, cond);
-	const struct pf_value *v = value_of(g, cond);
-
-	switch (t.op) {
+	switch (t->op) {
 	case PF_OP_FITS:
 		compare_end(g, v->a, v->k);
 		return fits_cc(v->a);
@@ -464,36 +456,46 @@ static enum x86_cc make_test(struct gen *g, pf_val cond)
 		x86_test_mem_imm(&g->x, 4, aux_known(), 1u << v->k);
 		return CC_NE;
 	case PF_OP_LT:
-		return test_less(g, t.left, t.right);
+		return test_less(g, t->left, t->right);
 	case PF_OP_EQ:
-		if (t.masked)
-			test_masked_equal(g, t.left, t.mask, value_of(g, t.right)->k);
-		else if (is_const(g, t.right))
-			test_equal(g, t.left, value_of(g, t.right)->k);
+		if (t->masked)
+			test_masked_equal(g, t->left, t->mask, value_of(g, t->right)->k);
+		else if (is_const(g, t->right))
+			test_equal(g, t->left, value_of(g, t->right)->k);
 		else
-			x86_alu(&g->x, X86_CMP, get(g, t.left, RAX), get(g, t.right, RDX));
+			x86_alu(&g->x, X86_CMP, get(g, t->left, RAX), get(g, t->right, RDX));
 		return CC_E;
 	case PF_OP_AND:
-		if (is_const(g, t.right))
-			test_bits(g, t.left, value_of(g, t.right)->k);
+		if (is_const(g, t->right))
+			test_bits(g, t->left, value_of(g, t->right)->k);
 		else
-			x86_test(&g->x, get(g, t.left, RAX), get(g, t.right, RDX));
+			x86_test(&g->x, get(g, t->left, RAX), get(g, t->right, RDX));
 		return CC_NE;
 	default:
-		test_equal(g, t.left, 0);
+		test_equal(g, t->left, 0);
 		return CC_NE;
 	}
 }
 
 /* --- blocks ---------------------------------------------------------------------------------- */
 
-static void leave(struct gen *g)
+/* What enter() has done is undone. */
+static void restore(struct gen *g)
 {
 	if (g->frame)
 		x86_add64_imm(&g->x, RSP, (int32_t)g->frame);
 	for (unsigned i = g->nsaved; i-- > 0;)
 		x86_pop(&g->x, g->saved[i]);
 	x86_ret(&g->x);
+}
+
+static void leave(struct gen *g)
+{
+	if (g->batch) {
+		x86_jump(&g->x, CC_ALWAYS, g->next);
+		return;
+	}
+	restore(g);
 }
 
 static void hit(struct gen *g, uint32_t id, pf_val v)
@@ -528,9 +530,18 @@ static void stop(struct gen *g, const struct pf_block *b)
 	leave(g);
 }
 
+/* Does the code of block `to` come next behind that of `at`? */
+static bool follows(const struct gen *g, uint32_t at, uint32_t to)
+{
+	do
+		at++;
+	while (at < g->l->flow.n && g->rejects[at]);
+	return at == to;
+}
+
 static void go(struct gen *g, uint32_t at, uint32_t to)
 {
-	if (to != at + 1)
+	if (!follows(g, at, to))
 		x86_jump(&g->x, CC_ALWAYS, g->label[to]);
 }
 
@@ -563,14 +574,16 @@ static int jump(struct gen *g, uint32_t at, const struct pf_edge *edge)
 static void branch(struct gen *g, uint32_t at, const struct pf_block *b)
 {
 	uint32_t yes = g->l->flow.pos[b->edge[0].to], no = g->l->flow.pos[b->edge[1].to];
+	struct pf_test test;
 	enum x86_cc cc;
 
 	if (is_const(g, b->cond)) {
 		go(g, at, value_of(g, b->cond)->k ? yes : no);
 		return;
 	}
-	cc = make_test(g, b->cond);
-	if (yes == at + 1) {
+	test = pf_lower_test(g->l, b->cond);
+	cc = make_test(g, &test, value_of(g, b->cond));
+	if (follows(g, at, yes)) {
 		x86_jump(&g->x, cc ^ 1, g->label[no]);
 		return;
 	}
@@ -604,58 +617,162 @@ static bool uses(const struct pf_unit *u, enum pf_op a, enum pf_op b)
 	return false;
 }
 
-/* Which registers are for values; the caller's first. */
-static void choose_registers(struct gen *g, const struct pf_unit *u)
+/* Which registers are for values; the caller's first. Returns how many those are. */
+static unsigned choose_registers(struct gen *g)
 {
 	static const unsigned kept[] = { RBX, RBP, R12, R13, R14, R15 };
+	unsigned n;
 
 	g->reg[g->nreg++] = R11;
-	if (!uses(u, PF_OP_LEN, PF_OP_LEN))
+	if (!g->has_len)
 		g->reg[g->nreg++] = LEN;
-	if (!uses(u, PF_OP_AUX, PF_OP_KNOWN))
+	if (!g->has_aux)
 		g->reg[g->nreg++] = AUX;
-	if (u->nresult == 1)
+	if (g->only && !g->batch)
 		g->reg[g->nreg++] = HITS;
+	n = g->nreg;
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-		g->reg[g->nreg++] = kept[i];
+		if (!g->batch || (kept[i] != PACKET && kept[i] != LEFT && kept[i] != NOTHING))
+			g->reg[g->nreg++] = kept[i];
+	return n;
 }
 
-static void enter(struct gen *g, const struct pf_unit *u)
+/* What of the caller's is used: registers, room on the stack. */
+static void choose_saved(struct gen *g, unsigned free_ones)
 {
-	unsigned free_ones = g->nreg - (unsigned)ARRAY_SIZE(g->saved);
-
-	for (unsigned i = free_ones; i < g->nreg && i < g->l->nplace; i++) {
+	if (g->batch) {
+		g->saved[g->nsaved++] = PACKET;
+		g->saved[g->nsaved++] = LEFT;
+		g->saved[g->nsaved++] = NOTHING;
+	}
+	for (unsigned i = free_ones; i < g->nreg && i < g->l->nplace; i++)
 		g->saved[g->nsaved++] = g->reg[i];
-		x86_push(&g->x, g->reg[i]);
-	}
-	if (g->l->nplace > g->nreg && (g->l->nplace - g->nreg) * 4 > RED_ZONE) {
+	if (g->l->nplace > g->nreg && (g->l->nplace - g->nreg) * 4 > RED_ZONE)
 		g->frame = ((g->l->nplace - g->nreg) * 4 + 15) & ~15u;
-		x86_add64_imm(&g->x, RSP, -(int32_t)g->frame);
-	}
-	if (uses(u, PF_OP_LEN, PF_OP_LEN))
-		x86_mov(&g->x, LEN, RDX);
-	if (uses(u, PF_OP_AUX, PF_OP_KNOWN))
-		x86_mov64(&g->x, AUX, RCX);
 }
 
-int pf_x86_64_emit(const struct pf_unit *u, uint8_t **ret_code, size_t *ret_n, struct pfs_buf *listing)
+static struct x86_mem field(unsigned packet, size_t offset)
 {
+	return (struct x86_mem){ packet, X86_NONE, (int32_t)offset };
+}
+
+/* From struct pf_packet. */
+static void take_packet(struct gen *g, unsigned packet, unsigned nothing)
+{
+	if (g->has_aux) {
+		x86_load64(&g->x, AUX, field(packet, offsetof(struct pf_packet, aux)));
+		x86_test64(&g->x, AUX, AUX);
+		x86_cmov64(&g->x, CC_E, AUX, nothing);
+	}
+	if (g->has_len)
+		x86_load(&g->x, 4, LEN, field(packet, offsetof(struct pf_packet, len)));
+	x86_load(&g->x, 4, CAPLEN, field(packet, offsetof(struct pf_packet, caplen)));
+	x86_load64(&g->x, DATA, field(packet, offsetof(struct pf_packet, data)));
+}
+
+static void enter(struct gen *g, uint32_t *ret_again)
+{
+	for (unsigned i = 0; i < g->nsaved; i++)
+		x86_push(&g->x, g->saved[i]);
+	if (g->frame)
+		x86_add64_imm(&g->x, RSP, -(int32_t)g->frame);
+	if (!g->batch) {
+		if (!g->only)
+			x86_mov64(&g->x, HITS, RDX);
+		take_packet(g, RDI, RSI);
+		return;
+	}
+	x86_mov64(&g->x, PACKET, RDI);
+	x86_mov64(&g->x, NOTHING, RSI);
+	x86_mov64(&g->x, RESULTS, RDX);
+	x86_mov64(&g->x, LEFT, RCX);
+	*ret_again = x86_label(&g->x);
+	g->next = x86_label(&g->x);
+	x86_place(&g->x, *ret_again);
+	take_packet(g, PACKET, NOTHING);
+}
+
+/* Of a batch: the result is taken, the next packet's turn comes. */
+static void take_result(struct gen *g, uint32_t again)
+{
+	x86_place(&g->x, g->next);
+	x86_store(&g->x, field(RESULTS, 0), RAX);
+	x86_add64_imm(&g->x, RESULTS, sizeof(uint32_t));
+	x86_add64_imm(&g->x, PACKET, sizeof(struct pf_packet));
+	x86_add64_imm(&g->x, LEFT, -1);
+	x86_jump(&g->x, CC_NE, again);
+	restore(g);
+}
+
+/* In front of everything, where short jumps reach it, in the entry's line of the cache: "rejected". The entry is aligned. */
+static size_t write_reject(struct gen *g)
+{
+	const struct pf_flow *flow = &g->l->flow;
+	bool any = false;
+
+	for (uint32_t i = 1; i < flow->n; i++) {
+		if (!pf_is_reject(&g->l->u.blk[flow->order[i]]))
+			continue;
+		g->rejects[i] = true;
+		x86_place(&g->x, g->label[i]);
+		any = true;
+	}
+	if (!any)
+		return 0;
+	x86_mov_imm(&g->x, RAX, 0);
+	restore(g);
+	while (g->x.n % ENTRY_ALIGN && !g->x.err)
+		x86_int3(&g->x);
+	return g->x.n;
+}
+
+static int write_code(struct gen *g, unsigned free_ones, size_t *ret_entry)
+{
+	uint32_t again = 0;
+	int r = 0;
+
+	g->label = pfs_zalloc(g->l->flow.n, sizeof(*g->label));
+	g->rejects = pfs_zalloc(g->l->flow.n, sizeof(*g->rejects));
+	if (!g->label || !g->rejects)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < g->l->flow.n; i++)
+		g->label[i] = x86_label(&g->x);
+	choose_saved(g, free_ones);
+	if (g->only && !g->batch)
+		*ret_entry = write_reject(g);
+	enter(g, &again);
+	for (uint32_t i = 0; i < g->l->flow.n && r == 0; i++)
+		if (!g->rejects[i])
+			r = write_block(g, i);
+	if (g->batch)
+		take_result(g, again);
+	return r;
+}
+
+int pf_x86_64_emit(const struct pf_unit *u, unsigned flags, struct pf_x86_64 *ret,
+		   struct pfs_buf *listing)
+{
+	struct pf_x86_64 made = { 0 };
 	PF_LOWER struct pf_lower l = { 0 };
 	PFS_CLEANUP(gen_release)
 	struct gen g = { .l = &l, .x.listing = listing != NULL, .only = u->nresult == 1 };
+	PFS_CLEANUP(pf_unit_release) struct pf_unit flat;
+	unsigned free_ones;
 	int r;
 
-	choose_registers(&g, u);
-	r = pf_lower(u, g.nreg, &l);
-	if (r < 0)
-		return r;
-	g.label = pfs_zalloc(l.flow.n, sizeof(*g.label));
-	if (!g.label)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < l.flow.n; i++)
-		g.label[i] = x86_label(&g.x);
-	enter(&g, u);
-	for (uint32_t i = 0; i < l.flow.n && r == 0; i++)
-		r = write_block(&g, i);
-	return r < 0 ? r : x86_finish(&g.x, ret_code, ret_n, listing);
+	g.batch = flags & PF_X86_64_BATCH;
+	g.has_len = uses(u, PF_OP_LEN, PF_OP_LEN);
+	g.has_aux = uses(u, PF_OP_AUX, PF_OP_KNOWN);
+	free_ones = choose_registers(&g);
+	pf_unit_init(&flat);
+	r = pf_flat(u, &flat);
+	if (r == 0)
+		r = pf_lower_selecting(&flat, g.nreg, &l);
+	if (r == 0)
+		r = write_code(&g, free_ones, &made.entry);
+	if (r == 0)
+		r = x86_finish(&g.x, &made.code, &made.n, listing);
+	if (r == 0)
+		*ret = made;
+	return r;
 }

@@ -1,10 +1,11 @@
 /*
  * x86_64 - machine code for x86-64 and the System V calling convention
  *
- *	uint64_t code(const uint8_t *data, uint64_t caplen, uint64_t len, const struct pf_aux *aux, struct pf_hit *hits)
+ *	uint64_t code(const struct pf_packet *packet, const struct pf_aux *nothing, struct pf_hit *hits)
+ *	void batch(const struct pf_packet *packets, const struct pf_aux *nothing, uint32_t *results, size_t n)
  *
- * aux is never NULL. A program with one filter returns its result; one with several returns the
- * address behind the last hit.
+ * A packet without aux has `nothing`. A program with one filter returns its result; one with several returns the
+ * address behind the last hit, and knows no batches. n is at least 1.
  */
 #ifndef PFS_PF_BACK_X86_64_H
 #define PFS_PF_BACK_X86_64_H
@@ -12,9 +13,18 @@
 #include "pf/ir/ir.h"
 
 /*
- * From a verified unit. *ret_code is to be freed; a listing is appended to `listing` unless that is NULL. 0, -ENOMEM,
+ * From a verified unit. ret->code is to be freed; a listing is appended to `listing` unless that is NULL. 0, -ENOMEM,
  * -E2BIG. It only makes bytes, so it does that on any machine.
  */
-int pf_x86_64_emit(const struct pf_unit *u, uint8_t **ret_code, size_t *ret_n, struct pfs_buf *listing);
+#define PF_X86_64_BATCH 1u
+
+struct pf_x86_64 {
+	uint8_t *code; /* owned by the caller */
+	size_t n;
+	size_t entry; /* where it begins; in front of it is the way out of those that reject */
+};
+
+int pf_x86_64_emit(const struct pf_unit *u, unsigned flags, struct pf_x86_64 *ret,
+		   struct pfs_buf *listing);
 
 #endif

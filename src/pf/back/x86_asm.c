@@ -255,9 +255,15 @@ void x86_alu_mem(struct x86 *x, enum x86_alu op, unsigned to, struct x86_mem m)
 void x86_cmp_mem_imm(struct x86 *x, unsigned size, struct x86_mem m, uint32_t imm)
 {
 	note(x, "cmp    %s PTR %s,0x%x", size_text(size), mem_text(m).s, imm);
-	if (size == 1 || is_byte(imm)) {
+	if (size == 2)
+		byte(x, 0x66);
+	if (size == 1 || is_byte(size == 2 ? (uint32_t)(int16_t)imm : imm)) {
 		op_mem(x, size == 1 ? 0x80 : 0x83, X86_CMP, m);
 		byte(x, imm & 0xff);
+	} else if (size == 2) {
+		op_mem(x, 0x81, X86_CMP, m);
+		byte(x, imm & 0xff);
+		byte(x, imm >> 8 & 0xff);
 	} else {
 		op_mem(x, 0x81, X86_CMP, m);
 		imm32(x, imm);
@@ -370,7 +376,7 @@ void x86_shift_cl(struct x86 *x, bool right, unsigned reg)
 	op_reg(x, 0xd3, right ? 5 : 4, reg);
 }
 
-void x86_setcc(struct x86 *x, enum x86_cc cc)
+void x86_setcc(struct x86 *x, enum x86_cc cc, unsigned to)
 {
 	char name[8];
 
@@ -379,10 +385,11 @@ void x86_setcc(struct x86 *x, enum x86_cc cc)
 	byte(x, 0x0f);
 	byte(x, 0x90 | cc);
 	modrm_reg(x, 0, RAX);
-	note(x, "movzx  eax,al");
+	note(x, "movzx  %s,al", names32[to]);
+	rex(x, false, to, X86_NONE, RAX);
 	byte(x, 0x0f);
 	byte(x, 0xb6);
-	modrm_reg(x, RAX, RAX);
+	modrm_reg(x, to, RAX);
 }
 
 void x86_cmov_mem(struct x86 *x, enum x86_cc cc, unsigned to, struct x86_mem m)
@@ -395,6 +402,34 @@ void x86_cmov_mem(struct x86 *x, enum x86_cc cc, unsigned to, struct x86_mem m)
 	byte(x, 0x0f);
 	byte(x, 0x40 | cc);
 	modrm_mem(x, to, m);
+}
+
+void x86_load64(struct x86 *x, unsigned to, struct x86_mem m)
+{
+	note(x, "mov    %s,QWORD PTR %s", names64[to], mem_text(m).s);
+	rex(x, true, to, m.index, m.base);
+	byte(x, 0x8b);
+	modrm_mem(x, to, m);
+}
+
+void x86_test64(struct x86 *x, unsigned a, unsigned b)
+{
+	note(x, "test   %s,%s", names64[a], names64[b]);
+	rex(x, true, b, X86_NONE, a);
+	byte(x, 0x85);
+	modrm_reg(x, b, a);
+}
+
+void x86_cmov64(struct x86 *x, enum x86_cc cc, unsigned to, unsigned from)
+{
+	char name[8];
+
+	snprintf(name, sizeof(name), "cmov%s", conditions[cc]);
+	note(x, "%-6s %s,%s", name, names64[to], names64[from]);
+	rex(x, true, to, X86_NONE, from);
+	byte(x, 0x0f);
+	byte(x, 0x40 | cc);
+	modrm_reg(x, to, from);
 }
 
 void x86_push(struct x86 *x, unsigned reg)
@@ -415,6 +450,12 @@ void x86_ret(struct x86 *x)
 {
 	note(x, "ret");
 	byte(x, 0xc3);
+}
+
+void x86_int3(struct x86 *x)
+{
+	note(x, "int3");
+	byte(x, 0xcc);
 }
 
 /* --- jumps ----------------------------------------------------------------------------------- */

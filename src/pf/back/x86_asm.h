@@ -87,7 +87,7 @@ void x86_rol16(struct x86 *x, unsigned reg); /* swaps the bytes of its low half 
 void x86_alu(struct x86 *x, enum x86_alu op, unsigned to, unsigned from);
 void x86_alu_imm(struct x86 *x, enum x86_alu op, unsigned to, uint32_t imm);
 void x86_alu_mem(struct x86 *x, enum x86_alu op, unsigned to, struct x86_mem m);
-/* size 1 or 4 bytes of memory against a number */
+/* size 1, 2 or 4 bytes of memory against a number */
 void x86_cmp_mem_imm(struct x86 *x, unsigned size, struct x86_mem m, uint32_t imm);
 void x86_test(struct x86 *x, unsigned a, unsigned b);
 void x86_test_imm(struct x86 *x, unsigned a, uint32_t imm);
@@ -103,11 +103,15 @@ void x86_div(struct x86 *x, unsigned by); /* edx:eax */
 void x86_neg(struct x86 *x, unsigned reg);
 void x86_shift(struct x86 *x, bool right, unsigned reg, unsigned by);
 void x86_shift_cl(struct x86 *x, bool right, unsigned reg);
-void x86_setcc(struct x86 *x, enum x86_cc cc); /* al, then eax */
+void x86_setcc(struct x86 *x, enum x86_cc cc, unsigned to); /* by way of al */
 void x86_cmov_mem(struct x86 *x, enum x86_cc cc, unsigned to, struct x86_mem m);
+void x86_load64(struct x86 *x, unsigned to, struct x86_mem m);
+void x86_test64(struct x86 *x, unsigned a, unsigned b);
+void x86_cmov64(struct x86 *x, enum x86_cc cc, unsigned to, unsigned from);
 void x86_push(struct x86 *x, unsigned reg);
 void x86_pop(struct x86 *x, unsigned reg);
 void x86_ret(struct x86 *x);
+void x86_int3(struct x86 *x);
 
 /*
  * Jumps get their distances. *ret_code is to be freed. The listing, if one was wanted, is appended to out (NULL: none).

@@ -120,6 +120,52 @@ static void test_what_it_tells(void **state)
 	pf_unref(pf_ref(NULL));
 }
 
+/* Many packets at once, and without pf_run() in between: the same answers, with and without aux, from both engines. */
+static void test_batches(void **state)
+{
+	static const enum pf_engine engines[] = { PF_ENGINE_BEST, PF_ENGINE_INTERP };
+	static const char *const texts[] = { "ether[20] = 3 or len > 90", "inbound and ip",
+					     "ether[20] * ether[21] = 12 or ether[22] / ether[23] = 2" };
+	uint8_t bytes[257][64];
+	struct pf_packet packets[257];
+	struct pf_aux aux = { .known = 1u << PF_AUX_PKTTYPE };
+	uint32_t results[258];
+
+	(void)state;
+	for (unsigned i = 0; i < 257; i++) {
+		for (unsigned k = 0; k < 64; k++)
+			bytes[i][k] = (uint8_t)((i + k) % 7);
+		bytes[i][12] = 8;
+		bytes[i][13] = 0;
+		packets[i] = (struct pf_packet){ bytes[i], i % 65, i, i % 3 ? &aux : NULL };
+	}
+	for (unsigned t = 0; t < ARRAY_SIZE(texts); t++)
+		for (unsigned e = 0; e < ARRAY_SIZE(engines); e++) {
+			struct pf_options options = PF_OPTIONS_INIT;
+			unsigned yes = 0;
+			struct pf_prog *prog;
+			const void *self;
+			pf_code_fn *code;
+
+			options.engine = engines[e];
+			assert_int_equal(pf_compile("pcap", texts[t], strlen(texts[t]), &options,
+						    &prog, NULL),
+					 0);
+			code = pf_get_code(prog, &self);
+			memset(results, 0x55, sizeof(results));
+			pf_run_batch(prog, packets, 257, results);
+			pf_run_batch(prog, NULL, 0, NULL);
+			for (unsigned i = 0; i < 257; i++) {
+				assert_int_equal(results[i], pf_run(prog, &packets[i]));
+				assert_int_equal(results[i], code(&packets[i], self));
+				yes += results[i] != 0;
+			}
+			assert_int_equal(results[257], 0x55555555);
+			assert_true(yes > 10 && yes < 250);
+			pf_unref(prog);
+		}
+}
+
 /* Every stage of a program says something, and no stage is forgotten. */
 static void test_stages(void **state)
 {
@@ -149,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_no_filter),
 		cmocka_unit_test(test_too_many_places),
 		cmocka_unit_test(test_what_it_tells),
+		cmocka_unit_test(test_batches),
 		cmocka_unit_test(test_stages),
 	};
 

@@ -165,10 +165,15 @@ static void subject_init(struct subject *s, const char *name, const struct pf_in
 static void run_one(struct subject *s, const struct pf_packet *p)
 {
 	uint32_t want = bpf_filter((const struct bpf_insn *)s->insns, p->data, p->len, p->caplen);
+	uint32_t results[2];
 
 	same(s, p, "the evaluator", eval_run(&s->eval, p), want);
 	same(s, p, "the interpreter", pf_run(s->interp, p), want);
 	same(s, p, "native code", pf_run(s->prog, p), want);
+	/* Twice, so that the second comes round. */
+	pf_run_batch(s->prog, (const struct pf_packet[]){ *p, *p }, 2, results);
+	same(s, p, "a batch", results[0], want);
+	same(s, p, "a batch, again", results[1], want);
 	if (s->emitted)
 		same(s, p, "emitted classic BPF",
 		     bpf_filter((const struct bpf_insn *)s->emitted, p->data, p->len, p->caplen),

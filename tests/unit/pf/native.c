@@ -44,15 +44,16 @@ static void add_listing(struct blob *blob, const char *text, size_t base, size_t
 		assert_true(!targets[i] || starts[i]);
 }
 
-static void add_unit(struct blob *blob, const struct pf_unit *u)
+static void add_unit(struct blob *blob, const struct pf_unit *u, unsigned flags)
 {
 	PFS_BUF struct pfs_buf text = { 0 };
-	PFS_FREE uint8_t *code = NULL;
-	size_t n;
+	struct pf_x86_64 made;
 
-	assert_int_equal(pf_x86_64_emit(u, &code, &n, &text), 0);
-	add_listing(blob, text.data, blob->code.len, n);
-	pfs_buf_add(&blob->code, code, n);
+	assert_int_equal(pf_x86_64_emit(u, flags, &made, &text), 0);
+	assert_true(made.entry % 16 == 0 && made.entry < made.n);
+	add_listing(blob, text.data, blob->code.len, made.n);
+	pfs_buf_add(&blob->code, made.code, made.n);
+	free(made.code);
 }
 
 static void add_insns(struct blob *blob, const struct pf_insn *insns, size_t n, unsigned flags)
@@ -60,8 +61,10 @@ static void add_insns(struct blob *blob, const struct pf_insn *insns, size_t n, 
 	struct pf_unit u;
 
 	pf_unit_init(&u);
-	if (pf_front_cbpf(&u, insns, n, flags, NULL) == 0)
-		add_unit(blob, &u);
+	if (pf_front_cbpf(&u, insns, n, flags, NULL) == 0) {
+		add_unit(blob, &u, 0);
+		add_unit(blob, &u, PF_X86_64_BATCH);
+	}
 	pf_unit_release(&u);
 }
 
@@ -179,13 +182,13 @@ static void test_values_in_memory(void **state)
 		pf_block_stop(&u, next);
 		{
 			PFS_BUF struct pfs_buf text = { 0 };
-			PFS_FREE uint8_t *code = NULL;
-			size_t size;
+			struct pf_x86_64 made;
 			struct pf_packet p = { bytes, 400, 400, NULL };
 			struct pf_native *native;
 			struct eval eval;
 
-			assert_int_equal(pf_x86_64_emit(&u, &code, &size, &text), 0);
+			assert_int_equal(pf_x86_64_emit(&u, 0, &made, &text), 0);
+			free(made.code);
 			assert_int_equal(strstr(text.data, "[rsp") != NULL, n > 10);
 			assert_int_equal(strstr(text.data, "sub    rsp") != NULL, n > 50);
 			eval_init(&eval, &u);
