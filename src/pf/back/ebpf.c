@@ -102,6 +102,17 @@ static void reject_if(struct gen *g, unsigned op)
 	g->spec->rejects = true;
 }
 
+/* The packet could not be read, whatever its length says. */
+static void fail_if(struct gen *g, unsigned op)
+{
+	if (!g->spec->many) {
+		reject_if(g, op);
+		return;
+	}
+	kcode_jump_imm(g->c, op, R0, 0, g->spec->unsure);
+	g->spec->unsures = true;
+}
+
 /* --- the packet ------------------------------------------------------------------------------ */
 
 static unsigned size_code(unsigned size)
@@ -148,15 +159,41 @@ static void load_copy(struct gen *g, unsigned size, unsigned to, unsigned reg, i
 		kcode_be(g->c, to, (int)size * 8); /* to what memory order would have given */
 }
 
+/* R4 bytes from offset R2 to the stack at `at`; 0 in R0 if they were there. */
+static void read_packet(struct gen *g, int at)
+{
+	if (g->spec->dynptr) {
+		kcode_mov(g->c, R0, R2);
+		kcode_mov(g->c, R1, R10);
+		kcode_alu_imm(g->c, BPF_ADD, R1, at);
+		kcode_mov(g->c, R2, R4);
+		kcode_mov(g->c, R3, R10);
+		kcode_alu_imm(g->c, BPF_ADD, R3, g->spec->dynptr);
+		kcode_mov(g->c, R4, R0);
+		kcode_mov_imm(g->c, R5, 0);
+		kcode_call(g->c, BPF_FUNC_dynptr_read);
+		return;
+	}
+	kcode_mov(g->c, R1, R6);
+	kcode_mov(g->c, R3, R10);
+	kcode_alu_imm(g->c, BPF_ADD, R3, at);
+	kcode_call(g->c, BPF_FUNC_skb_load_bytes);
+}
+
+static void load_len(struct gen *g, unsigned to, int at)
+{
+	if (at)
+		kcode_load(g->c, BPF_W, to, R10, at);
+	else
+		kcode_load(g->c, BPF_W, to, R6, offsetof(struct __sk_buff, len));
+}
+
 /* R2 is the offset. From beyond the copy. */
 static void fetch(struct gen *g, unsigned size, unsigned to, bool raw)
 {
-	kcode_mov(g->c, R1, R6);
-	kcode_mov(g->c, R3, R10);
-	kcode_alu_imm(g->c, BPF_ADD, R3, g->fetch);
 	kcode_mov_imm(g->c, R4, (int32_t)size);
-	kcode_call(g->c, BPF_FUNC_skb_load_bytes);
-	reject_if(g, BPF_JNE);
+	read_packet(g, g->fetch);
+	fail_if(g, BPF_JNE);
 	kcode_load(g->c, size_code(size), to, R10, g->fetch);
 	order(g, size, to, raw);
 }
@@ -306,7 +343,7 @@ static int field_offset(uint32_t field, bool *ret_turn)
 static void field(struct gen *g, uint32_t k)
 {
 	bool turn;
-	int off = field_offset(k, &turn);
+	int off = g->spec->dynptr ? -1 : field_offset(k, &turn);
 
 	if (k == PF_AUX_CPU) {
 		kcode_call(g->c, BPF_FUNC_get_smp_processor_id);
@@ -324,7 +361,7 @@ static void field(struct gen *g, uint32_t k)
 /* Goes to `no` if base + end is more than the length. Sums have 64 bits. */
 static void check_end(struct gen *g, pf_val base, uint32_t end, unsigned no)
 {
-	kcode_load(g->c, BPF_W, R0, R6, offsetof(struct __sk_buff, len));
+	load_len(g, R0, g->spec->caplen);
 	if (!base) {
 		kcode_jump32_imm(g->c, BPF_JLT, R0, end, no);
 		return;
@@ -351,7 +388,7 @@ static void make_value(struct gen *g, pf_val val)
 	}
 	switch (v->op) {
 	case PF_OP_LEN:
-		kcode_load(g->c, BPF_W, R0, R6, offsetof(struct __sk_buff, len));
+		load_len(g, R0, g->spec->len);
 		break;
 	case PF_OP_AUX:
 		field(g, v->k);
@@ -510,6 +547,38 @@ static int jump(struct gen *g, uint32_t at, const struct pf_edge *edge)
 	return n < 0 ? n : 0;
 }
 
+/* Filter `id` accepts, if v is not 0. */
+static void take(struct gen *g, uint32_t id, pf_val v)
+{
+	int word = g->spec->set + (int)(id / 32) * 4;
+	unsigned none = kcode_label(g->c);
+
+	if (pf_is(&g->l->u, v, 0))
+		return;
+	if (!is_const(g, v))
+		kcode_jump32_imm(g->c, BPF_JEQ, get(g, v, R0), 0, none);
+	if (id == g->spec->undecided) {
+		kcode_jump(g->c, g->spec->unsure);
+		g->spec->unsures = true;
+	} else {
+		kcode_load(g->c, BPF_W, R1, R10, word);
+		kcode_alu32_imm(g->c, BPF_ADD, R1, UINT32_C(1) << id % 32);
+		kcode_store(g->c, BPF_W, R10, word, R1);
+	}
+	kcode_place(g->c, none);
+}
+
+static void stop_many(struct gen *g, const struct pf_block *b)
+{
+	/* Behind that nothing is written. */
+	for (uint32_t p = 0; p < b->npin; p++)
+		if (value_of(g, b->pin[p])->k == g->spec->undecided &&
+		    is_const(g, value_of(g, b->pin[p])->a))
+			return;
+	kcode_jump(g->c, g->spec->accept);
+	g->spec->accepts = true;
+}
+
 static void stop(struct gen *g, const struct pf_block *b)
 {
 	pf_val v = b->npin ? value_of(g, b->pin[0])->a : 0;
@@ -535,6 +604,8 @@ static int write_block(struct gen *g, uint32_t at)
 	kcode_place(g->c, g->label[at]);
 	for (uint32_t s = g->l->first[at]; s < g->l->first[at + 1] && !g->err; s++)
 		make_value(g, g->l->step[s]);
+	for (uint32_t p = 0; p < b->npin && g->spec->many; p++)
+		take(g, value_of(g, b->pin[p])->k, value_of(g, b->pin[p])->a);
 	if (g->c->nlabel > LABELS_MAX)
 		g->err = -E2BIG;
 	if (g->err)
@@ -543,6 +614,8 @@ static int write_block(struct gen *g, uint32_t at)
 		branch(g, at, b);
 	else if (b->end == PF_END_JUMP)
 		return jump(g, at, &b->edge[0]);
+	else if (g->spec->many)
+		stop_many(g, b);
 	else
 		stop(g, b);
 	return g->err;
@@ -636,7 +709,7 @@ static void copy_packet(struct gen *g)
 
 	if (!g->size)
 		return;
-	kcode_load(g->c, BPF_W, R4, R6, offsetof(struct __sk_buff, len));
+	load_len(g, R4, g->spec->caplen);
 	kcode_jump_imm(g->c, BPF_JGE, R4, (int32_t)g->size, whole);
 	for (int at = begin; at < g->copy + (int)g->size; at += 8)
 		kcode_store_imm(g->c, BPF_DW, R10, at, 0);
@@ -645,18 +718,15 @@ static void copy_packet(struct gen *g)
 	kcode_place(g->c, whole);
 	kcode_mov_imm(g->c, R4, (int32_t)g->size);
 	kcode_place(g->c, some);
-	kcode_mov(g->c, R1, R6);
 	kcode_mov_imm(g->c, R2, 0);
-	kcode_mov(g->c, R3, R10);
-	kcode_alu_imm(g->c, BPF_ADD, R3, g->copy);
-	kcode_call(g->c, BPF_FUNC_skb_load_bytes);
-	reject_if(g, BPF_JNE);
+	read_packet(g, g->copy);
+	fail_if(g, BPF_JNE);
 	kcode_place(g->c, empty);
 }
 
-static int check(const struct pf_lower *l)
+static int check(const struct pf_lower *l, bool many)
 {
-	if (l->u.nresult != 1)
+	if (l->u.nresult != 1 && !many)
 		return -ENOTSUP;
 	for (uint32_t i = 0; i < l->flow.n; i++)
 		if (l->u.blk[l->flow.order[i]].loop)
@@ -685,7 +755,7 @@ static int know(struct pf_unit *to, const struct pf_unit *from)
 
 static int emit(struct gen *g)
 {
-	int r = check(g->l);
+	int r = check(g->l, g->spec->many);
 
 	if (r == 0)
 		r = plan_frame(g);

@@ -7,7 +7,11 @@
  * beyond is fetched piece by piece. The copy is placed so that most fields are aligned, which the
  * verifier wants of loads from the stack; others are put together from bytes.
  *
- * In the kernel the length of a packet and the captured length are one.
+ * In the kernel the length of a packet and the captured length are one, unless the caller says otherwise: he may have
+ * put both on the stack.
+ *
+ * A unit with several filters leaves the set of those that accept on the stack (struct pf_ebpf_spec). Bits are added,
+ * to words that begin as 0 without the verifier knowing: if it knew, it would follow each set apart.
  */
 #ifndef PFS_PF_BACK_EBPF_H
 #define PFS_PF_BACK_EBPF_H
@@ -21,6 +25,22 @@ struct pf_ebpf_spec {
 	unsigned reject; /* label */
 	/* Filled in: does anything lead to them? The verifier refuses code to which nothing does. */
 	bool accepts, rejects;
+
+	/* Where the lengths are, as u32: stack offsets; 0: both are that of the context. */
+	int len, caplen;
+	/* Not a socket buffer: the packet is read through the struct bpf_dynptr at this stack offset; 0: it is one. */
+	int dynptr;
+
+	/*
+	 * Several filters. Bit k % 32 of word k / 32 says that filter k accepts; every run ends at `accept`, which
+	 * is the same label as `reject` then, but one in which filter `undecided` has a result: that ends at
+	 * `unsure`, and so does one in which bytes cannot be read.
+	 */
+	bool many;
+	int set; /* stack offset of the words (u32) */
+	uint32_t undecided;
+	unsigned unsure; /* label */
+	bool unsures;	 /* filled in */
 };
 
 /*

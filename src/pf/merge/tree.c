@@ -1,0 +1,181 @@
+/*
+ * Each unit is copied block by block. Where it says its result the copy goes on: to what is below, to what is beside,
+ * or to the end.
+ */
+#include "pf/merge/tree.h"
+
+#include "pf/ir/flow.h"
+
+struct tree {
+	struct pf_unit *to;
+	const struct pf_branch *branch;
+	size_t n;
+	pf_blk unsure;
+	uint32_t *child, *sibling; /* owned; by branch: index + 1; 0: none */
+	uint32_t top;		   /* the first without one above */
+};
+
+/* One unit on its way into the tree. */
+struct graft {
+	struct pf_unit *to;
+	const struct pf_unit *from;
+	struct pf_flow flow;
+	pf_val *val; /* owned; new value by old one */
+	pf_blk *blk; /* owned; new block by old one */
+	pf_blk yes, no, unsure;
+};
+
+static void graft_release(struct graft *g)
+{
+	pf_flow_release(&g->flow);
+	free(g->val);
+	free(g->blk);
+}
+
+/* Operands stand before their users. Parameters have theirs already. */
+static void graft_values(struct graft *g)
+{
+	for (pf_val v = 1; v < g->from->nval && !g->to->err; v++) {
+		const struct pf_value *old = &g->from->val[v];
+		unsigned operands = pf_operands(old);
+
+		if (g->val[v] || pf_ops[old->op].effect || old->op == PF_OP_PARAM)
+			continue;
+		g->val[v] = pf_value(g->to, old->op, operands > 0 ? g->val[old->a] : 0,
+				     operands > 1 ? g->val[old->b] : 0, old->k);
+	}
+}
+
+static void graft_result(struct graft *g, pf_blk at, pf_val value)
+{
+	const struct pf_value *v = &g->from->val[value];
+
+	if (v->op == PF_OP_CONST)
+		pf_block_jump(g->to, at, v->k == PF_UNSURE ? g->unsure : v->k ? g->yes : g->no);
+	else
+		pf_block_branch(g->to, at, g->val[value], g->yes, g->no);
+}
+
+static void graft_edge(struct graft *g, const struct pf_edge *old, pf_blk at, unsigned e)
+{
+	for (uint32_t a = 0; a < old->nargs && !g->to->err; a++)
+		pf_edge_arg(g->to, &g->to->blk[at].edge[e], g->val[old->args[a]]);
+}
+
+static void graft_block(struct graft *g, pf_blk b)
+{
+	const struct pf_block *old = &g->from->blk[b];
+	pf_blk at = g->blk[b];
+
+	if (old->npin) {
+		graft_result(g, at, g->from->val[old->pin[0]].a);
+	} else if (old->end == PF_END_BRANCH) {
+		pf_block_branch(g->to, at, g->val[old->cond], g->blk[old->edge[0].to],
+				g->blk[old->edge[1].to]);
+		graft_edge(g, &old->edge[0], at, 0);
+		graft_edge(g, &old->edge[1], at, 1);
+	} else if (old->end == PF_END_JUMP) {
+		pf_block_jump(g->to, at, g->blk[old->edge[0].to]);
+		graft_edge(g, &old->edge[0], at, 0);
+	} else {
+		pf_block_jump(g->to, at, g->no);
+	}
+}
+
+/* Returns its entry in *ret_entry. */
+static int graft(struct tree *t, const struct pf_unit *from, pf_blk yes, pf_blk no, pf_blk *ret_entry)
+{
+	PFS_CLEANUP(graft_release) struct graft g = { t->to, from, .yes = yes, .no = no };
+	int r = from->nresult == 1 ? 0 : -ENOTSUP;
+
+	g.unsure = t->unsure;
+	g.val = pfs_zalloc(from->nval, sizeof(*g.val));
+	g.blk = pfs_zalloc(from->nblk, sizeof(*g.blk));
+	if (!g.val || !g.blk)
+		return -ENOMEM;
+	if (r == 0)
+		r = pf_flow_make(from, &g.flow);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < g.flow.n && !t->to->err; i++) {
+		const struct pf_block *b = &from->blk[g.flow.order[i]];
+
+		if (b->loop)
+			return -ENOTSUP;
+		g.blk[g.flow.order[i]] = pf_block(t->to);
+		for (uint32_t p = 0; p < b->nparam && !t->to->err; p++)
+			g.val[b->param[p]] = pf_block_param(t->to, g.blk[g.flow.order[i]]);
+	}
+	graft_values(&g);
+	for (uint32_t i = 0; i < g.flow.n && !t->to->err; i++)
+		graft_block(&g, g.flow.order[i]);
+	*ret_entry = g.blk[from->entry];
+	return t->to->err;
+}
+
+/* The block that asks branch i and all below it, and goes on at `next`. */
+static int plant(struct tree *t, uint32_t i, pf_blk next, pf_blk *ret_entry)
+{
+	const struct pf_branch *b = &t->branch[i];
+	pf_blk yes = pf_block(t->to), below = next;
+	int r = 0;
+
+	pf_block_result(t->to, yes, b->result, pf_const(t->to, 1));
+	/* The last first: each goes on at the one made before. Depth is bounded by that of directories. */
+	for (uint32_t c = t->child[i]; c && r == 0; c = t->sibling[c - 1])
+		r = plant(t, c - 1, below, &below);
+	if (r < 0)
+		return r;
+	pf_block_jump(t->to, yes, below);
+	if (!b->unit) {
+		*ret_entry = yes;
+		return t->to->err;
+	}
+	return graft(t, b->unit, yes, next, ret_entry);
+}
+
+/* Who is below whom; lists are backwards. */
+static int link_all(struct tree *t)
+{
+	t->child = pfs_zalloc(t->n, sizeof(*t->child));
+	t->sibling = pfs_zalloc(t->n, sizeof(*t->sibling));
+	if (!t->child || !t->sibling)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < t->n; i++) {
+		uint32_t above = t->branch[i].above;
+		uint32_t *list = above == PF_TREE_TOP ? &t->top : &t->child[above];
+
+		assert(above == PF_TREE_TOP || above < i);
+		t->sibling[i] = *list;
+		*list = i + 1;
+	}
+	return 0;
+}
+
+static void tree_release(struct tree *t)
+{
+	free(t->child);
+	free(t->sibling);
+}
+
+int pf_tree(const struct pf_branch *branch, size_t n, uint32_t results, struct pf_unit *ret_unit)
+{
+	PFS_CLEANUP(tree_release) struct tree t = { .to = ret_unit, .branch = branch, .n = n };
+	pf_blk end;
+	int r = link_all(&t);
+
+	if (r < 0)
+		return r;
+	ret_unit->nresult = results + 1;
+	end = pf_block(ret_unit);
+	pf_block_stop(ret_unit, end);
+	t.unsure = pf_block(ret_unit);
+	pf_block_result(ret_unit, t.unsure, results, pf_const(ret_unit, 1));
+	pf_block_stop(ret_unit, t.unsure);
+	for (uint32_t c = t.top; c && r == 0; c = t.sibling[c - 1])
+		r = plant(&t, c - 1, end, &end);
+	if (r < 0)
+		return r;
+	ret_unit->entry = end;
+	return ret_unit->err;
+}

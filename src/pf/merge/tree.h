@@ -1,0 +1,32 @@
+/*
+ * tree - the filters of a tree of directories as one unit
+ *
+ * A filter sees what those above it have accepted. So a tree is walked from the top: the branches of a filter that
+ * accepts are asked, those of one that rejects are not, and each is written once, however many have it above them.
+ *
+ * A filter may be *unsure* about a packet (an IPv6 packet with extension headers, say): its unit then gives PF_UNSURE
+ * as its result, and the run is over with the last result of the tree set. Who runs the program has to ask the filters
+ * themselves.
+ */
+#ifndef PFS_PF_MERGE_TREE_H
+#define PFS_PF_MERGE_TREE_H
+
+#include "pf/ir/ir.h"
+
+#define PF_UNSURE 0xfffffffeu
+
+#define PF_TREE_TOP UINT32_MAX
+
+struct pf_branch {
+	const struct pf_unit *unit; /* borrowed; one filter, no loops; NULL: accepts everything */
+	uint32_t above; /* index of the one above, which comes before; PF_TREE_TOP: there is none */
+	uint32_t result; /* which is 1 for the packets that it and all above it accept */
+};
+
+/*
+ * Into an empty unit, with `results` + 1 results: the last is 1 when a filter was unsure, and then the others say
+ * nothing. -ENOTSUP: a unit with loops or several filters; -ENOMEM, -E2BIG.
+ */
+int pf_tree(const struct pf_branch *branch, size_t n, uint32_t results, struct pf_unit *ret_unit);
+
+#endif
