@@ -30,6 +30,11 @@ static void arp_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emit
 	pfs_through_keep(state, in, n, out, arp_keep);
 }
 
+static int arp_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	return pfs_through_keeps(state, link_type, PKT_KEEP_ARP, PKT_KEEP_ANY_PROTO, ret_unit);
+}
+
 const struct pfs_filter pfs_filter_arp = {
 	.name = "arp",
 	.summary = "keep ARP packets",
@@ -42,4 +47,5 @@ const struct pfs_filter pfs_filter_arp = {
 	.moved = pfs_through_moved,
 	.reconfigure = pfs_through_init,
 	.batch = arp_batch,
+	.keeps = arp_keeps,
 };

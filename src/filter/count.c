@@ -29,6 +29,23 @@ static void count_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_em
 	pfs_emit_all(out, in, n);
 }
 
+/* Where nobody reads them, the source need not make them: their number does. */
+static int count_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	(void)state;
+	(void)link_type;
+	(void)ret_unit;
+	return 1;
+}
+
+static void count_passed(void *state, uint64_t n, uint64_t bytes)
+{
+	struct count *c = state;
+
+	(void)bytes;
+	pfs_counter_add(&c->records, n);
+}
+
 static void count_stats(void *state, struct pfs_buf *out)
 {
 	const struct count *c = state;
@@ -44,5 +61,7 @@ const struct pfs_filter pfs_filter_count = {
 	.out = PFS_FLOW_SAME,
 	.state_size = sizeof(struct count),
 	.batch = count_batch,
+	.keeps = count_keeps,
+	.passed = count_passed,
 	.stats = count_stats,
 };

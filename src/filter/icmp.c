@@ -30,6 +30,11 @@ static void icmp_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emi
 	pfs_through_keep(state, in, n, out, icmp_keep);
 }
 
+static int icmp_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	return pfs_through_keeps(state, link_type, PKT_KEEP_IP, PFS_PROTO_ICMP, ret_unit);
+}
+
 const struct pfs_filter pfs_filter_icmp = {
 	.name = "icmp",
 	.summary = "keep ICMP packets of IPv4",
@@ -41,4 +46,5 @@ const struct pfs_filter pfs_filter_icmp = {
 	.moved = pfs_through_moved,
 	.reconfigure = pfs_through_init,
 	.batch = icmp_batch,
+	.keeps = icmp_keeps,
 };

@@ -31,6 +31,11 @@ static void ip_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitt
 	pfs_through_keep(state, in, n, out, ip_keep);
 }
 
+static int ip_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	return pfs_through_keeps(state, link_type, PKT_KEEP_IP, PKT_KEEP_ANY_PROTO, ret_unit);
+}
+
 const struct pfs_filter pfs_filter_ip = {
 	.name = "ip",
 	.summary = "keep IPv4 packets",
@@ -42,4 +47,5 @@ const struct pfs_filter pfs_filter_ip = {
 	.moved = pfs_through_moved,
 	.reconfigure = pfs_through_init,
 	.batch = ip_batch,
+	.keeps = ip_keeps,
 };

@@ -30,6 +30,11 @@ static void ip6_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emit
 	pfs_through_keep(state, in, n, out, ip6_keep);
 }
 
+static int ip6_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	return pfs_through_keeps(state, link_type, PKT_KEEP_IP6, PKT_KEEP_ANY_PROTO, ret_unit);
+}
+
 const struct pfs_filter pfs_filter_ip6 = {
 	.name = "ip6",
 	.summary = "keep IPv6 packets",
@@ -41,4 +46,5 @@ const struct pfs_filter pfs_filter_ip6 = {
 	.moved = pfs_through_moved,
 	.reconfigure = pfs_through_init,
 	.batch = ip6_batch,
+	.keeps = ip6_keeps,
 };

@@ -239,6 +239,13 @@ static void match_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_em
 		pfs_emit_lost(out, "link type", unfit);
 }
 
+static int match_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	const struct match *m = state;
+
+	return pkt_expr_keeps_in("pcap", m->text, link_type, ret_unit);
+}
+
 static void match_stats(void *state, struct pfs_buf *out)
 {
 	struct match *m = state;
@@ -262,5 +269,6 @@ const struct pfs_filter pfs_filter_match = {
 	.moved = match_moved,
 	.fini = match_fini,
 	.batch = match_batch,
+	.keeps = match_keeps,
 	.stats = match_stats,
 };

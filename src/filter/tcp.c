@@ -30,6 +30,11 @@ static void tcp_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emit
 	pfs_through_keep(state, in, n, out, tcp_keep);
 }
 
+static int tcp_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	return pfs_through_keeps(state, link_type, PKT_KEEP_IP | PKT_KEEP_IP6, PFS_PROTO_TCP, ret_unit);
+}
+
 const struct pfs_filter pfs_filter_tcp = {
 	.name = "tcp",
 	.summary = "keep TCP packets, over IPv4 and IPv6",
@@ -41,4 +46,5 @@ const struct pfs_filter pfs_filter_tcp = {
 	.moved = pfs_through_moved,
 	.reconfigure = pfs_through_init,
 	.batch = tcp_batch,
+	.keeps = tcp_keeps,
 };

@@ -30,6 +30,11 @@ static void udp_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emit
 	pfs_through_keep(state, in, n, out, udp_keep);
 }
 
+static int udp_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	return pfs_through_keeps(state, link_type, PKT_KEEP_IP | PKT_KEEP_IP6, PFS_PROTO_UDP, ret_unit);
+}
+
 const struct pfs_filter pfs_filter_udp = {
 	.name = "udp",
 	.summary = "keep UDP packets, over IPv4 and IPv6",
@@ -41,4 +46,5 @@ const struct pfs_filter pfs_filter_udp = {
 	.moved = pfs_through_moved,
 	.reconfigure = pfs_through_init,
 	.batch = udp_batch,
+	.keeps = udp_keeps,
 };

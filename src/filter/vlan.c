@@ -68,6 +68,11 @@ static void vlan_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emi
 	pfs_through_batch(&v->through, in, n, out, vlan_keep, v);
 }
 
+static int vlan_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	return pfs_through_keeps(state, link_type, PKT_KEEP_VLAN, PKT_KEEP_ANY_PROTO, ret_unit);
+}
+
 const struct pfs_filter pfs_filter_vlan = {
 	.name = "vlan",
 	.summary = "keep packets with a VLAN tag",
@@ -80,4 +85,5 @@ const struct pfs_filter pfs_filter_vlan = {
 	.init = vlan_init,
 	.reconfigure = vlan_init,
 	.batch = vlan_batch,
+	.keeps = vlan_keeps,
 };

@@ -452,6 +452,7 @@ void pfs_node_finish(struct pfs_node *node)
 
 	if (node->kind == PFS_NODE_SOURCE && node->domain)
 		pfs_feed_stop(node->domain);
+	pfs_decide_forget(node);
 	if (node->task) {
 		pfs_task_retire(node->task);
 		pfs_ticker_remove(node->graph->ticker, node->task);

@@ -60,6 +60,7 @@ void pfs_feed_stop(struct pfs_domain *domain)
 
 	if (!feed->started)
 		return;
+	pfs_decide_sync(domain);
 	pthread_mutex_lock(&feed->lock);
 	atomic_store(&feed->stopping, true);
 	pthread_cond_broadcast(&feed->cond);
@@ -70,6 +71,7 @@ void pfs_feed_stop(struct pfs_domain *domain)
 	feed->started = false;
 	if (source->stop)
 		source->stop(domain->source->state);
+	atomic_store(&feed->decides, false);
 	give_up_rings(domain);
 }
 
@@ -90,6 +92,7 @@ int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)
 		;
 	atomic_store(&feed->stopping, false);
 	atomic_store(&feed->over, false);
+	pfs_decide_restart(domain);
 	if (node->from->start) {
 		r = node->from->start(node->state, feed, diag);
 		if (r < 0) {
@@ -247,6 +250,7 @@ int pfs_feed_reserve(struct pfs_feed *feed, struct pfs_ring *ring, size_t len,
 struct push_attempt {
 	struct pfs_feed *feed;
 	struct pfs_ref *refs;
+	const struct pfs_takers *const *takers; /* by ref; NULL: nobody has decided anything */
 	size_t n;
 	size_t done;
 };
@@ -285,6 +289,8 @@ static int try_push(void *arg)
 		if (refs->flags & PFS_REF_CONTROL) {
 			pfs_step_control(step, refs);
 			room = 1;
+		} else if (a->takers && plan->takers) {
+			pfs_plan_take(plan, refs, a->takers + a->done, room);
 		} else {
 			pfs_counter_add(&step->node->in, room);
 			pfs_step_deliver(step, refs, room);
@@ -303,15 +309,30 @@ static int try_push(void *arg)
 	return blocked ? -EAGAIN : 0;
 }
 
-int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
+int pfs_feed_push_taken(struct pfs_feed *feed, struct pfs_ref *refs,
+			const struct pfs_takers *const *takers, size_t n)
 {
-	struct push_attempt attempt = { .feed = feed, .refs = refs, .n = n };
-
+	struct push_attempt attempt = { .feed = feed, .refs = refs, .takers = takers, .n = n };
 	int r = feed_try(feed, try_push, &attempt);
 
 	if (r < 0)
 		count_unwanted(&attempt);
 	return r;
+}
+
+int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
+{
+	return pfs_feed_push_taken(feed, refs, NULL, n);
+}
+
+const struct pfs_interests *pfs_feed_interests(const struct pfs_feed *feed)
+{
+	return &feed->domain->deciding.now;
+}
+
+void pfs_feed_decides(struct pfs_feed *feed, bool yes)
+{
+	atomic_store(&feed->decides, yes);
 }
 
 int pfs_feed_eof(struct pfs_feed *feed)

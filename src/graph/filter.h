@@ -43,6 +43,7 @@
 #define PFS_BATCH 256
 
 struct pfs_classes;
+struct pf_unit;
 
 /* What flows: for the check at mkdir ("this filter does not fit here"). */
 enum pfs_flow {
@@ -246,6 +247,16 @@ struct pfs_filter {
 	 */
 	bool (*control)(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
 			struct pfs_emitter *out);
+
+	/*
+	 * What it keeps, for who can decide before a record is made (graph/source.h): into an initialised unit with one
+	 * result, that of exactly the records that batch() would emit unchanged, of this link type; or PF_UNSURE, where
+	 * batch() has to be asked. 1: it keeps everything, and the unit stays empty. -ENOTSUP: it cannot be said, or
+	 * records do not pass unchanged. On the control thread, as reconfigure. NULL: it cannot be said.
+	 */
+	int (*keeps)(void *state, uint16_t link_type, struct pf_unit *ret_unit);
+	/* n more records of that many bytes passed that batch() did not see. On the thread of batch(). Optional. */
+	void (*passed)(void *state, uint64_t n, uint64_t bytes);
 
 	/* `name value` lines beyond the engine's own (in out dropped lost bytes). */
 	void (*stats)(void *state, struct pfs_buf *out);

@@ -24,6 +24,7 @@
 
 #include <pthread.h>
 
+#include "graph/decide.h"
 #include "graph/graph.h"
 #include "graph/source.h"
 #include "graph/tables.h"
@@ -105,6 +106,7 @@ struct pfs_feed {
 	_Atomic bool stopping;
 	_Atomic bool over; /* writer: the source's thread; the end came last: who comes now wants another run */
 	int stop_fd;	      /* eventfd */
+	_Atomic bool decides; /* writer: control; the source decides by the list in force */
 	pfs_counter unwanted; /* writer: the source's thread; records that came while nobody took any */
 	pthread_mutex_t lock; /* with cond: waiting for room */
 	pthread_cond_t cond;
@@ -132,6 +134,7 @@ struct pfs_domain {
 	_Atomic unsigned writers;    /* open pfs_writers */
 	_Atomic uint32_t generation; /* ends of generations so far */
 	struct pfs_origins origins;  /* the table's lock; of all records here */
+	struct pfs_deciding deciding; /* control */
 };
 
 struct pfs_node {
@@ -187,6 +190,7 @@ struct pfs_node {
 	struct pfs_task *owner; /* places; borrowed: the task that runs this node, ours or of a node above */
 	struct pfs_inject *inject; /* control; made by the first writer */
 	struct pfs_join *join;	   /* control; borrowed from the state of a joining sink */
+	struct pfs_keeps *keeps;   /* control; owned; NULL: nobody has asked yet */
 	uint64_t walk;		   /* control: last walk that was here */
 
 	pfs_counter in, out, bytes; /* writer: the run lock's holder */
@@ -263,6 +267,12 @@ struct pfs_step {
 	struct pfs_sort *sort;	    /* scratch for the classes */
 	struct pfs_record *pending; /* reserved in the task's ring */
 	const char *refused; /* why pfs_emit_new() can never succeed as asked in this pull; NULL: it can */
+	uint16_t taker; /* number under which the source decides about it, or PFS_NO_TAKER; then: */
+	bool wanted;	/* something here takes records: not only those below that have a number */
+	uint32_t since; /* first generation of its number, */
+	uint32_t wanted_since; /* and in which all that it passes has come */
+	struct pfs_step *above;
+	uint64_t taken, taken_in, taken_bytes; /* of the batch in hand */
 	bool eof;
 	bool emitted;	      /* something was emitted since the last flush of a pull */
 	_Atomic bool touched; /* its queue was pushed to since the last wake */
@@ -275,6 +285,10 @@ struct pfs_plan {
 	unsigned nsteps;
 	struct pfs_step **injects; /* steps whose nodes have an injection ring */
 	unsigned ninjects;
+	struct pfs_step **takers; /* owned; by number, PFS_TAKERS_MAX; NULL: the source decides nothing */
+	/* While records are brought to them that were judged by a generation before some of them were there: */
+	bool judged;
+	uint32_t generation;
 };
 
 /*
@@ -571,6 +585,9 @@ void pfs_work_end(bool outermost);
 size_t pfs_plan_room(struct pfs_plan *plan, size_t want);		      /* run lock */
 void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n); /* run lock; n <= room */
 void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref); /* run lock; room for 1 */
+/* The same of the source's records, as far as it has decided about them. n <= room */
+void pfs_plan_take(struct pfs_plan *plan, struct pfs_ref *refs,
+		   const struct pfs_takers *const *takers, size_t n);
 void pfs_step_flush(struct pfs_step *step); /* run lock: what its filter emitted goes on */
 
 /* --- feed.c -------------------------------------------------------------------------------- */

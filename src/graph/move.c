@@ -623,12 +623,21 @@ static int prepare(struct move *m, struct pfs_joins **spare)
 	return r == 0 ? pfs_fit_tell(m->node, m->dir, m->to, m->diag) : r;
 }
 
+/* The source of the old tree decides about it no more. */
+static int forget(struct pfs_node *node, void *arg)
+{
+	pfs_decide_forget(node);
+	return pfs_each_below(node, forget, arg);
+}
+
 static int change_places(struct move *m)
 {
 	struct pfs_joins *spare[2] = { NULL, NULL };
 	bool last;
 	int r = prepare(m, spare);
 
+	if (r == 0 && m->old != m->new_)
+		r = forget(m->node, NULL);
 	if (r == 0) {
 		pfs_class_use(m->to);
 		atomic_store(&m->old->stirred, true);

@@ -72,6 +72,7 @@ void pfs_domain_unref(struct pfs_domain *domain)
 	pfs_waitlist_release(&domain->space);
 	pfs_cursors_unref(domain->cursors);
 	pfs_origins_release(domain->graph->rings, &domain->origins);
+	pfs_decide_release(domain);
 	free(domain);
 }
 
@@ -321,6 +322,7 @@ void pfs_plan_unref(struct pfs_plan *plan)
 		step_free(plan->steps[i]);
 	free(plan->steps);
 	free(plan->injects);
+	free(plan->takers);
 	free(plan);
 }
 
@@ -406,6 +408,7 @@ static int step_build(struct pfs_plan *plan, struct pfs_node *node, struct pfs_s
 	if (!step)
 		return -ENOMEM;
 	step->plan = plan;
+	step->taker = PFS_NO_TAKER;
 	step->node = pfs_node_ref(node);
 	step->em = (struct pfs_emitter){ .rings = node->graph->rings, .step = step };
 	r = append(&plan->steps, plan->nsteps, step);
@@ -666,7 +669,7 @@ static int build(struct pfs_change *change)
 	return plan_build(task, &change->plan);
 }
 
-void pfs_replan_cancel(struct pfs_replan *replan)
+static void replan_free(struct pfs_replan *replan)
 {
 	for (size_t i = 0; i < replan->n; i++) {
 		pfs_plan_unref(replan->changes[i].plan);
@@ -674,6 +677,22 @@ void pfs_replan_cancel(struct pfs_replan *replan)
 	}
 	free(TAKE_PTR(replan->changes));
 	replan->n = 0;
+}
+
+void pfs_replan_cancel(struct pfs_replan *replan)
+{
+	if (replan->n)
+		pfs_decide_cancel(replan->domain);
+	replan_free(replan);
+}
+
+/* The source's, among the new plans; NULL: nobody is there. */
+static struct pfs_plan *plan_of_source(const struct pfs_replan *replan)
+{
+	for (size_t i = 0; i < replan->n; i++)
+		if (replan->changes[i].task == replan->domain->source->task)
+			return replan->changes[i].plan;
+	return NULL;
 }
 
 int pfs_replan_begin(struct pfs_domain *domain, struct pfs_replan *ret_replan)
@@ -694,8 +713,10 @@ int pfs_replan_begin(struct pfs_domain *domain, struct pfs_replan *ret_replan)
 	qsort(replan.changes, n, sizeof(*replan.changes), deeper_first);
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = build(&replan.changes[i]);
+	if (r == 0)
+		r = pfs_decide_begin(domain, plan_of_source(&replan));
 	if (r < 0)
-		pfs_replan_cancel(&replan);
+		replan_free(&replan);
 	else
 		*ret_replan = replan;
 	return r;
@@ -724,7 +745,8 @@ void pfs_replan_publish(struct pfs_replan *replan)
 		if (!task_wanted(task) && !task_drains(task))
 			detach_input(task);
 	}
-	pfs_replan_cancel(replan); /* what is left of it */
+	pfs_decide_publish(domain);
+	replan_free(replan); /* what is left of it */
 	detach_left(domain->source);
 	if (atomic_exchange(&domain->graph->spent, false)) {
 		trim_all(domain->graph->root);

@@ -123,6 +123,13 @@ void pfs_programs_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_em
 		pfs_emit_lost(out, "link type", unfit);
 }
 
+int pfs_programs_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	const struct pfs_programs *p = state;
+
+	return pkt_expr_keeps_in(p->language, p->text, link_type, ret_unit);
+}
+
 void pfs_programs_stats(void *state, struct pfs_buf *out)
 {
 	struct pfs_programs *p = state;

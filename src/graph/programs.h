@@ -38,6 +38,7 @@ int pfs_programs_reconfigure(void *state, const struct pfs_args *args,
 			     const struct pfs_place *place, struct pfs_diag *diag);
 void pfs_programs_fini(void *state);
 void pfs_programs_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out);
+int pfs_programs_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit);
 void pfs_programs_stats(void *state, struct pfs_buf *out);
 void pfs_programs_print(void *state, struct pfs_buf *out);
 

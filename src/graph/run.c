@@ -284,8 +284,16 @@ static void deliver_classes(struct pfs_step *step, const struct pfs_ref *refs, s
 	}
 }
 
+/* Was somebody here already when the records in hand were judged? Else most of them have not come. */
+static bool is_there(const struct pfs_step *step)
+{
+	return !step->plan->judged || step->taker == PFS_NO_TAKER ||
+	       (int32_t)(step->plan->generation - step->wanted_since) >= 0;
+}
+
 void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 {
+	bool there = is_there(step);
 	struct pfs_node *node = step->node;
 	uint64_t bytes = 0;
 
@@ -297,13 +305,14 @@ void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 		mark_seen(node, refs, n);
 		mark_seen(node, step->extra, step->nextra);
 	}
-	if (step->queue && n) {
+	if (step->queue && n && there) {
 		pfs_queue_push(step->queue, refs, n);
 		step_touch(step);
 	}
 	for (unsigned i = 0; i < step->nchildren && n; i++)
-		step_run(step->children[i], refs, n);
-	if (step->nclasses)
+		if (there || step->children[i]->taker != PFS_NO_TAKER)
+			step_run(step->children[i], refs, n);
+	if (step->nclasses && there)
 		deliver_classes(step, refs, n);
 }
 
@@ -342,6 +351,105 @@ static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 	node->filter->batch(node->state, refs, n, &step->em);
 	pfs_step_flush(step);
 }
+
+/* --- what the source has decided --------------------------------------------------------------------- */
+
+/* Does the filter of this step accept the record, by what the source says? */
+static bool takes(const struct pfs_step *step, const struct pfs_takers *t)
+{
+	unsigned n = step->taker;
+
+	return n < 32u * t->words && (t->word[n / 32] >> n % 32 & 1) &&
+	       (int32_t)(t->generation - step->since) >= 0;
+}
+
+/* The record goes to everybody who takes it; those are noted in the order of their numbers. */
+static void sort_taken(struct pfs_plan *plan, const struct pfs_ref *ref, const struct pfs_takers *t)
+{
+	for (unsigned w = 0; w < t->words && w < PFS_TAKERS_MAX / 32; w++) {
+		for (uint32_t left = t->word[w]; left; left &= left - 1) {
+			unsigned n = 32 * w + (unsigned)__builtin_ctz(left);
+			struct pfs_step *step = plan->takers[n];
+
+			if (!step || (int32_t)(t->generation - step->since) < 0)
+				continue;
+			step->taken++;
+			step->taken_bytes += ref->len;
+			/* What came into a filter is what the one above it passed; so it is even if one was moved. */
+			if (!step->above || !takes(step->above, t))
+				step->taken_in++;
+			if (step->wanted && (int32_t)(t->generation - step->wanted_since) >= 0)
+				step->out[step->nout++] = *ref;
+		}
+	}
+}
+
+/* What a step got of the batch. Those above come first: `taken` of a step counts as what came into those below. */
+static void deliver_taken(struct pfs_step *step)
+{
+	struct pfs_node *node = step->node;
+	size_t n = step->nout;
+
+	pfs_counter_add(&node->in, step->taken_in + (step->above ? step->above->taken : 0));
+	pfs_counter_add(&node->out, step->taken);
+	pfs_counter_add(&node->bytes, step->taken_bytes);
+	if (step->taken && node->filter && node->filter->passed && node->state)
+		node->filter->passed(node->state, step->taken, step->taken_bytes);
+	if (step->queue && n) {
+		pfs_queue_push(step->queue, step->out, n);
+		step_touch(step);
+	}
+	for (unsigned i = 0; i < step->nchildren; i++) {
+		struct pfs_step *child = step->children[i];
+
+		if (child->taker != PFS_NO_TAKER)
+			deliver_taken(child);
+		else if (n)
+			step_run(child, step->out, n);
+	}
+	if (step->nclasses && n)
+		deliver_classes(step, step->out, n);
+	step->nout = 0;
+	step->taken = step->taken_in = step->taken_bytes = 0;
+}
+
+/* How many of the records, from the first on, are alike: judged by the same generation, and decided or not. */
+static size_t alike(const struct pfs_takers *const *takers, size_t n)
+{
+	size_t i = 1;
+
+	while (i < n && takers[i]->generation == takers[0]->generation &&
+	       takers[i]->decided == takers[0]->decided)
+		i++;
+	return i;
+}
+
+void pfs_plan_take(struct pfs_plan *plan, struct pfs_ref *refs,
+		   const struct pfs_takers *const *takers, size_t n)
+{
+	struct pfs_step *root = plan->steps[0];
+
+	while (n > 0) {
+		size_t some = alike(takers, n);
+
+		if (takers[0]->decided) {
+			for (size_t i = 0; i < some; i++)
+				sort_taken(plan, &refs[i], takers[i]);
+			deliver_taken(root);
+		} else {
+			plan->judged = true;
+			plan->generation = takers[0]->generation;
+			pfs_counter_add(&root->node->in, some);
+			pfs_step_deliver(root, refs, some);
+			plan->judged = false;
+		}
+		refs += some;
+		takers += some;
+		n -= some;
+	}
+}
+
+/* --- control ------------------------------------------------------------------------------------------ */
 
 /* The control ref arrives at an inline step. */
 static void control_in(struct pfs_step *step, const struct pfs_ref *ref)

@@ -164,13 +164,16 @@ static void take_node(struct pfs_node *name, struct pfs_shot_node *to)
 		.data = node->domain,
 		.running = node->wanted,
 		.lossy = node->domain && node->domain->lossy,
-		.kernel = node->kind == PFS_NODE_SOURCE && node->wanted && node->from &&
-			  node->from->program,
+		.kernel = (node->kind == PFS_NODE_SOURCE && node->wanted && node->from &&
+			   node->from->program) ||
+			  pfs_decides(node),
 		.readers = node->readers,
 		.writers = node->inject ? atomic_load(&node->inject->writers) : 0,
 		.memory = memory_of(node),
 		.shared = node->uses,
 	};
+	if (node->domain && node->kind == PFS_NODE_SOURCE)
+		pfs_decide_sync(node->domain); /* for all below: they come behind */
 	if (node->domain)
 		take_counters(node, to);
 	pfs_readers_sum(node, &to->delivered, &to->missed, &to->lag);

@@ -18,6 +18,40 @@
 #include "graph/filter.h"
 
 struct pfs_feed;
+struct pf_unit;
+
+/*
+ * What a source can do for the graph before a record is copied: decide which of the filters below it accept it. The
+ * graph numbers the filters that can say what they keep (pfs_filter.keeps); the source tells of each record which of
+ * them accept it, and need not make records that are for none that is `wanted`, but counts them (pfs_source.passed).
+ *
+ * A number belongs to one filter for as long as that is among the interests. Each list has a generation, and a record
+ * says by which it was judged: the graph knows from which generation on a number means what it means now.
+ */
+#define PFS_TAKERS_MAX 256
+
+/* Stands in front of a record (struct pfs_record) in ring memory. Layout is shared with kernel programs. */
+struct pfs_takers {
+	uint32_t generation;
+	uint16_t words;	  /* that follow */
+	uint16_t decided; /* 0: the words say nothing, the filters have to be asked */
+	uint32_t word[];  /* bit k % 32 of word k / 32: the filter with number k accepts it */
+};
+static_assert(sizeof(struct pfs_takers) == 8, "shared with kernel programs");
+
+struct pfs_interest {
+	const struct pf_unit *unit; /* borrowed; what the filter keeps (pf/merge/tree.h); NULL: everything */
+	uint32_t above; /* index of the one above it, which comes before; of the first, the source: itself */
+	uint16_t number; /* of the first: 0 */
+	bool wanted;	 /* records that it accepts have to come */
+};
+
+struct pfs_interests {
+	uint32_t generation;
+	uint16_t link_type; /* that the units are for */
+	size_t n;	    /* 0: nobody is there */
+	const struct pfs_interest *item;
+};
 
 enum {
 	PFS_SOURCE_WRITABLE = 1 << 0, /* processes may write byte streams into its `all` */
@@ -60,6 +94,17 @@ struct pfs_source {
 	int (*start)(void *state, struct pfs_feed *feed, struct pfs_diag *diag);
 	int (*run)(void *state, struct pfs_feed *feed);
 	void (*stop)(void *state); /* after run() returned */
+	/*
+	 * Gets ready to decide by these, beside run(): nothing is to change yet. Before start(), which asks for what is in
+	 * force with pfs_feed_interests(), there is nothing to do. A source may find that it cannot decide by these: then
+	 * all records come, undecided, as those of a source without this function. 0; -errno: nothing has changed. On the
+	 * control thread; the list is valid during the call.
+	 */
+	int (*decide)(void *state, const struct pfs_interests *interests, struct pfs_diag *diag);
+	/* What decide() has made ready is in force from now on (yes), or is not wanted. */
+	void (*decided)(void *state, bool yes);
+	/* Records that the filter with this number accepted and that did not come, since start(). */
+	void (*passed)(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes);
 	void (*stats)(void *state, struct pfs_buf *out);
 	/* .program: the code that runs in the kernel. NULL: none. */
 	void (*program)(void *state, struct pfs_buf *out);
@@ -99,6 +144,13 @@ int pfs_feed_reserve(struct pfs_feed *feed, struct pfs_ring *ring, size_t len,
  * lost on purpose: nobody wants it any more).
  */
 int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n);
+/* The same of records about which somebody may have decided: takers[i] says it of refs[i]. */
+int pfs_feed_push_taken(struct pfs_feed *feed, struct pfs_ref *refs,
+			const struct pfs_takers *const *takers, size_t n);
+/* What is in force; in start(). */
+const struct pfs_interests *pfs_feed_interests(const struct pfs_feed *feed);
+/* From now on the source decides by what is in force, or it does not; in start(), decided() and retune(). */
+void pfs_feed_decides(struct pfs_feed *feed, bool yes);
 /* End of this generation: readers get EOF. A file source returns from run() afterwards. */
 int pfs_feed_eof(struct pfs_feed *feed);
 

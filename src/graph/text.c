@@ -97,6 +97,8 @@ static void stats(struct pfs_node *node, struct pfs_buf *out)
 {
 	uint64_t in, passed, bytes;
 
+	if (node->domain)
+		pfs_decide_sync(node->domain);
 	pfs_node_counts(node, &in, &passed, &bytes);
 	line(out, "in", in);
 	line(out, "out", passed);
@@ -200,6 +202,23 @@ static int reconfigure(struct pfs_node *node, const struct pfs_args *args,
 	return r;
 }
 
+/* New parameters of a filter; the source may be deciding by the old ones. */
+static int change_filter(struct pfs_node *node, const struct pfs_args *args,
+			 const struct pfs_cred *cred, struct pfs_diag *diag)
+{
+	int r = reconfigure(node, args, cred, diag);
+
+	if (r < 0 || !node->filter->keeps)
+		return r;
+	pfs_decide_changed(node);
+	r = pfs_domain_replan(node->domain);
+	if (r < 0) {
+		(void)reconfigure(node, &node->args, cred, NULL); /* it has had them */
+		pfs_decide_changed(node);
+	}
+	return r;
+}
+
 /* Would the source take them? Asked of another one like it, since this one may be running. */
 static int params_try(const struct pfs_node *node, const struct pfs_args *args,
 		      const struct pfs_cred *cred, struct pfs_diag *diag)
@@ -273,7 +292,9 @@ static int params_set(struct pfs_node *node, const char *text, size_t len,
 	if (r < 0)
 		return r;
 	/* A file would begin again from its start: only what is attached to the kernel is stopped. */
-	if (!node->from || !node->from->start)
+	if (node->filter)
+		r = change_filter(node, &args, cred, diag);
+	else if (!node->from->start)
 		r = reconfigure(node, &args, cred, diag);
 	else if (!pfs_args_equal(&node->args, &args))
 		r = restart_with(node, &args, cred, diag);

@@ -32,6 +32,14 @@ int pfs_through_moved(void *state, const struct pfs_place *place, struct pfs_dia
 	return 0;
 }
 
+int pfs_through_keeps(const struct pfs_through *through, uint16_t link_type, unsigned layers,
+		      int proto, struct pf_unit *ret_unit)
+{
+	if (through->kinds != PKT_TUNNEL_NO)
+		return -ENOTSUP;
+	return pkt_keep_layers(link_type, layers, proto, ret_unit);
+}
+
 /* What the outer packet's is but for the link type. -errno of pfs_emit_origin(). */
 static int inner_origin(struct pfs_through *t, uint16_t outer, uint16_t link_type,
 			struct pfs_emitter *out, uint16_t *ret_inner)

@@ -11,6 +11,7 @@
 #define PFS_GRAPH_THROUGH_H
 
 #include "graph/proto.h"
+#include "packet/keep.h"
 #include "packet/tunnel.h"
 
 struct pfs_through {
@@ -32,6 +33,10 @@ int pfs_through_init(void *state, const struct pfs_args *args, const struct pfs_
 		     struct pfs_diag *diag);
 
 int pfs_through_moved(void *state, const struct pfs_place *place, struct pfs_diag *diag);
+
+/* For keeps: as pkt_keep_layers(); -ENOTSUP: it looks into tunnels. */
+int pfs_through_keeps(const struct pfs_through *through, uint16_t link_type, unsigned layers,
+		      int proto, struct pf_unit *ret_unit);
 
 /* Is the packet at which the walk stands to be kept? */
 typedef bool (*pfs_through_fn)(const void *arg, const struct pkt_walk *walk);

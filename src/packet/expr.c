@@ -3,6 +3,7 @@
 #include <pipesfs/pf.h>
 
 #include "pf/front/pcap.h"
+#include "pf/unit.h"
 
 #define PACKET_TYPE_HOST 0
 #define PACKET_TYPE_OUTGOING 4
@@ -99,6 +100,69 @@ void pkt_expr_print(const struct pkt_expr *expr, struct pfs_buf *out)
 		if (pf_dump(expr->prog, stages[i], &text, NULL) == 0)
 			pfs_buf_str(out, text);
 	}
+}
+
+/* Is it the direction as the kernel says it? There packets that come in are of several types. */
+static bool is_direction(const struct pf_unit *u, pf_val v)
+{
+	return u->val[v].op == PF_OP_AUX && u->val[v].k == PF_AUX_PKTTYPE;
+}
+
+static bool is_test_of_direction(const struct pf_unit *u, const struct pf_value *test)
+{
+	return test->op == PF_OP_EQ &&
+	       (is_direction(u, test->a) ? pf_is(u, test->b, PACKET_TYPE_OUTGOING)
+					 : pf_is(u, test->a, PACKET_TYPE_OUTGOING));
+}
+
+/* Does it look at nothing but the bytes and whether the packet goes out? */
+static bool is_plain(const struct pf_unit *u, uint16_t link_type)
+{
+	for (pf_val v = 1; v < u->nval; v++) {
+		const struct pf_value *value = &u->val[v];
+		unsigned operands = pf_operands(value);
+		bool asks = (operands > 0 && is_direction(u, value->a)) ||
+			    (operands > 1 && is_direction(u, value->b)) ||
+			    (value->op == PF_OP_RESULT && is_direction(u, value->a));
+
+		/* Packets that start at the IP header come without the type. */
+		if ((value->op == PF_OP_AUX || value->op == PF_OP_KNOWN) &&
+		    (value->k != PF_AUX_PKTTYPE || link_type == PFS_LINK_RAW))
+			return false;
+		if (asks && !is_test_of_direction(u, value))
+			return false;
+	}
+	for (pf_blk b = 1; b < u->nblk; b++) {
+		const struct pf_block *block = &u->blk[b];
+
+		if (block->loop || (block->end == PF_END_BRANCH && is_direction(u, block->cond)))
+			return false;
+		for (unsigned e = 0; e < pf_edges(block); e++)
+			for (uint32_t a = 0; a < block->edge[e].nargs; a++)
+				if (is_direction(u, block->edge[e].args[a]))
+					return false;
+	}
+	return true;
+}
+
+int pkt_expr_keeps(const struct pkt_expr *expr, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	const struct pf_unit *u = pf_prog_unit(expr->prog);
+
+	return is_plain(u, link_type) ? pf_unit_copy(ret_unit, u) : -ENOTSUP;
+}
+
+int pkt_expr_keeps_in(const char *language, const char *text, uint16_t link_type,
+		      struct pf_unit *ret_unit)
+{
+	struct pkt_expr *expr;
+	int r = pkt_expr_compile_in(language, text, strlen(text), link_type, false, &expr, NULL);
+
+	if (r < 0)
+		return r;
+	r = pkt_expr_keeps(expr, link_type, ret_unit);
+	pkt_expr_free(expr);
+	return r;
 }
 
 int pkt_expr_names(const char *text, struct pfs_diag *diag)

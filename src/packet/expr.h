@@ -26,6 +26,7 @@
 #include "ring/record.h"
 
 struct pkt_expr;
+struct pf_unit;
 
 /*
  * link_type: LINKTYPE_ value. big_endian: of the capture (the header of LINKTYPE_NULL is in its byte order). -EINVAL
@@ -42,6 +43,15 @@ bool pkt_expr_match(const struct pkt_expr *expr, const uint8_t *p, uint32_t capl
 /* The same for a program in any of the languages of src/pf, for packets of that link type. */
 int pkt_expr_compile_in(const char *language, const char *text, size_t len, uint16_t link_type,
 			bool big_endian, struct pkt_expr **ret_expr, struct pfs_diag *diag);
+
+/*
+ * What it keeps, into an initialised, empty unit, for who runs it over whole packets and knows of each the bytes and (of
+ * frames) whether it goes out. -ENOTSUP: it asks for more, or has a loop; -ENOMEM, -E2BIG.
+ */
+int pkt_expr_keeps(const struct pkt_expr *expr, uint16_t link_type, struct pf_unit *ret_unit);
+/* The same of a text; also the errors of pkt_expr_compile_in(). */
+int pkt_expr_keeps_in(const char *language, const char *text, uint16_t link_type,
+		      struct pf_unit *ret_unit);
 
 /* Tests that the program has, for people. */
 unsigned pkt_expr_tests(const struct pkt_expr *expr);

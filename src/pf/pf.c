@@ -13,6 +13,7 @@
 #include "pf/ir/verify.h"
 #include "pf/opt/opt.h"
 #include "pf/prove/smt.h"
+#include "pf/unit.h"
 
 struct pf_prog {
 	/* What runs, and what it is called with: of native or interp. */
@@ -54,6 +55,11 @@ const char *pf_pass_name(unsigned i)
 const char *pf_pass_summary(unsigned i)
 {
 	return i < pass_count() ? pf_passes[i]->summary : NULL;
+}
+
+const struct pf_unit *pf_prog_unit(const struct pf_prog *prog)
+{
+	return &prog->opt;
 }
 
 struct pf_prog *pf_ref(struct pf_prog *prog)

@@ -7,12 +7,14 @@
 
 #define RING_MIN ((size_t)1 << 20)
 #define RING_MAX ((size_t)1 << 30)
-#define CPUS_MAX 8192 /* NR_CPUS of the largest kernels */
+#define KNOWN_MAX 4096 /* devices of `any`; what others send is decided in the engine */
+#define CPUS_MAX 8192  /* NR_CPUS of the largest kernels */
 
 uint32_t kcap_snaplen(const struct kcap *kcap)
 {
 	/* pfs_ring_max_record() is a quarter; the rest is history, and room for the next. */
-	uint64_t fits = kcap->ring_size / 4 - sizeof(struct pfs_record) - KCAP_RING_HEADER;
+	uint64_t fits = kcap->ring_size / 4 - sizeof(struct pfs_record) - KCAP_RING_HEADER -
+			sizeof(struct pfs_takers) - PFS_TAKERS_MAX / 8;
 
 	return (uint32_t)pfs_max64(KCAP_SNAPLEN_MIN, pfs_min64(kcap->spec.snaplen, fits));
 }
@@ -119,6 +121,21 @@ static int make_slots(struct kcap *kcap)
 	return 0;
 }
 
+static int make_known(struct kcap *kcap)
+{
+	struct kbpf_map_spec spec = {
+		.type = BPF_MAP_TYPE_HASH,
+		.key_size = 4,
+		.value_size = 4,
+		.entries = KNOWN_MAX,
+		.inner = -1,
+		.name = "pfs_known",
+	};
+
+	kcap->known = kbpf_map_new(&spec);
+	return kcap->known < 0 ? kcap->known : 0;
+}
+
 static int make_maps(struct kcap *kcap, struct pfs_diag *diag)
 {
 	struct kbpf_map_spec array = {
@@ -145,6 +162,8 @@ static int make_maps(struct kcap *kcap, struct pfs_diag *diag)
 	r = make_ring_table(kcap);
 	if (r == 0)
 		r = make_slots(kcap);
+	if (r == 0 && kcap->spec.any)
+		r = make_known(kcap);
 	return r < 0 ? pfs_diag_set(diag, -r, "cannot make the maps of a capture: %s", strerror(-r))
 		     : 0;
 }
@@ -176,30 +195,75 @@ static int make_stub(struct kcap *kcap, struct pfs_diag *diag)
 	return kcap->stub < 0 ? kcap->stub : 0;
 }
 
-int kcap_swap(struct kcap *kcap, const struct kcap_body *body, struct pfs_diag *diag)
+void kcap_body_release(struct kcap_body *body)
+{
+	if (body->words)
+		pf_unit_release(&body->unit);
+	*body = (struct kcap_body){ 0 };
+}
+
+static void program_release(struct kcap_program *program)
+{
+	if (program->fd >= 0)
+		close(program->fd);
+	kcode_release(&program->listing);
+	kcap_body_release(&program->body);
+	*program = (struct kcap_program){ .fd = -1 };
+}
+
+/* With whatever parameters are in the spec. */
+static int program_make(const struct kcap *kcap, const struct kcap_body *body,
+			struct kcap_program *ret_program, struct pfs_diag *diag)
 {
 	struct kcode c KCODE_CLEANUP = { 0 };
-	PFS_CLOSE int program = -1;
-	uint32_t slot = 0, fd;
-	int r;
+	int r = kcap_program_emit(kcap, body, &c), fd;
 
-	kcap_program_emit(kcap, body, &c);
-	r = kcode_finish(&c);
+	if (r == 0)
+		r = kcode_finish(&c);
+	if (r < 0)
+		return pfs_diag_set(diag, -r, "no program for the kernel: %s", strerror(-r));
+	fd = load(kcap, &c, "pfs_capture", diag);
+	if (fd < 0)
+		return fd;
+	*ret_program = (struct kcap_program){ .fd = fd, .listing = c };
+	c = (struct kcode){ 0 };
+	return 0;
+}
+
+int kcap_prepare(struct kcap *kcap, struct kcap_body *body, struct pfs_diag *diag)
+{
+	struct kcap_program program;
+	int r = program_make(kcap, body, &program, diag);
+
 	if (r < 0)
 		return r;
-	program = load(kcap, &c, "pfs_capture", diag);
-	if (program < 0)
-		return program;
-	fd = (uint32_t)program;
+	if (body) {
+		program.body = *body;
+		*body = (struct kcap_body){ 0 };
+	}
+	program_release(&kcap->next);
+	kcap->next = program;
+	return 0;
+}
+
+void kcap_cancel(struct kcap *kcap)
+{
+	program_release(&kcap->next);
+}
+
+int kcap_commit(struct kcap *kcap)
+{
+	uint32_t slot = 0, fd = (uint32_t)kcap->next.fd;
+	int r;
+
+	if (kcap->next.fd < 0)
+		return 0;
 	r = kbpf_map_set(kcap->array, &slot, &fd);
 	if (r < 0)
-		return pfs_diag_set(diag, -r, "cannot put the program in place: %s", strerror(-r));
-	if (kcap->program >= 0)
-		close(kcap->program);
-	kcap->program = TAKE_FD(program);
-	kcode_release(&kcap->listing);
-	kcap->listing = c;
-	c = (struct kcode){ 0 };
+		return r;
+	program_release(&kcap->now);
+	kcap->now = kcap->next;
+	kcap->next = (struct kcap_program){ .fd = -1 };
 	kcap->generation++;
 	return 0;
 }
@@ -208,16 +272,51 @@ int kcap_retune(struct kcap *kcap, uint32_t snaplen, unsigned directions, struct
 {
 	uint32_t old_snaplen = atomic_load(&kcap->spec.snaplen);
 	unsigned old_directions = kcap->spec.directions;
+	struct kcap_program program;
 	int r;
 
 	atomic_store(&kcap->spec.snaplen, snaplen);
 	kcap->spec.directions = directions;
-	r = kcap_swap(kcap, NULL, diag);
+	r = program_make(kcap, &kcap->now.body, &program, diag);
+	if (r == 0) {
+		program_release(&kcap->next);
+		kcap->next = program;
+		kcap->next.body = kcap->now.body;
+		kcap->now.body = (struct kcap_body){ 0 };
+		r = kcap_commit(kcap);
+		if (r < 0) {
+			kcap->now.body = kcap->next.body;
+			kcap->next.body = (struct kcap_body){ 0 };
+			program_release(&kcap->next);
+			pfs_diag_set(diag, -r, "cannot put the program in place: %s", strerror(-r));
+		}
+	}
 	if (r < 0) {
 		atomic_store(&kcap->spec.snaplen, old_snaplen);
 		kcap->spec.directions = old_directions;
 	}
 	return r;
+}
+
+int kcap_know(struct kcap *kcap, uint32_t ifindex)
+{
+	uint32_t yes = 1;
+
+	return kbpf_map_set(kcap->known, &ifindex, &yes);
+}
+
+void kcap_passed(const struct kcap *kcap, unsigned bit, uint64_t *ret_records, uint64_t *ret_bytes)
+{
+	uint64_t records = 0, bytes = 0;
+
+	for (unsigned cpu = 0; cpu < kcap->ncpu; cpu++) {
+		const struct kcap_slot *slot = &kcap->slot[cpu];
+
+		records += atomic_load_explicit(&slot->passed[bit].records, memory_order_relaxed);
+		bytes += atomic_load_explicit(&slot->passed[bit].bytes, memory_order_relaxed);
+	}
+	*ret_records = records;
+	*ret_bytes = bytes;
 }
 
 static struct kcap *kcap_alloc(const struct kcap_spec *spec)
@@ -231,7 +330,8 @@ static struct kcap *kcap_alloc(const struct kcap_spec *spec)
 		return NULL;
 	}
 	kcap->spec = *spec;
-	kcap->slots = kcap->rings = kcap->array = kcap->stub = kcap->program = -1;
+	kcap->slots = kcap->rings = kcap->array = kcap->stub = kcap->known = -1;
+	kcap->now.fd = kcap->next.fd = -1;
 	possible = kbpf_cpus("possible", online, CPUS_MAX);
 	kcap->ncpu = (unsigned)pfs_max(possible, kbpf_cpus("online", online, CPUS_MAX));
 	kcap->ring = pfs_zalloc(kcap->ncpu, sizeof(*kcap->ring));
@@ -261,7 +361,9 @@ int kcap_new(const struct kcap_spec *spec, struct kcap **ret_kcap, struct pfs_di
 	if (r == 0)
 		r = make_stub(kcap, diag);
 	if (r == 0)
-		r = kcap_swap(kcap, NULL, diag);
+		r = kcap_prepare(kcap, NULL, diag);
+	if (r == 0)
+		r = kcap_commit(kcap);
 	if (r < 0) {
 		kcap_free(kcap);
 		return r;
@@ -289,8 +391,9 @@ void kcap_free(struct kcap *kcap)
 	/* With its last descriptor the kernel empties the array: no circle of programs and arrays stays. */
 	close_fd(kcap->array);
 	close_fd(kcap->stub);
-	close_fd(kcap->program);
-	kcode_release(&kcap->listing);
+	close_fd(kcap->known);
+	program_release(&kcap->now);
+	program_release(&kcap->next);
 	free(kcap->ring);
 	free(kcap);
 }

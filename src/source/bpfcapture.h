@@ -18,8 +18,11 @@
  * it wants to be woken (`wake_at`). The program wakes once and then writes "never" there until the
  * consumer says otherwise. Lost wake-ups are excluded by the consumer (see source/bpfring.h).
  *
- * A body (struct kcap_body) decides which packets are wanted and whose they are: the code generated between the
- * entry and the copy. Without one everything is wanted by set 0.
+ * A body (struct kcap_body) decides which packets are wanted and whose they are: one unit made of all filters between
+ * the source and whoever takes from it, which leaves the set of those that accept (pf/merge/tree.h). A packet that is
+ * in none of the wanted ones is counted for those that accepted it and is not copied. The set of the others, and the
+ * generation of the program that found it, stands in front of the record: struct pfs_takers of graph/source.h. Where a
+ * filter is unsure, or there is no body, the packet is copied undecided.
  *
  * Everything here is owned by struct kcap; closing the stub's attachment and kcap_free() leave nothing.
  * Threads: one at a time.
@@ -27,8 +30,9 @@
 #ifndef PFS_SOURCE_BPFCAPTURE_H
 #define PFS_SOURCE_BPFCAPTURE_H
 
-#include "ring/record.h"
+#include "graph/source.h"
 #include "pf/back/kcode.h"
+#include "pf/ir/ir.h"
 #include "source/btf.h"
 
 enum kcap_kind {
@@ -47,23 +51,28 @@ enum kcap_kind {
 
 /* Shared with the programs; one for each CPU, the kernel's line and the consumer's apart. */
 struct kcap_slot {
-	_Atomic uint64_t seen; /* writer: kernel; packets that the program wanted */
-	_Atomic uint64_t lost; /* writer: kernel; of these, without room in the ring */
-	uint64_t unused[6];
+	_Atomic uint64_t seen;	 /* writer: kernel; packets that the program looked at */
+	_Atomic uint64_t lost;	 /* writer: kernel; of these, without room in the ring */
+	_Atomic uint64_t copied; /* writer: kernel; of these, which are in the ring */
+	uint32_t zero;		 /* for the programs: nobody writes it */
+	uint32_t unused[9];
 	_Atomic uint64_t wake_at; /* writers: consumer; kernel, when it wakes: KCAP_NEVER */
 	uint64_t unused_too[7];
+	struct {
+		_Atomic uint64_t records, bytes;
+	} passed[PFS_TAKERS_MAX]; /* writer: kernel; packets that a filter accepted and nobody wanted */
 };
-static_assert(sizeof(struct kcap_slot) == 128, "shared with kernel programs");
+static_assert(sizeof(struct kcap_slot) == 128 + 16 * PFS_TAKERS_MAX, "shared with kernel programs");
 
 #define KCAP_NEVER UINT64_MAX
 
-/*
- * Decides: emits code that falls through with the set id in R7 for a wanted packet and jumps to `drop`
- * otherwise. On entry R6 is the context; R0-R5 and R7-R9 are free, the stack from -64 down too.
- */
 struct kcap_body {
-	void (*emit)(void *arg, struct kcode *c, unsigned drop);
-	void *arg;
+	struct pf_unit unit; /* owned; result i: filter i accepts; the one behind the last word: undecided */
+	uint32_t generation;
+	uint32_t words;			      /* of the sets, an even number; 0: there is no unit */
+	uint32_t wanted[PFS_TAKERS_MAX / 32]; /* packets that one of these accepts are copied */
+	uint32_t counted[PFS_TAKERS_MAX / 32]; /* the others, which accept some that are not */
+	bool plain;			       /* nothing is asked of any packet */
 };
 
 struct kcap_spec {
@@ -71,6 +80,7 @@ struct kcap_spec {
 	_Atomic uint32_t snaplen;
 	unsigned directions; /* PACKET: PFS_REC_IN | PFS_REC_OUT */
 	uint32_t loopback; /* PACKET: ifindex of `lo`, whose outgoing copy is dropped; 0: do not */
+	bool any; /* PACKET: of any device; only those that kcap_know() named are decided about */
 	unsigned flags;	   /* NETFILTER: PFS_REC_IN, PFS_REC_OUT or 0, for every record */
 	size_t ring_bytes; /* of all CPUs' rings together */
 };
@@ -89,9 +99,14 @@ struct kcap {
 	uint64_t ring_size;
 	struct kcap_slot *slot; /* owned; mapped, ncpu of them */
 	size_t slot_bytes;
-	int slots, rings, array, stub, program; /* owned; maps and programs */
-	struct kcode listing;			/* owned; of the program in the array */
-	uint64_t generation;			/* programs put into the array so far */
+	int slots, rings, array, stub; /* owned; maps and programs */
+	int known;		       /* owned; map by ifindex; -1 unless spec.any */
+	struct kcap_program {
+		int fd;		       /* owned; -1: none */
+		struct kcode listing;  /* owned */
+		struct kcap_body body; /* owned */
+	} now, next;		       /* in the array; made, and not there yet */
+	uint64_t generation;	       /* programs put into the array so far */
 };
 
 /*
@@ -101,18 +116,26 @@ struct kcap {
 int kcap_new(const struct kcap_spec *spec, struct kcap **ret_kcap, struct pfs_diag *diag);
 void kcap_free(struct kcap *kcap); /* NULL is fine */
 
-/* Puts a program with this body (NULL: everything) in place of the one that runs. On error that one goes on. */
-int kcap_swap(struct kcap *kcap, const struct kcap_body *body, struct pfs_diag *diag);
+void kcap_body_release(struct kcap_body *body);
+
+/*
+ * Makes a program with this body, which is the kcap's from then on, or with none (NULL), beside the one that runs.
+ * Error: the kernel's or the compiler's; nothing has changed.
+ */
+int kcap_prepare(struct kcap *kcap, struct kcap_body *body, struct pfs_diag *diag);
+/* Puts what was made in the place of the one that runs; without any nothing happens. -errno, and that one stays. */
+int kcap_commit(struct kcap *kcap);
+void kcap_cancel(struct kcap *kcap);
 /* The same program with other parameters, in the place of the one that runs. On an error that one stays. */
 int kcap_retune(struct kcap *kcap, uint32_t snaplen, unsigned directions, struct pfs_diag *diag);
 
+/* spec.any: from now on packets of this device, which are Ethernet frames, are decided about. */
+int kcap_know(struct kcap *kcap, uint32_t ifindex);
+
+/* Records that a filter accepted and nobody wanted, and their bytes. */
+void kcap_passed(const struct kcap *kcap, unsigned bit, uint64_t *ret_records, uint64_t *ret_bytes);
+
 /* Frames that the rings can hold whole. */
 uint32_t kcap_snaplen(const struct kcap *kcap);
-
-/* Set id that the program gave a record of its own. Outside of kernel rings `size` means something else. */
-static inline uint32_t kcap_record_set(const struct pfs_record *rec)
-{
-	return rec->size;
-}
 
 #endif

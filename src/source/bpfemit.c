@@ -7,28 +7,47 @@
 
 #include <linux/if_packet.h>
 
+#include "pf/back/ebpf.h"
+
 /* Places on the stack. */
 enum {
 	AT_CPU = -4,	  /* u32 */
-	AT_SET = -8,	  /* u32 set id */
+	AT_DECIDED = -8,  /* u32 0: the set says nothing */
 	AT_WIRE = -12,	  /* u32 true length */
 	AT_FLAGS = -16,	  /* u32 PFS_REC_* */
 	AT_RING = -24,	  /* u64 ring of this CPU */
 	AT_MARK = -28,	  /* u32 */
 	AT_IFINDEX = -32, /* u32 */
 	AT_DYNPTR = -48,  /* struct bpf_dynptr of the packet */
+	AT_SLOT = -56,	  /* u64 slot of this CPU */
+	AT_LEN = -60,	  /* u32 bytes of the packet that the engine will see */
+	AT_SET = -96,	  /* u32[] words of the set */
 };
+static_assert(AT_SET + PFS_TAKERS_MAX / 8 <= AT_LEN, "the largest set has room");
 
 /* Returned by the programs: nothing for the socket's queue; NF_ACCEPT. */
 enum { KEEP_OFF_SOCKET = 0, NETFILTER_ACCEPT = 1 };
 
 enum { IP_SUMMED_PARTIAL = 3 };
 enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14 };
-enum { DATA = sizeof(struct pfs_record) };
 
 #define SKB(field) ((int)offsetof(struct __sk_buff, field))
-#define REC(field) ((int)offsetof(struct pfs_record, field))
+#define TAKERS(field) ((int)offsetof(struct pfs_takers, field))
 #define SLOT(field) ((int)offsetof(struct kcap_slot, field))
+
+/* What is in front of a record, and where its bytes are. */
+static int front(const struct kcap_body *body)
+{
+	return (int)(sizeof(struct pfs_takers) + (body ? 4 * body->words : 0));
+}
+
+static int data(const struct kcap_body *body)
+{
+	return front(body) + (int)sizeof(struct pfs_record);
+}
+
+#define REC(field) (front(body) + (int)offsetof(struct pfs_record, field))
+#define DATA data(body)
 
 static int32_t verdict(const struct kcap *kcap)
 {
@@ -67,10 +86,22 @@ static void emit_direction(const struct kcap *kcap, struct kcode *c, unsigned dr
 	}
 }
 
-/* R8 = bytes to copy, on the stack the true length; a tag that the adapter took off counts again. */
+/* R8 = bytes to copy. */
+static void emit_snaplen(const struct kcap *kcap, struct kcode *c)
+{
+	unsigned fits = kcode_label(c);
+
+	kcode_load(c, BPF_W, R8, R10, AT_WIRE);
+	kcode_jump_imm(c, BPF_JLE, R8, (int32_t)kcap_snaplen(kcap), fits);
+	kcode_mov_imm(c, R8, (int32_t)kcap_snaplen(kcap));
+	kcode_place(c, fits);
+}
+
+/* On the stack the true length, and how much the engine will see; a tag that the adapter took off counts again. */
 static void emit_length(const struct kcap *kcap, struct kcode *c)
 {
-	unsigned fits = kcode_label(c), untagged = kcode_label(c);
+	unsigned untagged = kcode_label(c), whole = kcode_label(c);
+	uint32_t seen = (uint32_t)pfs_min(kcap->spec.snaplen, kcap_snaplen(kcap));
 
 	if (kcap->spec.kind == KCAP_NETFILTER) {
 		kcode_load(c, BPF_DW, R1, R6, kcap->btf.nf_ctx_skb.offset);
@@ -84,9 +115,10 @@ static void emit_length(const struct kcap *kcap, struct kcode *c)
 	}
 	kcode_place(c, untagged);
 	kcode_store(c, BPF_W, R10, AT_WIRE, R8);
-	kcode_jump_imm(c, BPF_JLE, R8, (int32_t)kcap_snaplen(kcap), fits);
-	kcode_mov_imm(c, R8, (int32_t)kcap_snaplen(kcap));
-	kcode_place(c, fits);
+	kcode_jump_imm(c, BPF_JLE, R8, (int32_t)seen, whole);
+	kcode_mov_imm(c, R8, (int32_t)seen);
+	kcode_place(c, whole);
+	kcode_store(c, BPF_W, R10, AT_LEN, R8);
 }
 
 /* R7 = slot and the ring on the stack, of the CPU that we run on. */
@@ -101,6 +133,7 @@ static void emit_cpu(const struct kcap *kcap, struct kcode *c, unsigned out)
 	kcode_call(c, BPF_FUNC_map_lookup_elem);
 	kcode_jump_imm(c, BPF_JEQ, R0, 0, out);
 	kcode_mov(c, R7, R0);
+	kcode_store(c, BPF_DW, R10, AT_SLOT, R7);
 	kcode_map(c, R1, kcap->rings);
 	kcode_mov(c, R2, R10);
 	kcode_alu_imm(c, BPF_ADD, R2, AT_CPU);
@@ -131,8 +164,8 @@ static uint32_t class_next(uint32_t size)
 }
 
 /* A tree of compares over classes [from, to): leaves load the size into R2 and go to `reserve`. */
-static void emit_classes(struct kcode *c, const uint32_t *classes, size_t from, size_t to,
-			 unsigned reserve)
+static void emit_classes(struct kcode *c, int above, const uint32_t *classes, size_t from,
+			 size_t to, unsigned reserve)
 {
 	size_t middle = from + (to - from) / 2;
 	unsigned upper;
@@ -143,16 +176,17 @@ static void emit_classes(struct kcode *c, const uint32_t *classes, size_t from, 
 		return;
 	}
 	upper = kcode_label(c);
-	kcode_jump_imm(c, BPF_JGT, R8, (int32_t)classes[middle - 1] - DATA, upper);
-	emit_classes(c, classes, from, middle, reserve);
+	kcode_jump_imm(c, BPF_JGT, R8, (int32_t)classes[middle - 1] - above, upper);
+	emit_classes(c, above, classes, from, middle, reserve);
 	kcode_place(c, upper);
-	emit_classes(c, classes, middle, to, reserve);
+	emit_classes(c, above, classes, middle, to, reserve);
 }
 
 /* R9 = room for R8 bytes behind a header. */
-static void emit_reserve(const struct kcap *kcap, struct kcode *c, unsigned lost)
+static void emit_reserve(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+			 unsigned lost)
 {
-	uint32_t classes[160], size = 48, top = kcap_snaplen(kcap) + DATA;
+	uint32_t classes[160], size = (uint32_t)DATA + 8, top = kcap_snaplen(kcap) + (uint32_t)DATA;
 	unsigned reserve = kcode_label(c);
 	size_t n = 0;
 
@@ -160,7 +194,7 @@ static void emit_reserve(const struct kcap *kcap, struct kcode *c, unsigned lost
 		classes[n++] = size;
 	classes[n++] = (top + 7) & ~UINT32_C(7);
 	kcode_note(c, "room in the ring: %zu size classes up to %u bytes", n, classes[n - 1]);
-	emit_classes(c, classes, 0, n, reserve);
+	emit_classes(c, DATA, classes, 0, n, reserve);
 	kcode_place(c, reserve);
 	kcode_load(c, BPF_DW, R1, R10, AT_RING);
 	kcode_mov_imm(c, R3, 0);
@@ -241,14 +275,23 @@ static void emit_netfilter_fields(const struct kcap *kcap, struct kcode *c)
 }
 
 /* The verifier walks the part from here on once for each size class: what can be done before, is. */
-static void emit_header(struct kcode *c)
+static void emit_header(const struct kcap_body *body, struct kcode *c)
 {
-	kcode_note(c, "the record's header");
+	uint32_t words = body ? body->words : 0;
+
+	kcode_note(c, "who takes it, and the record's header");
+	kcode_store_imm(c, BPF_W, R9, TAKERS(generation), body ? (int32_t)body->generation : 0);
+	kcode_store_imm(c, BPF_H, R9, TAKERS(words), (int32_t)words);
+	kcode_load(c, BPF_W, R1, R10, AT_DECIDED);
+	kcode_store(c, BPF_H, R9, TAKERS(decided), R1);
+	for (uint32_t w = 0; w < words; w++) {
+		kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)w);
+		kcode_store(c, BPF_W, R9, TAKERS(word) + 4 * (int)w, R1);
+	}
 	kcode_call(c, BPF_FUNC_ktime_get_ns);
 	kcode_store(c, BPF_DW, R9, REC(time), R0);
 	kcode_store_imm(c, BPF_W, R9, REC(state), PFS_RECORD_READY);
-	kcode_load(c, BPF_W, R1, R10, AT_SET);
-	kcode_store(c, BPF_W, R9, REC(size), R1);
+	kcode_store_imm(c, BPF_W, R9, REC(size), 0);
 	kcode_store(c, BPF_W, R9, REC(len), R8);
 	kcode_load(c, BPF_W, R1, R10, AT_WIRE);
 	kcode_store(c, BPF_W, R9, REC(wire_len), R1);
@@ -272,7 +315,7 @@ static void emit_skb_load(struct kcode *c, int from, int to)
 	kcode_call(c, BPF_FUNC_skb_load_bytes);
 }
 
-static void emit_packet_copy(struct kcode *c, unsigned copied)
+static void emit_packet_copy(const struct kcap_body *body, struct kcode *c, unsigned copied)
 {
 	unsigned plain = kcode_label(c);
 
@@ -298,7 +341,7 @@ static void emit_packet_copy(struct kcode *c, unsigned copied)
 	emit_skb_load(c, 0, DATA);
 }
 
-static void emit_netfilter_copy(struct kcode *c)
+static void emit_netfilter_copy(const struct kcap_body *body, struct kcode *c)
 {
 	kcode_note(c, "the packet, from its IP header on");
 	kcode_mov(c, R1, R9);
@@ -331,32 +374,148 @@ static void emit_submit(struct kcode *c)
 	kcode_call(c, BPF_FUNC_ringbuf_submit);
 }
 
-void kcap_program_emit(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c)
+/* --- deciding --------------------------------------------------------------------------------- */
+
+/*
+ * What the body cannot see as the engine does is not decided here: a tag that is beside the packet, and devices that
+ * may have another kind of frames.
+ */
+static void emit_undecidable(const struct kcap *kcap, struct kcode *c, unsigned unsure)
+{
+	kcode_load(c, BPF_W, R0, R6, SKB(vlan_present));
+	kcode_jump_imm(c, BPF_JNE, R0, 0, unsure);
+	if (!kcap->spec.any)
+		return;
+	kcode_note(c, "a device whose frames are known to be Ethernet's");
+	kcode_load(c, BPF_W, R0, R6, SKB(ifindex));
+	kcode_store(c, BPF_W, R10, AT_IFINDEX, R0);
+	kcode_map(c, R1, kcap->known);
+	kcode_mov(c, R2, R10);
+	kcode_alu_imm(c, BPF_ADD, R2, AT_IFINDEX);
+	kcode_call(c, BPF_FUNC_map_lookup_elem);
+	kcode_jump_imm(c, BPF_JEQ, R0, 0, unsure);
+}
+
+/* One more for a filter that accepted it. R2: its length. */
+static void emit_passed(const struct kcap *kcap, struct kcode *c, unsigned bit)
+{
+	int at = (int)(offsetof(struct kcap_slot, passed) + 16 * bit);
+
+	emit_count(kcap, c, at);
+	if (kcap->spec.kind == KCAP_NETFILTER) {
+		kcode_atomic_add(c, R7, at + 8, R2);
+	} else {
+		kcode_load(c, BPF_DW, R1, R7, at + 8);
+		kcode_alu(c, BPF_ADD, R1, R2);
+		kcode_store(c, BPF_DW, R7, at + 8, R1);
+	}
+}
+
+/* Goes to `wanted`, or counts it for those that accepted it and goes to `out`. */
+static void emit_wanted(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+			unsigned wanted, unsigned out)
+{
+	kcode_note(c, "does somebody want it?");
+	for (uint32_t w = 0; w < body->words; w++) {
+		if (!body->wanted[w])
+			continue;
+		kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)w);
+		kcode_jump32_imm(c, BPF_JSET, R1, body->wanted[w], wanted);
+	}
+	kcode_note(c, "nobody: it is counted where it would have passed");
+	kcode_load(c, BPF_W, R2, R10, AT_LEN);
+	for (unsigned bit = 0; bit < 32 * body->words; bit++) {
+		unsigned next;
+
+		if (!(body->counted[bit / 32] >> bit % 32 & 1))
+			continue;
+		next = kcode_label(c);
+		kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)(bit / 32));
+		kcode_alu32_imm(c, BPF_AND, R1, UINT32_C(1) << bit % 32);
+		kcode_jump32_imm(c, BPF_JEQ, R1, 0, next);
+		emit_passed(kcap, c, bit);
+		kcode_place(c, next);
+	}
+	kcode_jump(c, out);
+}
+
+static int emit_body(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+		     unsigned out)
+{
+	struct pf_ebpf_spec spec = {
+		.stack = AT_SET,
+		.accept = kcode_label(c),
+		.len = AT_WIRE,
+		.caplen = AT_LEN,
+		.dynptr = kcap->spec.kind == KCAP_NETFILTER ? AT_DYNPTR : 0,
+		.many = true,
+		.set = AT_SET,
+		.undecided = 32 * body->words,
+		.unsure = kcode_label(c),
+	};
+	unsigned wanted = kcode_label(c), known = kcode_label(c);
+	bool asks = kcap->spec.kind == KCAP_PACKET && !body->plain;
+	int r;
+
+	spec.reject = spec.accept;
+	kcode_note(c, "the set of those who take it");
+	kcode_load(c, BPF_W, R1, R7, SLOT(zero));
+	for (uint32_t w = 0; w < body->words; w++)
+		kcode_store(c, BPF_W, R10, AT_SET + 4 * (int)w, R1);
+	if (asks)
+		emit_undecidable(kcap, c, spec.unsure);
+	r = pf_ebpf_emit(&body->unit, &spec, c);
+	if (r < 0)
+		return r;
+	kcode_place(c, spec.accept);
+	kcode_load(c, BPF_DW, R7, R10, AT_SLOT);
+	emit_wanted(kcap, body, c, wanted, out);
+	kcode_place(c, spec.unsure);
+	if (asks || spec.unsures) {
+		kcode_note(c, "for the engine to decide");
+		kcode_load(c, BPF_DW, R7, R10, AT_SLOT);
+		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 0);
+		kcode_jump(c, known);
+	}
+	kcode_place(c, wanted);
+	kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 1);
+	kcode_place(c, known);
+	return 0;
+}
+
+int kcap_program_emit(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c)
 {
 	unsigned out = kcode_label(c), lost = kcode_label(c), copied = kcode_label(c);
+	bool netfilter = kcap->spec.kind == KCAP_NETFILTER;
+	int r = 0;
 
 	kcode_mov(c, R6, R1);
-	if (kcap->spec.kind == KCAP_PACKET)
+	if (!netfilter)
 		emit_direction(kcap, c, out);
-	kcode_mov_imm(c, R7, 0);
-	if (body)
-		body->emit(body->arg, c, out);
-	kcode_store(c, BPF_W, R10, AT_SET, R7);
-	kcode_note(c, "what is known of the packet");
-	if (kcap->spec.kind == KCAP_NETFILTER)
-		emit_netfilter_fields(kcap, c);
 	else
-		emit_packet_fields(kcap, c);
+		emit_netfilter_fields(kcap, c);
 	emit_length(kcap, c);
 	emit_cpu(kcap, c, out);
 	emit_count(kcap, c, SLOT(seen));
-	emit_reserve(kcap, c, lost);
-	emit_header(c);
-	if (kcap->spec.kind == KCAP_NETFILTER)
-		emit_netfilter_copy(c);
+	if (body && body->words)
+		r = emit_body(kcap, body, c, out);
 	else
-		emit_packet_copy(c, copied);
+		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 0);
+	if (r < 0)
+		return r;
+	if (!netfilter) {
+		kcode_note(c, "what is known of the packet");
+		emit_packet_fields(kcap, c);
+	}
+	emit_snaplen(kcap, c);
+	emit_reserve(kcap, body, c, lost);
+	emit_header(body, c);
+	if (netfilter)
+		emit_netfilter_copy(body, c);
+	else
+		emit_packet_copy(body, c, copied);
 	kcode_place(c, copied);
+	emit_count(kcap, c, SLOT(copied));
 	emit_submit(c);
 	kcode_jump(c, out);
 	kcode_place(c, lost);
@@ -365,4 +524,5 @@ void kcap_program_emit(const struct kcap *kcap, const struct kcap_body *body, st
 	kcode_place(c, out);
 	kcode_mov_imm(c, R0, verdict(kcap));
 	kcode_exit(c);
+	return 0;
 }

@@ -18,9 +18,11 @@ struct lane {
 	uint64_t freed;		/* consumer position */
 	uint64_t clear;		/* no record that we have not seen is older than this (ns) */
 	uint64_t busy_since; /* 0: not busy; else when we first saw the record at pos unfinished */
-	const struct pfs_record *rec; /* the record at pos; NULL: none ready */
-	uint32_t room;		      /* bytes reserved for it */
-	uint64_t time;		      /* of rec */
+	const struct pfs_takers *takers; /* of the record at pos, in front of it */
+	const struct pfs_record *rec;	 /* the record at pos; NULL: none ready */
+	uint32_t front;			 /* bytes between the kernel's header and rec */
+	uint32_t room;			 /* bytes reserved for it */
+	uint64_t time;			 /* of rec */
 };
 
 enum state { RUN, DOZE, SLEEP };
@@ -41,6 +43,7 @@ struct bpfring {
 	size_t n;
 	uint64_t bytes; /* of ring memory behind the batch */
 	struct pfs_ref batch[PFS_BATCH];
+	const struct pfs_takers *takers[PFS_BATCH];
 };
 
 /* --- mapping ------------------------------------------------------------------------------ */
@@ -208,8 +211,10 @@ static void lane_look(struct lane *lane, uint64_t now)
 			return;
 		}
 		lane->busy_since = 0;
-		if (!(word & KCAP_RING_DISCARD) && room >= sizeof(struct pfs_record)) {
-			lane->rec = (const struct pfs_record *)(const void *)(p + KCAP_RING_HEADER);
+		if (!(word & KCAP_RING_DISCARD) && room >= sizeof(*lane->takers)) {
+			lane->takers = (const void *)(p + KCAP_RING_HEADER);
+			lane->front = (uint32_t)sizeof(*lane->takers) + 4u * lane->takers->words;
+			lane->rec = (const void *)((const uint8_t *)lane->takers + lane->front);
 			lane->room = room;
 			lane->time = lane->rec->time;
 			return;
@@ -227,7 +232,7 @@ static int flush(struct bpfring *b)
 	b->n = 0;
 	b->bytes = 0;
 	if (n > 0)
-		r = pfs_feed_push(b->feed, b->batch, n);
+		r = pfs_feed_push_taken(b->feed, b->batch, b->takers, n);
 	for (unsigned i = 0; i < b->nlane; i++)
 		lane_reclaim(&b->lane[i]);
 	return r;
@@ -237,8 +242,8 @@ static int flush(struct bpfring *b)
 static int take(struct bpfring *b, struct lane *lane)
 {
 	const struct pfs_record *rec = lane->rec;
-	uint32_t len = (uint32_t)pfs_min(rec->len, lane->room - sizeof(*rec));
-	uint64_t pos = lane->pos + KCAP_RING_HEADER;
+	uint32_t len = (uint32_t)pfs_min(rec->len, lane->room - lane->front - sizeof(*rec));
+	uint64_t pos = lane->pos + KCAP_RING_HEADER + lane->front;
 	uint16_t origin;
 
 	lane->pos += pfs_align8(KCAP_RING_HEADER + lane->room);
@@ -250,6 +255,7 @@ static int take(struct bpfring *b, struct lane *lane)
 		pfs_feed_lost(b->feed, "unknown device", 1);
 		return 0;
 	}
+	b->takers[b->n] = lane->takers;
 	b->batch[b->n++] = (struct pfs_ref){
 		.pos = pos,
 		.len = (uint32_t)pfs_min(len, b->kcap->spec.snaplen),
@@ -449,6 +455,7 @@ void bpfring_stats(const struct bpfring *b, struct bpfring_stats *ret_stats)
 
 		s.seen += atomic_load_explicit(&slot->seen, memory_order_relaxed);
 		s.lost += atomic_load_explicit(&slot->lost, memory_order_relaxed);
+		s.copied += atomic_load_explicit(&slot->copied, memory_order_relaxed);
 	}
 	s.reordered = pfs_counter_get(&b->reordered);
 	s.wakeups = pfs_counter_get(&b->wakeups);
@@ -460,7 +467,10 @@ void bpfring_text(const struct bpfring *b, struct pfs_buf *out)
 	struct bpfring_stats s;
 
 	bpfring_stats(b, &s);
-	pfs_buf_printf(out, "kernel.seen %llu\nkernel.lost %llu\nreordered %llu\nwakeups %llu\n",
-		       (unsigned long long)s.seen, (unsigned long long)s.lost,
+	pfs_buf_printf(out,
+		       "kernel.seen %llu\nkernel.copied %llu\nkernel.lost %llu\nkernel.generation "
+		       "%llu\nreordered %llu\nwakeups %llu\n",
+		       (unsigned long long)s.seen, (unsigned long long)s.copied,
+		       (unsigned long long)s.lost, (unsigned long long)b->kcap->generation,
 		       (unsigned long long)s.reordered, (unsigned long long)s.wakeups);
 }

@@ -53,7 +53,8 @@ void bpfring_free(struct bpfring *b); /* NULL is fine */
 int bpfring_run(struct bpfring *b, const struct bpfring_ops *ops);
 
 struct bpfring_stats {
-	uint64_t seen;	    /* packets that the programs wanted */
+	uint64_t seen;	    /* packets that the programs looked at */
+	uint64_t copied;    /* of these, which came */
 	uint64_t lost;	    /* of these, for want of room */
 	uint64_t reordered; /* handed on after a younger one */
 	uint64_t wakeups;   /* times that the consumer was woken or looked */

@@ -1,12 +1,13 @@
 /*
  * dev - frames of a network device, both directions
  *
- * Synopsis:   dev/IFACE[,snaplen=N][,promisc=off][,direction=in|out|inout][,netns=NAME]
- *             dev/any
+ * Synopsis:   dev/IFACE[,snaplen=N][,promisc=off][,direction=in|out|inout][,netns=NAME][,kernel=off]
+ *             dev/any[,kernel=off]
  * Parameters: snaplen    bytes of each frame to keep (default 262144)
  *             promisc    on or off: also what is addressed to others (default on; not for `any`)
  *             direction  in, out or inout (default inout)
  *             netns      network namespace of the device, as ip-netns(8) names it
+ *             kernel     on or off: whether the filters below run in the kernel where they can (default on)
  * Classes:    none
  * Needs:      CAP_NET_RAW; for the fast way CAP_BPF (and CAP_NET_ADMIN on some kernels)
  *
@@ -30,6 +31,7 @@
 
 #include "base/netns.h"
 #include "graph/source.h"
+#include "source/bpfdecide.h"
 #include "source/bpfring.h"
 #include "source/device.h"
 #include "source/packetring.h"
@@ -57,6 +59,7 @@ struct dev {
 	uint32_t snaplen;
 	unsigned directions;
 	bool promisc;
+	bool engine; /* kernel=off */
 
 	/* While running; the pointers change under the lock, which stats and program take too. */
 	pthread_mutex_t lock;
@@ -73,7 +76,9 @@ struct dev {
 	struct known *known;	 /* owned; of `any`: open hash by ifindex */
 	size_t known_count;
 	_Atomic bool vanished;
-	struct pfs_diag refused; /* why there is no eBPF */
+	struct pfs_diag refused;   /* why there is no eBPF */
+	bool decides, will_decide; /* the program decides; the one that is ready does */
+	struct pfs_diag undecided; /* why it does not */
 };
 
 /* --- parameters --------------------------------------------------------------------------- */
@@ -116,7 +121,13 @@ static int parse(struct dev *d, const struct pfs_args *args, struct pfs_diag *di
 		return r;
 	d->promisc = true;
 	text = pfs_args_get(args, "promisc");
-	return text ? parse_switch("promisc", text, &d->promisc, diag) : 0;
+	r = text ? parse_switch("promisc", text, &d->promisc, diag) : 0;
+	text = pfs_args_get(args, "kernel");
+	if (r == 0 && text) {
+		r = parse_switch("kernel", text, &d->engine, diag);
+		d->engine = !d->engine;
+	}
+	return r;
 }
 
 static void dev_fini(void *state)
@@ -144,6 +155,7 @@ static int configure(struct dev *d, const struct pfs_args *args, struct pfs_diag
 	d->snaplen = parsed.snaplen;
 	d->directions = parsed.directions;
 	d->promisc = parsed.promisc;
+	d->engine = parsed.engine;
 	free(d->netns);
 	d->netns = TAKE_PTR(copy);
 	return 0;
@@ -228,6 +240,19 @@ static uint32_t loopback_of(const struct dev *d)
 	return d->device.loopback ? d->device.ifindex : 0;
 }
 
+/* `any`: packets are of Ethernet as far as the program decides about them. */
+static int get_ready(struct dev *d, const struct pfs_interests *interests, struct pfs_diag *diag)
+{
+	uint16_t link_type = is_any(d) ? PFS_LINK_ETHERNET : d->device.link_type;
+	int r;
+
+	d->undecided.text[0] = 0;
+	r = kcap_decide(d->kcap, interests, link_type, d->engine, &d->will_decide, &d->undecided);
+	if (r < 0)
+		*diag = d->undecided;
+	return r;
+}
+
 static int attach_bpf(struct dev *d, const struct pfs_feed *feed)
 {
 	struct kcap_spec spec = {
@@ -235,6 +260,7 @@ static int attach_bpf(struct dev *d, const struct pfs_feed *feed)
 		.snaplen = d->snaplen,
 		.directions = d->directions,
 		.loopback = loopback_of(d),
+		.any = is_any(d),
 		.ring_bytes = pfs_feed_ring_size(feed),
 	};
 	int r;
@@ -244,6 +270,14 @@ static int attach_bpf(struct dev *d, const struct pfs_feed *feed)
 	r = kcap_new(&spec, &d->kcap, &d->refused);
 	if (r < 0)
 		return r;
+	r = get_ready(d, pfs_feed_interests(feed), &d->refused);
+	if (r == 0)
+		r = kcap_commit(d->kcap);
+	d->decides = r == 0 && d->will_decide;
+	if (r < 0) {
+		kcap_free(TAKE_PTR(d->kcap));
+		return r;
+	}
 	if (setsockopt(d->sock, SOL_SOCKET, SO_ATTACH_BPF, &d->kcap->stub, sizeof(int)) < 0)
 		r = pfs_diag_set(&d->refused, errno, "the socket takes no eBPF program: %s",
 				 strerror(errno));
@@ -377,6 +411,8 @@ static int start(struct dev *d, struct pfs_diag *diag)
 	}
 	if (r == 0)
 		r = bind_socket(d, diag);
+	if (r == 0)
+		pfs_feed_decides(d->feed, d->kcap && d->decides);
 	/* Last, because what it gives to the graph is not ours to take back. */
 	if (r == 0 && d->kcap) {
 		r = bpfring_new(d->kcap, d->feed, pfs_feed_latency(d->feed), &d->bpfring);
@@ -451,12 +487,50 @@ static int dev_retune(void *state, const struct pfs_args *args, struct pfs_diag 
 	pthread_mutex_lock(&d->lock);
 	/* Of `any` each device has an origin that run() knows. */
 	if (!d->kcap || !d->bpfring || is_any(d) || new_.promisc != d->promisc ||
-	    !same_netns(pfs_args_get(args, "netns"), d->netns))
+	    new_.engine != d->engine || !same_netns(pfs_args_get(args, "netns"), d->netns))
 		r = 1;
 	else
 		r = retune(d, &new_, diag);
 	pthread_mutex_unlock(&d->lock);
 	return r;
+}
+
+/* --- deciding ----------------------------------------------------------------------------------- */
+
+static int dev_decide(void *state, const struct pfs_interests *interests, struct pfs_diag *diag)
+{
+	struct dev *d = state;
+	int r = 0;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->kcap)
+		r = get_ready(d, interests, diag);
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
+static void dev_decided(void *state, bool yes)
+{
+	struct dev *d = state;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->kcap && !yes) {
+		kcap_cancel(d->kcap);
+	} else if (d->kcap && kcap_commit(d->kcap) == 0) {
+		d->decides = d->will_decide;
+		pfs_feed_decides(d->feed, d->decides);
+	}
+	pthread_mutex_unlock(&d->lock);
+}
+
+static void dev_passed(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes)
+{
+	struct dev *d = state;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->kcap)
+		kcap_passed(d->kcap, number, ret_records, ret_bytes);
+	pthread_mutex_unlock(&d->lock);
 }
 
 /* --- running ----------------------------------------------------------------------------------- */
@@ -469,6 +543,9 @@ static void learn(struct dev *d, uint32_t ifindex, struct known *known)
 	known->ifindex = ifindex;
 	known->refused = device_find(d->sock, NULL, ifindex, &device) < 0 ||
 			 make_origin(d, &device, &known->origin) < 0;
+	/* No room for one more: the engine goes on deciding about its packets. */
+	if (!known->refused && d->kcap && device.link_type == PFS_LINK_ETHERNET)
+		(void)kcap_know(d->kcap, ifindex);
 }
 
 static int dev_origin(void *arg, const struct pfs_record *rec, uint16_t *ret_origin)
@@ -567,8 +644,10 @@ static void dev_program(void *state, struct pfs_buf *out)
 	struct dev *d = state;
 
 	pthread_mutex_lock(&d->lock);
+	if (d->kcap && !d->decides)
+		pfs_buf_printf(out, "; the filters run in the engine: %s\n", d->undecided.text);
 	if (d->kcap)
-		kcode_print(&d->kcap->listing, out);
+		kcode_print(&d->kcap->now.listing, out);
 	else if (d->packets)
 		pfs_buf_printf(out,
 			       "; no eBPF: %s\n; packet socket with a classic filter\n    0: ret #%u\n",
@@ -583,6 +662,7 @@ static const struct pfs_param dev_params[] = {
 	{ "promisc", "on or off, default on" },
 	{ "direction", "in, out or inout, default inout" },
 	{ "netns", "network namespace of the device" },
+	{ "kernel", "on or off: whether filters run in the kernel where they can, default on" },
 	{ NULL, NULL },
 };
 
@@ -602,6 +682,9 @@ const struct pfs_source pfs_source_dev = {
 	.start = dev_start,
 	.run = dev_run,
 	.stop = dev_stop,
+	.decide = dev_decide,
+	.decided = dev_decided,
+	.passed = dev_passed,
 	.stats = dev_stats,
 	.program = dev_program,
 	.device_exists = device_exists,

@@ -5,6 +5,7 @@
 
 #include "base/netns.h"
 #include "source/bpf.h"
+#include "source/bpfdecide.h"
 #include "source/bpfring.h"
 
 #define PRIORITY_TRIES 64
@@ -39,6 +40,7 @@ struct nfhook {
 	char *netns;		   /* owned, NULL: ours */
 	uint32_t snaplen;
 	int priority;
+	bool engine; /* kernel=off */
 
 	/* While running; the pointers change under the lock, which stats and program take too. */
 	pthread_mutex_t lock;
@@ -47,13 +49,16 @@ struct nfhook {
 	int link[ARRAY_SIZE(families)];	    /* owned */
 	int attached[ARRAY_SIZE(families)]; /* priority that was free */
 	_Atomic uint16_t origin;
-	struct pfs_feed *feed; /* borrowed, while attached */
+	struct pfs_feed *feed;	   /* borrowed, while attached */
+	bool decides, will_decide; /* the program decides; the one that is ready does */
+	struct pfs_diag undecided; /* why it does not */
 	int64_t offset; /* of the clocks; as it was last: equal origins stay equal from run to run */
 };
 
 const struct pfs_param nfhook_params[] = {
 	{ "snaplen", "bytes of each packet to keep, default 262144" },
 	{ "netns", "network namespace of the hook" },
+	{ "kernel", "on or off: whether filters run in the kernel where they can, default on" },
 	{ "prio", "priority in the hook, default -310, in POST_ROUTING 310" },
 	{ NULL, NULL },
 };
@@ -71,9 +76,14 @@ static int parse_priority(const char *text, int *ret_priority, struct pfs_diag *
 }
 
 static int parse(const struct nfhook *h, const struct pfs_args *args, uint64_t *ret_snaplen,
-		 int *ret_priority, struct pfs_diag *diag)
+		 int *ret_priority, bool *ret_engine, struct pfs_diag *diag)
 {
 	const char *snaplen = pfs_args_get(args, "snaplen"), *prio = pfs_args_get(args, "prio");
+	const char *kernel = pfs_args_get(args, "kernel");
+
+	*ret_engine = kernel && strcmp(kernel, "off") == 0;
+	if (kernel && !*ret_engine && strcmp(kernel, "on") != 0)
+		return pfs_diag_set(diag, EINVAL, "kernel=%.40s: it is on or off", kernel);
 
 	*ret_snaplen = KCAP_SNAPLEN;
 	*ret_priority = h->place->priority;
@@ -88,9 +98,10 @@ static int configure(struct nfhook *h, const struct pfs_args *args, struct pfs_d
 	const char *netns = pfs_args_get(args, "netns");
 	PFS_FREE char *copy = NULL;
 	int priority, r;
+	bool engine;
 	uint64_t n;
 
-	r = parse(h, args, &n, &priority, diag);
+	r = parse(h, args, &n, &priority, &engine, diag);
 	if (r < 0)
 		return r;
 	copy = netns && *netns ? strdup(netns) : NULL;
@@ -98,6 +109,7 @@ static int configure(struct nfhook *h, const struct pfs_args *args, struct pfs_d
 		return -ENOMEM;
 	h->snaplen = (uint32_t)n;
 	h->priority = priority;
+	h->engine = engine;
 	free(h->netns);
 	h->netns = TAKE_PTR(copy);
 	return 0;
@@ -228,6 +240,17 @@ static int make_origin(struct nfhook *h, uint32_t snaplen)
 	return r;
 }
 
+static int get_ready(struct nfhook *h, const struct pfs_interests *interests, struct pfs_diag *diag)
+{
+	int r;
+
+	h->undecided.text[0] = 0;
+	r = kcap_decide(h->kcap, interests, PFS_LINK_RAW, h->engine, &h->will_decide, &h->undecided);
+	if (r < 0)
+		*diag = h->undecided;
+	return r;
+}
+
 static int start(struct nfhook *h, struct pfs_feed *feed, struct pfs_diag *diag)
 {
 	struct kcap_spec spec = {
@@ -243,7 +266,14 @@ static int start(struct nfhook *h, struct pfs_feed *feed, struct pfs_diag *diag)
 	h->feed = feed;
 	r = kcap_new(&spec, &h->kcap, diag);
 	if (r == 0)
+		r = get_ready(h, pfs_feed_interests(feed), diag);
+	if (r == 0)
+		r = kcap_commit(h->kcap);
+	if (r == 0) {
+		h->decides = h->will_decide;
+		pfs_feed_decides(feed, h->decides);
 		r = make_origin(h, h->snaplen);
+	}
 	if (r == 0)
 		r = pfs_netns_call(h->netns, link_all, &l, diag);
 	/* Last, because what it gives to the graph is not ours to take back. */
@@ -300,19 +330,58 @@ int nfhook_retune(void *state, const struct pfs_args *args, struct pfs_diag *dia
 	struct nfhook *h = ((struct nfhook_state *)state)->hook;
 	const char *netns = pfs_args_get(args, "netns");
 	int priority, r;
+	bool engine;
 	uint64_t n;
 
-	r = parse(h, args, &n, &priority, diag);
+	r = parse(h, args, &n, &priority, &engine, diag);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&h->lock);
-	if (!h->bpfring || priority != h->priority ||
+	if (!h->bpfring || priority != h->priority || engine != h->engine ||
 	    strcmp(netns ? netns : "", h->netns ? h->netns : "") != 0)
 		r = 1;
 	else
 		r = retune(h, (uint32_t)n, diag);
 	pthread_mutex_unlock(&h->lock);
 	return r;
+}
+
+/* --- deciding ------------------------------------------------------------------------------------ */
+
+int nfhook_decide(void *state, const struct pfs_interests *interests, struct pfs_diag *diag)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+	int r = 0;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->kcap)
+		r = get_ready(h, interests, diag);
+	pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+void nfhook_decided(void *state, bool yes)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->kcap && !yes) {
+		kcap_cancel(h->kcap);
+	} else if (h->kcap && kcap_commit(h->kcap) == 0) {
+		h->decides = h->will_decide;
+		pfs_feed_decides(h->feed, h->decides);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+void nfhook_passed(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->kcap)
+		kcap_passed(h->kcap, number, ret_records, ret_bytes);
+	pthread_mutex_unlock(&h->lock);
 }
 
 /* --- running ------------------------------------------------------------------------------------- */
@@ -353,8 +422,10 @@ void nfhook_program(void *state, struct pfs_buf *out)
 	struct nfhook *h = ((struct nfhook_state *)state)->hook;
 
 	pthread_mutex_lock(&h->lock);
+	if (h->kcap && !h->decides)
+		pfs_buf_printf(out, "; the filters run in the engine: %s\n", h->undecided.text);
 	if (h->kcap)
-		kcode_print(&h->kcap->listing, out);
+		kcode_print(&h->kcap->now.listing, out);
 	else
 		pfs_buf_str(out, "; not attached: nobody reads\n");
 	pthread_mutex_unlock(&h->lock);

@@ -147,6 +147,27 @@ int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
 	return 0;
 }
 
+int pfs_feed_push_taken(struct pfs_feed *feed, struct pfs_ref *refs,
+			const struct pfs_takers *const *takers, size_t n)
+{
+	(void)takers;
+	return pfs_feed_push(feed, refs, n);
+}
+
+const struct pfs_interests *pfs_feed_interests(const struct pfs_feed *feed)
+{
+	static const struct pfs_interests none;
+
+	(void)feed;
+	return &none;
+}
+
+void pfs_feed_decides(struct pfs_feed *feed, bool yes)
+{
+	(void)feed;
+	(void)yes;
+}
+
 int pfs_feed_eof(struct pfs_feed *feed)
 {
 	feed->eof = true;
@@ -304,7 +325,9 @@ static void programs_pass_the_verifier(void **state)
 			spec.flags = bits & 1 ? PFS_REC_IN : PFS_REC_OUT;
 			kcap = capture_new(&spec);
 			assert_int_equal(kcap->generation, 1);
-			assert_int_equal(kcap_swap(kcap, NULL, NULL), 0);
+			assert_int_equal(kcap_prepare(kcap, NULL, NULL), 0);
+			assert_int_equal(kcap->generation, 1);
+			assert_int_equal(kcap_commit(kcap), 0);
 			assert_int_equal(kcap->generation, 2);
 			kcap_free(kcap);
 		}
@@ -409,28 +432,55 @@ static void snaplen_cuts(void **state)
 	}
 }
 
-/* Wants packets of an even length only. */
-static void even_body(void *arg, struct kcode *c, unsigned drop)
+/* Filter 0 accepts everything, filter 1 packets of an even length; those that filter `wanted` accepts are copied. */
+static void even_body(struct kcap_body *body, unsigned wanted, uint32_t generation)
 {
-	(void)arg;
-	kcode_load(c, BPF_W, R0, R6, offsetof(struct __sk_buff, len));
-	kcode_alu_imm(c, BPF_AND, R0, 1);
-	kcode_jump_imm(c, BPF_JNE, R0, 0, drop);
-	kcode_mov_imm(c, R7, 42);
+	struct pf_unit *u = &body->unit;
+	pf_blk first, even, end;
+	pf_val odd;
+
+	*body = (struct kcap_body){ .words = 2, .plain = true, .generation = generation };
+	pf_unit_init(u);
+	u->nresult = 65;
+	end = pf_block(u);
+	even = pf_block(u);
+	first = pf_block(u);
+	pf_block_stop(u, end);
+	pf_block_result(u, even, 1, pf_const(u, 1));
+	pf_block_jump(u, even, end);
+	pf_block_result(u, first, 0, pf_const(u, 1));
+	odd = pf_binary(u, PF_OP_AND, pf_value(u, PF_OP_LEN, 0, 0, 0), pf_const(u, 1));
+	pf_block_branch(u, first, odd, end, even);
+	u->entry = first;
+	assert_int_equal(u->err, 0);
+	body->wanted[0] = 1u << wanted;
+	body->counted[0] = 3u ^ body->wanted[0];
+}
+
+static void swap(struct kcap *kcap, unsigned wanted, uint32_t generation)
+{
+	struct kcap_body body;
+	struct pfs_diag diag = { "" };
+
+	even_body(&body, wanted, generation);
+	if (kcap_prepare(kcap, &body, &diag) < 0)
+		fail_msg("%s", diag.text);
+	assert_int_equal(kcap_commit(kcap), 0);
 }
 
 static void a_body_decides_and_an_empty_slot_passes_on(void **state)
 {
-	struct kcap_body body = { .emit = even_body };
 	struct kcap_spec spec = spec_of(KCAP_PACKET);
 	struct kcap *kcap = capture_new(&spec);
 	struct pfs_feed *feed = feed_new();
+	struct bpfring_stats stats;
+	uint64_t records, bytes;
 	struct bpfring *b;
 	uint8_t frame[200];
 
 	(void)state;
 	assert_int_equal(bpfring_new(kcap, feed, 1000000, &b), 0);
-	assert_int_equal(kcap_swap(kcap, &body, NULL), 0);
+	swap(kcap, 1, 1);
 	for (size_t len = 100; len < 200; len++) {
 		fill(frame, len, 0);
 		run_packet(kcap, frame, len);
@@ -441,6 +491,15 @@ static void a_body_decides_and_an_empty_slot_passes_on(void **state)
 	assert_int_equal(feed->n, 50);
 	for (size_t i = 0; i < 50; i++)
 		assert_int_equal(feed->kept[i].len % 2, 0);
+	/* What nobody wants is counted for who accepts it. */
+	kcap_passed(kcap, 0, &records, &bytes);
+	assert_int_equal(records, 50);
+	assert_int_equal(bytes, 50 * (101 + 199) / 2 - 50 * 14);
+	kcap_passed(kcap, 1, &records, &bytes);
+	assert_int_equal(records, 0);
+	bpfring_stats(b, &stats);
+	assert_int_equal(stats.seen, 100);
+	assert_int_equal(stats.copied, 50);
 	bpfring_free(b);
 	kcap_free(kcap);
 	feed_free(feed);
@@ -748,12 +807,6 @@ static void *run_numbered(void *arg)
 	return NULL;
 }
 
-static void everything_body(void *arg, struct kcode *c, unsigned drop)
-{
-	(void)drop;
-	kcode_mov_imm(c, R7, *(int *)arg);
-}
-
 /* Packets pass while programs are exchanged: each is seen by exactly one. */
 static void a_swap_loses_and_repeats_nothing(void **state)
 {
@@ -761,7 +814,6 @@ static void a_swap_loses_and_repeats_nothing(void **state)
 	struct kcap *kcap = capture_new(&spec);
 	struct numbered job = { .kcap = kcap, .n = RECORDS_MAX };
 	struct pfs_feed *feed = feed_new();
-	struct kcap_body body = { .emit = everything_body };
 	struct bpfring *b;
 	pthread_t thread;
 	void *failed;
@@ -769,10 +821,8 @@ static void a_swap_loses_and_repeats_nothing(void **state)
 	(void)state;
 	assert_int_equal(bpfring_new(kcap, feed, 1000000, &b), 0);
 	assert_int_equal(pthread_create(&thread, NULL, run_numbered, &job), 0);
-	for (int set = 1; set < 20; set++) {
-		body.arg = &set;
-		assert_int_equal(kcap_swap(kcap, &body, NULL), 0);
-	}
+	for (uint32_t generation = 1; generation < 20; generation++)
+		swap(kcap, 0, generation);
 	assert_int_equal(pthread_join(thread, &failed), 0);
 	assert_null(failed);
 	consume(b, feed, RECORDS_MAX);
@@ -789,7 +839,7 @@ static void nothing_is_left(void **state)
 	for (int kind = KCAP_PACKET; kind <= KCAP_NETFILTER; kind++) {
 		struct kcap_spec spec = spec_of((enum kcap_kind)kind);
 		struct kcap *kcap = capture_new(&spec);
-		uint32_t stub = kbpf_prog_id(kcap->stub), program = kbpf_prog_id(kcap->program);
+		uint32_t stub = kbpf_prog_id(kcap->stub), program = kbpf_prog_id(kcap->now.fd);
 
 		assert_true(kbpf_prog_lives(stub) && kbpf_prog_lives(program));
 		kcap_free(kcap);
