@@ -7,5 +7,6 @@ t_need_root
 t_need python3
 t_cable
 t_mount
-python3 "$TOP/tests/tools/agree.py" "$P" dev/near "${PFS_AGREE_SECONDS:-2}" || t_fail "a device"
-python3 "$TOP/tests/tools/agree.py" "$P" netfilter_pre "${PFS_AGREE_SECONDS:-2}" || t_fail "a hook"
+for source in dev/near dev/any netfilter_pre; do
+	python3 "$TOP/tests/tools/agree.py" "$P" "$source" "${PFS_AGREE_SECONDS:-1}" || t_fail "$source"
+done

@@ -22,7 +22,8 @@ struct graft {
 	struct pf_flow flow;
 	pf_val *val; /* owned; new value by old one */
 	pf_blk *blk; /* owned; new block by old one */
-	pf_blk yes, no, unsure;
+	uint32_t result;
+	pf_blk below, no, unsure;
 };
 
 static void graft_release(struct graft *g)
@@ -46,14 +47,40 @@ static void graft_values(struct graft *g)
 	}
 }
 
+/* A block of its own for each place where the filter accepts: what is known there is not known everywhere. */
+static pf_blk accept(struct pf_unit *to, uint32_t result, pf_blk below)
+{
+	pf_blk b = pf_block(to);
+
+	pf_block_result(to, b, result, pf_const(to, 1));
+	pf_block_jump(to, b, below);
+	return b;
+}
+
+/* Where an edge to this block of the filter leads. */
+static pf_blk graft_target(struct graft *g, pf_blk old)
+{
+	const struct pf_block *b = &g->from->blk[old];
+	const struct pf_value *result = b->npin ? &g->from->val[g->from->val[b->pin[0]].a] : NULL;
+
+	if (!result && b->end == PF_END_STOP)
+		return g->no;
+	if (!result || result->op != PF_OP_CONST || b->nparam)
+		return g->blk[old];
+	return result->k == PF_UNSURE ? g->unsure
+	       : result->k	      ? accept(g->to, g->result, g->below)
+				      : g->no;
+}
+
 static void graft_result(struct graft *g, pf_blk at, pf_val value)
 {
 	const struct pf_value *v = &g->from->val[value];
+	pf_blk yes = accept(g->to, g->result, g->below);
 
-	if (v->op == PF_OP_CONST)
-		pf_block_jump(g->to, at, v->k == PF_UNSURE ? g->unsure : v->k ? g->yes : g->no);
+	if (v->op != PF_OP_CONST)
+		pf_block_branch(g->to, at, g->val[value], yes, g->no);
 	else
-		pf_block_branch(g->to, at, g->val[value], g->yes, g->no);
+		pf_block_jump(g->to, at, v->k == PF_UNSURE ? g->unsure : v->k ? yes : g->no);
 }
 
 static void graft_edge(struct graft *g, const struct pf_edge *old, pf_blk at, unsigned e)
@@ -70,12 +97,12 @@ static void graft_block(struct graft *g, pf_blk b)
 	if (old->npin) {
 		graft_result(g, at, g->from->val[old->pin[0]].a);
 	} else if (old->end == PF_END_BRANCH) {
-		pf_block_branch(g->to, at, g->val[old->cond], g->blk[old->edge[0].to],
-				g->blk[old->edge[1].to]);
+		pf_block_branch(g->to, at, g->val[old->cond], graft_target(g, old->edge[0].to),
+				graft_target(g, old->edge[1].to));
 		graft_edge(g, &old->edge[0], at, 0);
 		graft_edge(g, &old->edge[1], at, 1);
 	} else if (old->end == PF_END_JUMP) {
-		pf_block_jump(g->to, at, g->blk[old->edge[0].to]);
+		pf_block_jump(g->to, at, graft_target(g, old->edge[0].to));
 		graft_edge(g, &old->edge[0], at, 0);
 	} else {
 		pf_block_jump(g->to, at, g->no);
@@ -83,9 +110,11 @@ static void graft_block(struct graft *g, pf_blk b)
 }
 
 /* Returns its entry in *ret_entry. */
-static int graft(struct tree *t, const struct pf_unit *from, pf_blk yes, pf_blk no, pf_blk *ret_entry)
+static int graft(struct tree *t, const struct pf_branch *b, pf_blk below, pf_blk no, pf_blk *ret_entry)
 {
-	PFS_CLEANUP(graft_release) struct graft g = { t->to, from, .yes = yes, .no = no };
+	const struct pf_unit *from = b->unit;
+	PFS_CLEANUP(graft_release)
+	struct graft g = { t->to, from, .result = b->result, .below = below, .no = no };
 	int r = from->nresult == 1 ? 0 : -ENOTSUP;
 
 	g.unsure = t->unsure;
@@ -98,13 +127,13 @@ static int graft(struct tree *t, const struct pf_unit *from, pf_blk yes, pf_blk 
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < g.flow.n && !t->to->err; i++) {
-		const struct pf_block *b = &from->blk[g.flow.order[i]];
+		const struct pf_block *old = &from->blk[g.flow.order[i]];
 
-		if (b->loop)
+		if (old->loop)
 			return -ENOTSUP;
 		g.blk[g.flow.order[i]] = pf_block(t->to);
-		for (uint32_t p = 0; p < b->nparam && !t->to->err; p++)
-			g.val[b->param[p]] = pf_block_param(t->to, g.blk[g.flow.order[i]]);
+		for (uint32_t p = 0; p < old->nparam && !t->to->err; p++)
+			g.val[old->param[p]] = pf_block_param(t->to, g.blk[g.flow.order[i]]);
 	}
 	graft_values(&g);
 	for (uint32_t i = 0; i < g.flow.n && !t->to->err; i++)
@@ -117,21 +146,18 @@ static int graft(struct tree *t, const struct pf_unit *from, pf_blk yes, pf_blk 
 static int plant(struct tree *t, uint32_t i, pf_blk next, pf_blk *ret_entry)
 {
 	const struct pf_branch *b = &t->branch[i];
-	pf_blk yes = pf_block(t->to), below = next;
+	pf_blk below = next;
 	int r = 0;
 
-	pf_block_result(t->to, yes, b->result, pf_const(t->to, 1));
 	/* The last first: each goes on at the one made before. Depth is bounded by that of directories. */
 	for (uint32_t c = t->child[i]; c && r == 0; c = t->sibling[c - 1])
 		r = plant(t, c - 1, below, &below);
 	if (r < 0)
 		return r;
-	pf_block_jump(t->to, yes, below);
-	if (!b->unit) {
-		*ret_entry = yes;
-		return t->to->err;
-	}
-	return graft(t, b->unit, yes, next, ret_entry);
+	if (b->unit)
+		return graft(t, b, below, next, ret_entry);
+	*ret_entry = accept(t->to, b->result, below);
+	return t->to->err;
 }
 
 /* Who is below whom; lists are backwards. */
