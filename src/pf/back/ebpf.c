@@ -376,6 +376,27 @@ static void check_end(struct gen *g, pf_val base, uint32_t end, unsigned no)
 	kcode_jump_reg(g->c, BPF_JGT, R2, R0, no);
 }
 
+/* Asks the map. What it has may be taken out at any time, but not while this runs. */
+static void find(struct gen *g, const struct pf_value *v)
+{
+	unsigned none = kcode_label(g->c);
+	int map = g->spec->map ? g->spec->map(g->spec->arg, g->l->u.table[v->k]) : -1;
+
+	if (map < 0) {
+		g->err = -ENOTSUP;
+		return;
+	}
+	kcode_store(g->c, BPF_W, R10, g->fetch, get(g, v->a, R0));
+	kcode_store(g->c, BPF_W, R10, g->fetch + 4, get(g, v->b, R0));
+	kcode_map(g->c, R1, map);
+	kcode_mov(g->c, R2, R10);
+	kcode_alu_imm(g->c, BPF_ADD, R2, g->fetch);
+	kcode_call(g->c, BPF_FUNC_map_lookup_elem);
+	kcode_jump_imm(g->c, BPF_JEQ, R0, 0, none);
+	kcode_load(g->c, BPF_W, R0, R0, 0);
+	kcode_place(g->c, none);
+}
+
 static void make_value(struct gen *g, pf_val val)
 {
 	const struct pf_value *v = value_of(g, val);
@@ -405,6 +426,9 @@ static void make_value(struct gen *g, pf_val val)
 	case PF_OP_LOAD16:
 	case PF_OP_LOAD32:
 		load(g, val, R0, g->l->flags[val] & PF_LOWER_RAW);
+		break;
+	case PF_OP_FIND:
+		find(g, v);
 		break;
 	default:
 		made = binary(g, v, to);

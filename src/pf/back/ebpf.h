@@ -23,6 +23,12 @@ struct pf_ebpf_spec {
 	int stack;	 /* the code may use the stack below this offset from R10: 0, -64 ... */
 	unsigned accept; /* label: R0 has the result, which is not 0, of a program with one filter; */
 	unsigned reject; /* label */
+	/*
+	 * The descriptor of a map that has what a table has: keys are two 32-bit numbers, a and b, the value is
+	 * one. Negative: there is none. NULL: there are none at all.
+	 */
+	int (*map)(void *arg, const struct pf_table *table);
+	void *arg;
 	/* Filled in: does anything lead to them? The verifier refuses code to which nothing does. */
 	bool accepts, rejects;
 
@@ -46,7 +52,7 @@ struct pf_ebpf_spec {
 /*
  * Appends code that ends at one of the two labels, which are the caller's to place. On entry R6 is
  * the context, and it stays so; all other registers may be changed. 0; -ENOTSUP: loops, fields that
- * no program can see, several filters; -E2BIG: a program too long, more values at a time than the
+ * no program can see, several filters, tables without maps; -E2BIG: a program too long, more values at a time than the
  * stack holds; -ENOMEM.
  */
 int pf_ebpf_emit(const struct pf_unit *u, struct pf_ebpf_spec *spec, struct kcode *c);

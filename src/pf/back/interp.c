@@ -26,6 +26,7 @@ enum opcode {
 	I_LDX8, /* dst = byte at R a + k */
 	I_LDX16,
 	I_LDX32,
+	I_FIND, /* dst = what table k has for R a, R b */
 	/* dst = R a op R b, dst = R a op K, for every op with two operands. */
 	I_BINARY,
 	I_BINARY_LAST = I_BINARY + (PF_OP_LT - PF_OP_ADD) * 2 + 1,
@@ -64,7 +65,9 @@ struct code {
 struct pf_interp {
 	struct code *code; /* owned */
 	uint32_t n;
-	bool only; /* one filter */
+	bool only;		 /* one filter */
+	struct pf_table **table; /* owned, and a reference to each */
+	uint32_t ntable;
 };
 
 struct writing {
@@ -72,7 +75,7 @@ struct writing {
 	struct pf_interp *i;
 	uint32_t cap;
 	uint32_t *at;  /* owned; by position of a block: its first instruction */
-	uint16_t temp; /* a register for one moment */
+	uint16_t temp; /* a register for one moment; so is the next */
 };
 
 void pf_interp_free(struct pf_interp *interp)
@@ -80,6 +83,9 @@ void pf_interp_free(struct pf_interp *interp)
 	if (!interp)
 		return;
 	free(interp->code);
+	for (uint32_t i = 0; i < interp->ntable; i++)
+		pf_table_unref(interp->table[i]);
+	free(interp->table);
 	free(interp);
 }
 
@@ -132,6 +138,26 @@ static int put_binary(struct writing *w, const struct pf_value *v, uint16_t dst)
 	return r < 0 ? r : put(w, code);
 }
 
+/* An operand in a register: a constant goes through the one for a moment. */
+static int put_in_register(struct writing *w, pf_val v, uint16_t temp, uint16_t *ret_reg)
+{
+	*ret_reg = w->l->place[v];
+	if (!pf_is_const(&w->l->u, v))
+		return 0;
+	*ret_reg = temp;
+	return put(w, (struct code){ .op = I_MOVK, .dst = temp, .k = w->l->u.val[v].k });
+}
+
+static int put_find(struct writing *w, const struct pf_value *v, uint16_t dst)
+{
+	struct code code = { .op = I_FIND, .dst = dst, .k = v->k };
+	int r = put_in_register(w, v->a, w->temp, &code.a);
+
+	if (r == 0)
+		r = put_in_register(w, v->b, (uint16_t)(w->temp + 1), &code.b);
+	return r < 0 ? r : put(w, code);
+}
+
 static int put_value(struct writing *w, pf_val val, uint16_t dst)
 {
 	const struct pf_value *v = &w->l->u.val[val];
@@ -155,6 +181,8 @@ static int put_value(struct writing *w, pf_val val, uint16_t dst)
 	case PF_OP_LOAD16:
 	case PF_OP_LOAD32:
 		return put_load(w, v, dst);
+	case PF_OP_FIND:
+		return put_find(w, v, dst);
 	default:
 		return put_binary(w, v, dst);
 	}
@@ -325,6 +353,17 @@ static int put_block(struct writing *w, uint32_t at)
 	return only && b->npin ? 0 : put(w, (struct code){ .op = I_STOP });
 }
 
+static int keep_tables(struct pf_interp *i, const struct pf_unit *u)
+{
+	i->only = u->nresult == 1;
+	i->table = pfs_zalloc(u->ntable, sizeof(struct pf_table *));
+	if (!i->table)
+		return -ENOMEM;
+	for (; i->ntable < u->ntable; i->ntable++)
+		i->table[i->ntable] = pf_table_ref(u->table[i->ntable]);
+	return 0;
+}
+
 int pf_interp_make(const struct pf_unit *u, struct pf_interp **ret_interp)
 {
 	PF_LOWER struct pf_lower l = { 0 };
@@ -334,7 +373,7 @@ int pf_interp_make(const struct pf_unit *u, struct pf_interp **ret_interp)
 
 	if (r < 0)
 		return r;
-	if (l.nplace >= REGS_MAX)
+	if (l.nplace + 1 >= REGS_MAX)
 		return -E2BIG;
 	w.temp = (uint16_t)l.nplace;
 	w.at = at = pfs_zalloc(l.flow.n, sizeof(*at));
@@ -342,7 +381,7 @@ int pf_interp_make(const struct pf_unit *u, struct pf_interp **ret_interp)
 	if (!at || !w.i)
 		r = -ENOMEM;
 	else
-		w.i->only = l.u.nresult == 1;
+		r = keep_tables(w.i, &l.u);
 	for (uint32_t i = 0; i < l.flow.n && r == 0; i++)
 		r = put_block(&w, i);
 	if (r < 0) {
@@ -491,6 +530,9 @@ uint32_t pf_interp_run(const struct pf_interp *interp, const struct pf_packet *p
 				continue;
 			case I_FITS0:
 				r[c->dst] = fits(packet, 0, c->k);
+				continue;
+			case I_FIND:
+				r[c->dst] = pf_table_find(interp->table[c->k], r[c->a], r[c->b]);
 				continue;
 				EACH_LOAD(LOAD);
 				EACH_BINARY(OP);

@@ -116,6 +116,7 @@ static pf_val make_number(struct legal *l, pf_val v)
 		if (l->linux_rules && wide)
 			return make_shift(l, value.op, a, b);
 		break;
+	case PF_OP_FIND:
 	case PF_OP_FITS:
 	case PF_OP_KNOWN:
 		l->u->err = -ENOTSUP;

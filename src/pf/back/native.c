@@ -20,6 +20,8 @@ struct pf_native {
 	hits_fn *hits;
 	pf_code_fn *code;
 	batch_fn *batch;
+	struct pf_table **table; /* owned, and a reference to each: the code has their addresses */
+	uint32_t ntable;
 };
 
 /* What is known beside the bytes of a packet that comes without. */
@@ -99,6 +101,16 @@ static int place(struct pf_native *native, const void *code, size_t n)
 	return 0;
 }
 
+static int keep_tables(struct pf_native *native, const struct pf_unit *u)
+{
+	native->table = pfs_zalloc(u->ntable, sizeof(struct pf_table *));
+	if (!native->table)
+		return -ENOMEM;
+	for (; native->ntable < u->ntable; native->ntable++)
+		native->table[native->ntable] = pf_table_ref(u->table[native->ntable]);
+	return 0;
+}
+
 int pf_native_make(const struct pf_unit *u, struct pf_native **ret_native)
 {
 	PFS_BUF struct pfs_buf code = { 0 };
@@ -108,7 +120,9 @@ int pf_native_make(const struct pf_unit *u, struct pf_native **ret_native)
 	if (!native)
 		return -ENOMEM;
 	native->only = u->nresult == 1;
-	r = emit(u, native, &code);
+	r = keep_tables(native, u);
+	if (r == 0)
+		r = emit(u, native, &code);
 	if (r == 0)
 		r = code.failed ? -ENOMEM : place(native, code.data, code.len);
 	if (r < 0) {
@@ -125,6 +139,9 @@ void pf_native_free(struct pf_native *native)
 		return;
 	if (native->memory)
 		munmap(native->memory, native->size);
+	for (uint32_t i = 0; i < native->ntable; i++)
+		pf_table_unref(native->table[i]);
+	free(native->table);
 	free(native);
 }
 

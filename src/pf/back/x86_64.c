@@ -234,6 +234,60 @@ static void shift(struct gen *g, enum pf_op op, unsigned to, pf_val a, pf_val b)
 	x86_mov(&g->x, to, RDX);
 }
 
+/* RAX = the pair, by way of RCX. */
+static void pair(struct gen *g, const struct pf_value *v)
+{
+	bool zero = is_const(g, v->a) && !value_of(g, v->a)->k;
+	unsigned right;
+
+	if (zero) {
+		x86_mov(&g->x, RAX, get(g, v->b, RAX));
+		return;
+	}
+	right = get(g, v->b, RCX);
+	x86_mov(&g->x, RAX, get(g, v->a, RAX));
+	x86_shift64(&g->x, false, RAX, 32);
+	x86_or64(&g->x, RAX, right);
+}
+
+/* As pf_table_find(). The rows are asked for each time: they may have been made anew. */
+static void find(struct gen *g, const struct pf_value *v, unsigned to)
+{
+	uint32_t probe = x86_label(&g->x), hit = x86_label(&g->x), done = x86_label(&g->x);
+	struct x86_mem rows = { RDX, X86_NONE, 0 };
+	const struct pf_table *table = g->l->u.table[v->k];
+	uintptr_t at = (uintptr_t)&table->rows;
+
+	pair(g, v);
+	x86_mov_imm64(&g->x, RDX, at);
+	x86_load64(&g->x, RDX, rows);
+	rows.disp = offsetof(struct pf_table_rows, m);
+	x86_imul64_mem(&g->x, RAX, rows);
+	rows.disp = offsetof(struct pf_table_rows, shift);
+	x86_load(&g->x, 4, RCX, rows);
+	x86_shift64_cl(&g->x, true, RAX);
+	x86_shift64(&g->x, false, RAX, 4);
+	x86_add64(&g->x, RDX, RAX);
+	pair(g, v);
+	x86_add64_imm(&g->x, RDX, offsetof(struct pf_table_rows, slot));
+	x86_place(&g->x, probe);
+	x86_cmp64_mem(&g->x, (struct x86_mem){ RDX, X86_NONE, offsetof(struct pf_table_slot, key) },
+		      RAX);
+	x86_jump(&g->x, CC_E, hit);
+	x86_cmp_mem_imm(&g->x, 4,
+			(struct x86_mem){ RDX, X86_NONE, offsetof(struct pf_table_slot, used) }, 0);
+	x86_lea64(&g->x, RDX, (struct x86_mem){ RDX, X86_NONE, sizeof(struct pf_table_slot) });
+	x86_jump(&g->x, CC_NE, probe);
+	x86_mov_imm(&g->x, to, 0);
+	x86_jump(&g->x, CC_ALWAYS, done);
+	x86_place(&g->x, hit);
+	x86_load(&g->x, 4, to,
+		 (struct x86_mem){ RDX, X86_NONE, offsetof(struct pf_table_slot, value) });
+	x86_place(&g->x, done);
+}
+
+static_assert(sizeof(struct pf_table_slot) == 16, "find() says 4 bits");
+
 static void binary(struct gen *g, const struct pf_value *v, unsigned to)
 {
 	pf_val a = v->a, b = v->b;
@@ -338,6 +392,9 @@ static void make_value(struct gen *g, pf_val v)
 	case PF_OP_LOAD16:
 	case PF_OP_LOAD32:
 		load(g, v, to, g->l->flags[v] & PF_LOWER_RAW);
+		break;
+	case PF_OP_FIND:
+		find(g, value, to);
 		break;
 	default:
 		binary(g, value, to);

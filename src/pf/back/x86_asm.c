@@ -376,6 +376,70 @@ void x86_shift_cl(struct x86 *x, bool right, unsigned reg)
 	op_reg(x, 0xd3, right ? 5 : 4, reg);
 }
 
+void x86_mov_imm64(struct x86 *x, unsigned to, uint64_t imm)
+{
+	note(x, "movabs %s,0x%llx", names64[to], (unsigned long long)imm);
+	rex(x, true, 0, X86_NONE, to);
+	byte(x, 0xb8 | (to & 7));
+	imm32(x, (uint32_t)imm);
+	imm32(x, (uint32_t)(imm >> 32));
+}
+
+/* With a 64-bit operand in memory. */
+static void op64_mem(struct x86 *x, unsigned opcode, unsigned reg, struct x86_mem m)
+{
+	rex(x, true, reg, m.index, m.base);
+	if (opcode > 0xff)
+		byte(x, opcode >> 8);
+	byte(x, opcode & 0xff);
+	modrm_mem(x, reg, m);
+}
+
+void x86_or64(struct x86 *x, unsigned to, unsigned from)
+{
+	note(x, "or     %s,%s", names64[to], names64[from]);
+	rex(x, true, from, X86_NONE, to);
+	byte(x, 0x09);
+	modrm_reg(x, from, to);
+}
+
+void x86_add64(struct x86 *x, unsigned to, unsigned from)
+{
+	note(x, "add    %s,%s", names64[to], names64[from]);
+	rex(x, true, from, X86_NONE, to);
+	byte(x, 0x01);
+	modrm_reg(x, from, to);
+}
+
+void x86_imul64_mem(struct x86 *x, unsigned to, struct x86_mem m)
+{
+	note(x, "imul   %s,QWORD PTR %s", names64[to], mem_text(m).s);
+	op64_mem(x, 0x0faf, to, m);
+}
+
+void x86_shift64(struct x86 *x, bool right, unsigned reg, unsigned by)
+{
+	note(x, "%s    %s,0x%x", right ? "shr" : "shl", names64[reg], by);
+	rex(x, true, 0, X86_NONE, reg);
+	byte(x, 0xc1);
+	modrm_reg(x, right ? 5 : 4, reg);
+	byte(x, by);
+}
+
+void x86_shift64_cl(struct x86 *x, bool right, unsigned reg)
+{
+	note(x, "%s    %s,cl", right ? "shr" : "shl", names64[reg]);
+	rex(x, true, 0, X86_NONE, reg);
+	byte(x, 0xd3);
+	modrm_reg(x, right ? 5 : 4, reg);
+}
+
+void x86_cmp64_mem(struct x86 *x, struct x86_mem m, unsigned reg)
+{
+	note(x, "cmp    QWORD PTR %s,%s", mem_text(m).s, names64[reg]);
+	op64_mem(x, 0x39, reg, m);
+}
+
 void x86_setcc(struct x86 *x, enum x86_cc cc, unsigned to)
 {
 	char name[8];

@@ -103,6 +103,14 @@ void x86_div(struct x86 *x, unsigned by); /* edx:eax */
 void x86_neg(struct x86 *x, unsigned reg);
 void x86_shift(struct x86 *x, bool right, unsigned reg, unsigned by);
 void x86_shift_cl(struct x86 *x, bool right, unsigned reg);
+/* 64 bits. */
+void x86_mov_imm64(struct x86 *x, unsigned to, uint64_t imm);
+void x86_or64(struct x86 *x, unsigned to, unsigned from);
+void x86_add64(struct x86 *x, unsigned to, unsigned from);
+void x86_imul64_mem(struct x86 *x, unsigned to, struct x86_mem m);
+void x86_shift64(struct x86 *x, bool right, unsigned reg, unsigned by);
+void x86_shift64_cl(struct x86 *x, bool right, unsigned reg);
+void x86_cmp64_mem(struct x86 *x, struct x86_mem m, unsigned reg);
 void x86_setcc(struct x86 *x, enum x86_cc cc, unsigned to); /* by way of al */
 void x86_cmov_mem(struct x86 *x, enum x86_cc cc, unsigned to, struct x86_mem m);
 void x86_load64(struct x86 *x, unsigned to, struct x86_mem m);

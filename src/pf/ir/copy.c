@@ -95,7 +95,10 @@ static void copy_value(struct copy *c, pf_val root)
 			c->stack[c->n++] = b;
 		} else {
 			c->n--;
-			c->val[v] = pf_value(c->to, old->op, c->val[a], c->val[b], old->k);
+			c->val[v] = old->op == PF_OP_FIND
+					    ? pf_find(c->to, c->from->table[old->k], c->val[a],
+						      c->val[b])
+					    : pf_value(c->to, old->op, c->val[a], c->val[b], old->k);
 			if (c->to->err)
 				return;
 		}

@@ -276,6 +276,9 @@ static pf_val fold_base(struct pf_unit *u, enum pf_op op, pf_val a, uint32_t k)
 
 pf_val pf_fold(struct pf_unit *u, enum pf_op op, pf_val a, pf_val b, uint32_t k)
 {
+	/* What a table has may change. */
+	if (op == PF_OP_FIND)
+		return 0;
 	if (pf_ops[op].operands == 2)
 		return fold_binary(u, op, a, b);
 	if (op == PF_OP_FITS && !a && !k)

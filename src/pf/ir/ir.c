@@ -83,6 +83,9 @@ void pf_unit_release(struct pf_unit *u)
 	free(u->val);
 	free(u->blk);
 	free(u->hash);
+	for (uint32_t i = 0; i < u->ntable; i++)
+		pf_table_unref(u->table[i]);
+	free(u->table);
 	*u = (struct pf_unit){ 0 };
 }
 
@@ -219,6 +222,28 @@ pf_val pf_fits(struct pf_unit *u, pf_val base, uint32_t k, unsigned size)
 	if (k > UINT32_MAX - size)
 		return pf_const(u, 0);
 	return pf_value(u, PF_OP_FITS, base, 0, k + size);
+}
+
+pf_val pf_find(struct pf_unit *u, struct pf_table *table, pf_val a, pf_val b)
+{
+	struct pf_table **p;
+	uint32_t k = 0;
+
+	if (u->err)
+		return 0;
+	while (k < u->ntable && u->table[k] != table)
+		k++;
+	if (k == u->ntable) {
+		p = k < PF_TABLES_MAX ? reallocarray(u->table, k + 1, sizeof(struct pf_table *))
+				      : NULL;
+		if (!p) {
+			u->err = k < PF_TABLES_MAX ? -ENOMEM : -E2BIG;
+			return 0;
+		}
+		u->table = p;
+		u->table[u->ntable++] = pf_table_ref(table);
+	}
+	return pf_value_plain(u, PF_OP_FIND, a, b, k);
 }
 
 unsigned pf_operands(const struct pf_value *v)

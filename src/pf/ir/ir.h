@@ -26,6 +26,7 @@
 #define PFS_PF_IR_IR_H
 
 #include "base/base.h"
+#include "pf/ir/table.h"
 
 enum pf_op {
 	PF_OP_NONE,
@@ -94,6 +95,8 @@ struct pf_unit {
 	bool fold;	  /* constants are computed, identities applied */
 	uint32_t *hash;	  /* owned; of values, open addressing */
 	uint32_t caphash;
+	struct pf_table **table; /* owned, and a reference to each */
+	uint32_t ntable;
 	struct pf_chunk *arena; /* owned */
 	size_t arena_used;
 	int err; /* 0, or the first error: -ENOMEM, -E2BIG */
@@ -102,6 +105,7 @@ struct pf_unit {
 /* Limits on what a filter can make us allocate. */
 #define PF_VALUES_MAX (1u << 20)
 #define PF_BLOCKS_MAX (1u << 18)
+#define PF_TABLES_MAX 4096u
 #define PF_ARENA_MAX ((size_t)256 << 20)
 #define PF_FUEL_MAX 65536u
 
@@ -126,6 +130,9 @@ pf_val pf_not(struct pf_unit *u, pf_val a);
 /* load of 1, 2 or 4 bytes and the check that belongs to it; base 0: none. fits is 0-valued when it cannot ever fit. */
 pf_val pf_load(struct pf_unit *u, unsigned size, pf_val base, uint32_t k);
 pf_val pf_fits(struct pf_unit *u, pf_val base, uint32_t k, unsigned size);
+
+/* What the table has for the pair a, b. The unit keeps a reference to the table. */
+pf_val pf_find(struct pf_unit *u, struct pf_table *table, pf_val a, pf_val b);
 
 static inline bool pf_is_const(const struct pf_unit *u, pf_val v)
 {

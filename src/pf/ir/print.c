@@ -131,6 +131,13 @@ static void put_value(struct print *p, pf_val v, unsigned depth)
 		put_place(p, value, depth);
 		pfs_buf_str(p->out, "]");
 		return;
+	case PF_OP_FIND:
+		pfs_buf_printf(p->out, "%s t%u[", pf_ops[value->op].text, value->k);
+		put_value(p, value->a, 0);
+		pfs_buf_str(p->out, ", ");
+		put_value(p, value->b, 0);
+		pfs_buf_str(p->out, "]");
+		return;
 	default:
 		break;
 	}

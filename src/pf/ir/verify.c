@@ -67,6 +67,8 @@ static int anchor_value(struct check *c, pf_val v)
 	}
 	if ((value->op == PF_OP_AUX || value->op == PF_OP_KNOWN) && value->k > 31)
 		return wrong(c, "no such field", v);
+	if (value->op == PF_OP_FIND && value->k >= c->u->ntable)
+		return wrong(c, "no such table", v);
 	if (pf_load_size(value->op) && value->k > UINT32_MAX - pf_load_size(value->op))
 		return wrong(c, "an offset at which nothing can be", v);
 	r = operands > 0 ? check_operand(c, v, value->a) : 0;

@@ -50,6 +50,35 @@ static void put_binary(struct writing *w, const struct pf_value *v)
 	pfs_buf_str(w->out, v->op == PF_OP_EQ || v->op == PF_OP_LT ? "))" : ")");
 }
 
+struct finding {
+	struct writing *w;
+	const struct pf_value *v;
+	uint32_t n;
+};
+
+static void put_key(void *arg, uint32_t a, uint32_t b, uint32_t value)
+{
+	struct finding *f = arg;
+
+	pfs_buf_str(f->w->out, "(ite (and (= ");
+	put_ref(f->w, f->v->a);
+	pfs_buf_printf(f->w->out, " #x%08x) (= ", a);
+	put_ref(f->w, f->v->b);
+	pfs_buf_printf(f->w->out, " #x%08x)) #x%08x ", b, value);
+	f->n++;
+}
+
+/* One key after the other, with what the table has now. */
+static void put_find(struct writing *w, const struct pf_value *v)
+{
+	struct finding f = { w, v, 0 };
+
+	pf_table_each(w->u->table[v->k], put_key, &f);
+	pfs_buf_str(w->out, "#x00000000");
+	while (f.n-- > 0)
+		pfs_buf_str(w->out, ")");
+}
+
 static void put_value(struct writing *w, pf_val val)
 {
 	const struct pf_value *v = &w->u->val[val];
@@ -79,6 +108,9 @@ static void put_value(struct writing *w, pf_val val)
 		pfs_buf_printf(w->out, "(b%u (bvadd ", pf_load_size(v->op));
 		put_base(w, v);
 		pfs_buf_printf(w->out, " #x%08x))", v->k);
+		break;
+	case PF_OP_FIND:
+		put_find(w, v);
 		break;
 	default:
 		put_binary(w, v);

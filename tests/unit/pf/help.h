@@ -171,6 +171,27 @@ HELP uint32_t eval_binary(uint8_t op, uint32_t a, uint32_t b)
 	}
 }
 
+struct eval_key {
+	uint32_t a, b, value;
+};
+
+HELP void eval_key(void *arg, uint32_t a, uint32_t b, uint32_t value)
+{
+	struct eval_key *want = arg;
+
+	if (a == want->a && b == want->b)
+		want->value = value;
+}
+
+/* By looking at all keys. */
+HELP uint32_t eval_find(const struct pf_table *t, uint32_t a, uint32_t b)
+{
+	struct eval_key key = { a, b, 0 };
+
+	pf_table_each(t, eval_key, &key);
+	return key.value;
+}
+
 HELP uint32_t eval_value(struct eval *e, pf_val val)
 {
 	const struct pf_value *v = &e->u->val[val];
@@ -204,6 +225,9 @@ HELP uint32_t eval_value(struct eval *e, pf_val val)
 		break;
 	case PF_OP_LOAD32:
 		r = eval_load(e, v, 4);
+		break;
+	case PF_OP_FIND:
+		r = eval_find(e->u->table[v->k], eval_value(e, v->a), eval_value(e, v->b));
 		break;
 	default:
 		r = eval_binary(v->op, eval_value(e, v->a), eval_value(e, v->b));

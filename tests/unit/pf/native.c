@@ -9,6 +9,7 @@
 #include "pf/back/x86_64.h"
 #include "pf/front/cbpf.h"
 #include "pf/front/pcap.h"
+#include "pf/ir/verify.h"
 
 /* Code of many programs, one after the other, and what we say of it. */
 struct blob {
@@ -68,6 +69,35 @@ static void add_insns(struct blob *blob, const struct pf_insn *insns, size_t n, 
 	pf_unit_release(&u);
 }
 
+/* No language asks tables by itself. */
+static void add_find(struct blob *blob)
+{
+	struct pf_table *table;
+	struct pf_unit u;
+	pf_blk entry, yes, no;
+	pf_val len, found;
+
+	pf_unit_init(&u);
+	assert_int_equal(pf_table_new(&table), 0);
+	entry = pf_block(&u);
+	yes = pf_block(&u);
+	no = pf_block(&u);
+	len = pf_value(&u, PF_OP_LEN, 0, 0, 0);
+	found = pf_find(&u, table, pf_const(&u, 0), len);
+	found = pf_find(&u, table, found, pf_load(&u, 4, 0, 10));
+	found = pf_find(&u, table, found, pf_const(&u, 7));
+	pf_block_branch(&u, entry, pf_fits(&u, 0, 10, 4), yes, no);
+	pf_block_result(&u, yes, 0, found);
+	pf_block_stop(&u, yes);
+	pf_block_stop(&u, no);
+	u.entry = entry;
+	assert_int_equal(pf_verify(&u, NULL), 0);
+	add_unit(blob, &u, 0);
+	add_unit(blob, &u, PF_X86_64_BATCH);
+	pf_unit_release(&u);
+	pf_table_unref(table);
+}
+
 /* objdump's lines, as ours: "  12:\t..bytes..\tmov    eax,ecx". */
 static void disassemble(const char *path, struct pfs_buf *out)
 {
@@ -125,6 +155,7 @@ static void test_the_disassembler_reads_what_we_say(void **state)
 
 		add_insns(&blob, insns, random_program(&dice, insns, 60), 0);
 	}
+	add_find(&blob);
 	fd = mkostemp(path, O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, blob.code.data, blob.code.len), blob.code.len);
