@@ -129,6 +129,78 @@ pf_code_fn *pf_get_code(const struct pf_prog *prog, const void **ret_self);
 void pf_run_batch(const struct pf_prog *prog, const struct pf_packet *packets, size_t n,
 		  uint32_t *results);
 
+/* --- sets ------------------------------------------------------------------------------------ */
+
+/*
+ * Any number of filters, asked about a packet at once. Filters that differ in constants only (addresses, ports,
+ * ...) are one program and a table of their constants, so a thousand of them cost about what one costs, and one
+ * more is a line in that table: nothing is compiled. The rest is merged, as far as programs stay small. See
+ * pf_set(3).
+ *
+ *	pf_set_add(set, prog, NULL, &id, &error);	any thread
+ *	n = pf_set_run(reader, &packet, match, 16);	each thread with a reader of its own
+ *	for (i = 0; i < n && i < 16; i++)
+ *		... match[i].id ...
+ *
+ * Threads: add and remove may be called by any, at any time (they wait for each other), also while others run. A reader
+ * is for one thread at a time. Each run sees a set as it was at some moment since pf_set_enter().
+ */
+struct pf_set;
+struct pf_set_reader;
+
+struct pf_member {
+	size_t size;	  /* sizeof(struct pf_member) */
+	int32_t priority; /* greater ones come first; of those that are equal, the lesser number */
+	uint8_t consumes; /* who comes behind it does not get what it accepts */
+	uint8_t unused[3];
+};
+
+struct pf_match {
+	uint32_t id;   /* of the member */
+	uint32_t keep; /* bytes, as its filter says */
+	int32_t priority;
+	uint32_t consumes;
+};
+
+/* What is in it: engine, passes to leave out. NULL: the best engine, all passes. 0, -EINVAL, -ENOMEM. */
+int pf_set_new(const struct pf_options *options, struct pf_set **ret_set, struct pf_error *error);
+/* No reader may be left. NULL is fine. */
+void pf_set_free(struct pf_set *set);
+
+/*
+ * The program may go afterwards. how: NULL for priority 0. Numbers are from 1 on, and used again. 0, -E2BIG,
+ * -ENOMEM.
+ */
+int pf_set_add(struct pf_set *set, const struct pf_prog *prog, const struct pf_member *how,
+	       uint32_t *ret_id, struct pf_error *error);
+/* Runs that begin later do not name it. 0; -ENOENT: it is no member. */
+int pf_set_remove(struct pf_set *set, uint32_t id);
+
+int pf_set_reader_new(struct pf_set *set, struct pf_set_reader **ret_reader);
+void pf_set_reader_free(struct pf_set_reader *reader); /* NULL is fine */
+
+/*
+ * How many members accept the packet; the first `max` of them, in order, into ret. Between enter and leave, which cost
+ * about as much as a short filter, there may be many runs: a batch. Outside of them a run does both by itself. What was
+ * taken out of the set goes when those who were inside have left, so nobody should stay.
+ */
+size_t pf_set_run(struct pf_set_reader *reader, const struct pf_packet *packet,
+		  struct pf_match *ret, size_t max);
+void pf_set_enter(struct pf_set_reader *reader);
+void pf_set_leave(struct pf_set_reader *reader);
+
+struct pf_set_info {
+	size_t size; /* sizeof(struct pf_set_info), set by the caller */
+	uint32_t members;
+	uint32_t shapes;   /* filters that differ in more than constants */
+	uint32_t programs; /* that are run for each packet */
+	uint64_t compiled; /* programs that were made since the beginning */
+};
+
+int pf_set_get_info(struct pf_set *set, struct pf_set_info *info);
+/* All programs as one, behind the passes: "merged" or "dot". *ret_text is to be freed by free(3). */
+int pf_set_dump(struct pf_set *set, const char *stage, char **ret_text, struct pf_error *error);
+
 /* --- classic BPF ----------------------------------------------------------------------------- */
 
 /* An instruction as struct sock_filter and struct bpf_insn of others have it. */

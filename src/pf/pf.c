@@ -12,6 +12,7 @@
 #include "pf/ir/print.h"
 #include "pf/ir/verify.h"
 #include "pf/opt/opt.h"
+#include "pf/prog.h"
 #include "pf/prove/smt.h"
 #include "pf/unit.h"
 
@@ -20,9 +21,10 @@ struct pf_prog {
 	pf_code_fn *code;
 	const void *self; /* borrowed */
 	_Atomic unsigned refs;
-	struct pf_said said;	  /* owned; as the text was */
-	struct pf_unit ir;	  /* owned; as the front end made it */
-	struct pf_unit opt;	  /* owned; behind the passes */
+	struct pf_said said;  /* owned; as the text was */
+	struct pf_unit ir;    /* owned; as the front end made it */
+	struct pf_unit plain; /* owned; behind all passes but "widen"; empty: some were left out */
+	struct pf_unit opt;   /* owned; behind the passes */
 	struct pf_native *native; /* owned; NULL: the interpreter runs it */
 	struct pf_interp *interp; /* owned */
 };
@@ -76,10 +78,26 @@ void pf_unref(struct pf_prog *prog)
 		return;
 	free(prog->said.program);
 	pf_unit_release(&prog->ir);
+	pf_unit_release(&prog->plain);
 	pf_unit_release(&prog->opt);
 	pf_native_free(prog->native);
 	pf_interp_free(prog->interp);
 	free(prog);
+}
+
+const struct pf_unit *pf_prog_ir(const struct pf_prog *prog)
+{
+	return &prog->ir;
+}
+
+const struct pf_unit *pf_prog_plain(const struct pf_prog *prog)
+{
+	return prog->plain.entry ? &prog->plain : NULL;
+}
+
+const struct pf_unit *pf_prog_opt(const struct pf_prog *prog)
+{
+	return &prog->opt;
 }
 
 static void prog_unrefp(struct pf_prog **prog)
@@ -97,6 +115,7 @@ static struct pf_prog *prog_new(struct pf_error *error)
 	}
 	prog->refs = 1;
 	pf_unit_init(&prog->ir);
+	pf_unit_init(&prog->plain);
 	pf_unit_init(&prog->opt);
 	prog->ir.share = false; /* that is a pass */
 	return prog;
@@ -124,6 +143,7 @@ static int make_engine(struct pf_prog *prog, enum pf_engine engine, struct pf_er
 /* Behind the front end: prog->ir is there. */
 static int prog_finish(struct pf_prog *prog, const struct pf_options *options, struct pf_error *error)
 {
+	bool all = !(options->without & ~pf_pass_bit(&pf_pass_widen));
 	int r = pf_verify(&prog->ir, error);
 
 	if (r < 0)
@@ -131,8 +151,8 @@ static int prog_finish(struct pf_prog *prog, const struct pf_options *options, s
 	prog->opt.share = false;
 	r = pf_unit_copy(&prog->opt, &prog->ir);
 	if (r == 0)
-		r = pf_optimise(&prog->opt, options->without, options->trace, options->trace_arg,
-				error);
+		r = pf_optimise_in_two(&prog->opt, options->without, options->trace,
+				       options->trace_arg, all ? &prog->plain : NULL, error);
 	if (r == -ENOMEM)
 		return pf_fail(error, ENOMEM, "no memory for the filter");
 	if (r == -E2BIG)
@@ -142,9 +162,8 @@ static int prog_finish(struct pf_prog *prog, const struct pf_options *options, s
 	return make_engine(prog, options->engine, error);
 }
 
-/* What the caller knows of the options, the rest as it is by default. */
-static int read_options(const struct pf_options *given, struct pf_options *ret_options,
-			struct pf_error *error)
+int pf_options_read(const struct pf_options *given, struct pf_options *ret_options,
+		    struct pf_error *error)
 {
 	*ret_options = (struct pf_options)PF_OPTIONS_INIT;
 	if (!given)
@@ -165,7 +184,7 @@ int pf_compile(const char *language, const char *text, size_t len, const struct 
 	PFS_FREE char *copy = NULL;
 	const struct pf_front *front = NULL;
 	struct pf_options known;
-	int r = read_options(options, &known, error);
+	int r = pf_options_read(options, &known, error);
 
 	if (r < 0)
 		return r;
@@ -197,7 +216,7 @@ int pf_compile_insns(const struct pf_insn *insns, size_t n, const struct pf_opti
 {
 	PFS_CLEANUP(prog_unrefp) struct pf_prog *prog = NULL;
 	struct pf_options known;
-	int r = read_options(options, &known, error);
+	int r = pf_options_read(options, &known, error);
 
 	if (r < 0)
 		return r;
@@ -224,7 +243,7 @@ int pf_compile_words(const uint16_t *words, size_t n, const struct pf_options *o
 	PFS_CLEANUP(prog_unrefp) struct pf_prog *prog = NULL;
 	struct pf_options known;
 	struct cspf *cspf;
-	int r = read_options(options, &known, error);
+	int r = pf_options_read(options, &known, error);
 
 	if (r < 0)
 		return r;

@@ -42,3 +42,35 @@ int pf_merge(const struct pf_unit *const *units, size_t n, struct pf_unit *ret_u
 	*ret_unit = merged;
 	return 0;
 }
+
+/* Accepts with the first of the block's results that is not 0; else it goes on where it did. */
+static void first_of(struct pf_unit *u, pf_blk b)
+{
+	const struct pf_block was = u->blk[b];
+	pf_blk at = b, rest = pf_block(u);
+
+	if (u->err)
+		return;
+	u->blk[rest].end = was.end;
+	u->blk[rest].cond = was.cond;
+	u->blk[rest].edge[0] = was.edge[0];
+	u->blk[rest].edge[1] = was.edge[1];
+	u->blk[b].npin = 0;
+	for (uint32_t p = 0; p < was.npin && !u->err; p++) {
+		pf_blk accept = pf_block(u), next = p + 1 < was.npin ? pf_block(u) : rest;
+
+		pf_block_result(u, accept, 0, u->val[was.pin[p]].a);
+		pf_block_stop(u, accept);
+		pf_block_branch(u, at, u->val[was.pin[p]].a, accept, next);
+		at = next;
+	}
+}
+
+int pf_merge_any(struct pf_unit *u)
+{
+	for (pf_blk b = 1, n = u->nblk; b < n && !u->err; b++)
+		if (u->blk[b].npin)
+			first_of(u, b);
+	u->nresult = 1;
+	return u->err ? u->err : pf_unit_compact(u);
+}

@@ -41,4 +41,14 @@ int pf_optimise(struct pf_unit *u, uint64_t without,
 		void (*trace)(void *arg, const char *pass, const char *listing), void *trace_arg,
 		struct pf_error *error);
 
+/*
+ * The same; all passes but "widen" come first, which puts fields together that are compared with several numbers at
+ * once. What they have made goes into ret_plain, an empty unit (NULL: nobody wants it).
+ */
+int pf_optimise_in_two(struct pf_unit *u, uint64_t without,
+		       void (*trace)(void *arg, const char *pass, const char *listing),
+		       void *trace_arg, struct pf_unit *ret_plain, struct pf_error *error);
+
+uint64_t pf_pass_bit(const struct pf_pass *pass);
+
 #endif
