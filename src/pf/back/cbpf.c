@@ -240,6 +240,36 @@ static void try_value(struct cb_plan *p, pf_val v, struct pf_insn **insns, size_
 	p->nearly--;
 }
 
+/*
+ * Parameters whose home is not yet the best: another register, a word; or a word that was given to them while another home
+ * had been tried and that they no longer need. Misses change more than one value, so all is put back where that was no use.
+ */
+static void try_homes(struct cb_plan *p, struct pf_insn **insns, size_t *n)
+{
+	static const uint8_t homes[] = { 0, CB_HOME_X, CB_HOME_A, CB_HOME_WORD };
+	PFS_FREE uint8_t *before = malloc((size_t)p->u.nval * 2);
+	unsigned tries = 0;
+
+	for (pf_val v = 1; v < p->u.nval && before; v++) {
+		if (p->u.val[v].op != PF_OP_PARAM || !p->last[v])
+			continue;
+		for (size_t i = 0; i < ARRAY_SIZE(homes) && tries < SAVED_TRIES_MAX; i++, tries++) {
+			uint8_t wish = p->wish[v];
+
+			memcpy(before, p->saved, p->u.nval);
+			memcpy(before + p->u.nval, p->home, p->u.nval);
+			p->wish[v] = homes[i];
+			p->home[v] = 0;
+			p->saved[v] = 0;
+			if (try_write(p, insns, n))
+				continue;
+			p->wish[v] = wish;
+			memcpy(p->saved, before, p->u.nval);
+			memcpy(p->home, before + p->u.nval, p->u.nval);
+		}
+	}
+}
+
 /* What is made several times is tried, one after the other. */
 static void improve(struct cb_plan *p, struct pf_insn **insns, size_t *n)
 {
@@ -282,6 +312,8 @@ static int emit(const struct pf_unit *u, unsigned flags, struct pf_insn **ret_in
 	if (r < 0)
 		return r;
 	improve(&p, &insns, &n);
+	if (n <= SAVED_SIZE_MAX)
+		try_homes(&p, &insns, &n);
 	if (n > max)
 		return -E2BIG;
 	*ret_insns = TAKE_PTR(insns);

@@ -46,6 +46,7 @@ struct cb_plan {
 	uint32_t *last; /* owned; by value: 1 + the last position of a block that needs it; 0: none does */
 	uint8_t *is_base; /* owned; by value: loads count from it */
 	uint8_t *home;	  /* owned; of parameters: CB_HOME_, or a word */
+	uint8_t *wish; /* owned; of parameters: the home that trying has shown to be better; 0: the usual one */
 	uint32_t *top; /* owned; by value: the position of the block that dominates all that need it */
 	uint8_t *early; /* owned; by value: made at the end of that block, in X */
 	uint8_t *saved; /* owned; by value: goes into a word when it is made */
@@ -103,6 +104,11 @@ bool cb_plan_covers(struct cb_plan *p, pf_blk b, pf_val base, uint32_t end);
 
 /* Can v be made in that block though nobody there needs it: can it not make the program reject? */
 bool cb_plan_can_make(const struct cb_plan *p, pf_val v, uint32_t at);
+
+/* --- cbpf_tail.c ----------------------------------------------------------------------------- */
+
+/* In place; returns how many are left. */
+uint32_t cb_merge_tails(struct pf_insn *insns, uint32_t n);
 
 /* --- cbpf_layout.c --------------------------------------------------------------------------- */
 

@@ -343,7 +343,7 @@ int cb_layout(const struct cb_gen *g, struct pf_insn **ret_insns, size_t *ret_n)
 		insns[l.size] = (struct pf_insn){ .code = CB_RET | CB_A };
 	for (uint32_t i = 0; i < l.nret; i++)
 		insns[at + i] = (struct pf_insn){ .code = CB_RET | CB_K, .k = l.ret[i] };
+	*ret_n = cb_merge_tails(insns, at + l.nret);
 	*ret_insns = TAKE_PTR(insns);
-	*ret_n = at + l.nret;
 	return 0;
 }

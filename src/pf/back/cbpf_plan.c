@@ -13,6 +13,7 @@ void cb_plan_release(struct cb_plan *p)
 	free(p->last);
 	free(p->is_base);
 	free(p->home);
+	free(p->wish);
 	free(p->top);
 	free(p->early);
 	free(p->saved);
@@ -142,8 +143,10 @@ int cb_plan_homes(struct cb_plan *p)
 
 			if (!p->last[v])
 				continue;
-			if (used == 1 && p->home[v] != CB_HOME_WORD)
-				p->home[v] = p->is_base[v] ? CB_HOME_X : CB_HOME_A;
+			if (used == 1 && p->home[v] != CB_HOME_WORD && p->wish[v] != CB_HOME_WORD)
+				p->home[v] = p->wish[v]	     ? p->wish[v]
+					     : p->is_base[v] ? CB_HOME_X
+							     : CB_HOME_A;
 			else if (p->words == CB_WORDS)
 				return -E2BIG;
 			else
@@ -224,6 +227,7 @@ int cb_plan_make(struct cb_plan *p, const struct pf_unit *u, unsigned flags)
 	p->last = pfs_zalloc(p->u.nval, sizeof(*p->last));
 	p->is_base = pfs_zalloc(p->u.nval, sizeof(*p->is_base));
 	p->home = pfs_zalloc(p->u.nval, sizeof(*p->home));
+	p->wish = pfs_zalloc(p->u.nval, sizeof(*p->wish));
 	p->top = pfs_zalloc(p->u.nval, sizeof(*p->top));
 	p->early = pfs_zalloc(p->u.nval, sizeof(*p->early));
 	p->saved = pfs_zalloc(p->u.nval, sizeof(*p->saved));
@@ -233,7 +237,7 @@ int cb_plan_make(struct cb_plan *p, const struct pf_unit *u, unsigned flags)
 	p->seen = pfs_zalloc(p->flow.n, sizeof(*p->seen));
 	/* Two edges for each block that is looked at once. */
 	p->stack = pfs_zalloc((size_t)p->flow.n * 2 + 1, sizeof(*p->stack));
-	if (!p->last || !p->is_base || !p->home || !p->top || !p->early || !p->saved ||
+	if (!p->last || !p->is_base || !p->home || !p->wish || !p->top || !p->early || !p->saved ||
 	    !p->weight || !p->times || !p->span || !p->seen || !p->stack)
 		return -ENOMEM;
 	for (pf_val v = 1; v < p->u.nval; v++)

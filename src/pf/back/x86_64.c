@@ -5,8 +5,8 @@
  * aux. All others are for values, those that the caller wants back last. Values that find none have four bytes below
  * the stack pointer.
  *
- * Short decisions are made without branches (flat.h). Comparing with a constant leaves a load's bytes in memory order and
- * turns the constant round.
+ * Short decisions are made without branches (flat.h). Comparing with a constant leaves a load's bytes in memory order
+ * and turns the constant round.
  */
 #include "pf/back/x86_64.h"
 
@@ -761,7 +761,7 @@ static void take_result(struct gen *g, uint32_t again)
 	restore(g);
 }
 
-/* In front of everything, where short jumps reach it, in the entry's line of the cache: "rejected". The entry is aligned. */
+/* In front of everything, where short jumps reach it, in the entry's line of the cache: "rejected". */
 static size_t write_reject(struct gen *g)
 {
 	const struct pf_flow *flow = &g->l->flow;
