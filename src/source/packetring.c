@@ -31,14 +31,52 @@ struct packetring {
 	struct pfs_ref batch[PFS_BATCH];
 };
 
+static int attach(int sock, struct sock_filter *insns, size_t n)
+{
+	struct sock_fprog program = { .len = (unsigned short)n, .filter = insns };
+
+	return setsockopt(sock, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
+											     : 0;
+}
+
 /* "Take the first snaplen bytes": the shortest classic program. */
 static int attach_snaplen(int sock, uint32_t snaplen)
 {
 	struct sock_filter insn = BPF_STMT(BPF_RET | BPF_K, snaplen);
-	struct sock_fprog program = { .len = 1, .filter = &insn };
 
-	return setsockopt(sock, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
-											     : 0;
+	return attach(sock, &insn, 1);
+}
+
+int packetring_filter(struct packetring *p, const struct pf_insn *insns, size_t n)
+{
+	/* Is there a tag that is not among the bytes? */
+	const struct sock_filter tagged[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, p->options.snaplen),
+	};
+	PFS_FREE struct sock_filter *all = NULL;
+
+	if (!n)
+		return attach_snaplen(p->sock, p->options.snaplen);
+	if (n > BPF_MAXINSNS - ARRAY_SIZE(tagged))
+		return -E2BIG;
+	all = pfs_zalloc(n + ARRAY_SIZE(tagged), sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	memcpy(all, tagged, sizeof(tagged));
+	for (size_t i = 0; i < n; i++) {
+		struct sock_filter *insn = &all[ARRAY_SIZE(tagged) + i];
+
+		*insn = (struct sock_filter){ insns[i].code, insns[i].jt, insns[i].jf, insns[i].k };
+		if (BPF_CLASS(insn->code) != BPF_RET)
+			continue;
+		if (BPF_RVAL(insn->code) != BPF_K)
+			return -EINVAL;
+		if (insn->k)
+			insn->k = p->options.snaplen;
+	}
+	return attach(p->sock, all, n + ARRAY_SIZE(tagged));
 }
 
 int packetring_new(int sock, const struct packetring_options *options, struct packetring **ret_ring)

@@ -3,12 +3,14 @@
  *
  * For processes that may open a packet socket and may not load programs. The kernel copies each frame into a
  * TPACKET_V3 ring; here it is copied once more, into a ring of the graph. A classic filter on the socket
- * limits the length (later: decides). What the kernel dropped is counted by the socket.
+ * limits the length, and decides what is copied at all if it is told what is wanted. What the kernel dropped is counted by the socket.
  *
  * Threads: new and free on any, run on the source's.
  */
 #ifndef PFS_SOURCE_PACKETRING_H
 #define PFS_SOURCE_PACKETRING_H
+
+#include <pipesfs/pf.h>
 
 #include "graph/source.h"
 
@@ -32,6 +34,15 @@ struct packetring_ops {
 /* Before the socket is bound: sets it up and maps its ring. The socket stays the caller's. -errno. */
 int packetring_new(int sock, const struct packetring_options *options, struct packetring **ret_ring);
 void packetring_free(struct packetring *p); /* NULL is fine */
+
+/*
+ * Of all frames only those that this classic BPF accepts (PF_CBPF_LINUX) come into the ring from now on; n 0: all. What is in
+ * the ring already stays, and frames whose VLAN tag the adapter took off come whatever the filter says, since it would not
+ * see the tag where the graph does: it lets through at least what is wanted, the graph finishes. At any time, on any
+ * thread. -EINVAL: it returns something else than constants; -E2BIG: more than the kernel takes; -errno of the kernel; the
+ * filter that was there stays then.
+ */
+int packetring_filter(struct packetring *p, const struct pf_insn *insns, size_t n);
 
 /* As bpfring_run(). */
 int packetring_run(struct packetring *p, struct pfs_feed *feed, const struct packetring_ops *ops);

@@ -8,11 +8,12 @@
  *	b1: if B go b2 else no
  *	b2: if C go yes else no
  *
- * and where the two ways out are "accept" and "reject", the result is computed, too. What lies behind a bounds check can
- * only be read where that has been passed: the greatest of each base comes first, and who fails it goes the old way,
- * test by test, which stays beside. Nothing that a packet is told changes.
+ * and where the two ways out are "accept" and "reject", the result is computed, too. What lies behind a bounds check
+ * can only be read where that has been passed: the greatest of each base comes first, and who fails it goes the old
+ * way, test by test, which stays beside. Nothing that a packet is told changes.
  *
- * For back ends that make numbers of comparisons without branches. Long chains of comparisons become searches (search.h).
+ * For back ends that make numbers of comparisons without branches. Long chains of comparisons become searches
+ * (search.h).
  */
 #ifndef PFS_PF_BACK_FLAT_H
 #define PFS_PF_BACK_FLAT_H
