@@ -170,6 +170,7 @@ int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pf
 		.link_type = parent->link_type,
 		.uid = cred->uid,
 		.gid = cred->gid,
+		.purse = { .graph = parent->graph, .uid = cred->uid },
 		.open_file = pfs_open_as,
 		.join = pfs_place_join,
 		.identify = identify,

@@ -140,6 +140,12 @@ void pfs_emit_complain(struct pfs_emitter *out, pid_t pid, int error, const char
 /* Counts records that this filter lost, with the reason shown in .stats ("malformed", "truncated", "oversize"). */
 void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n);
 
+/* Whose share pays for what a directory has open. May be copied; good until fini has returned. */
+struct pfs_purse {
+	struct pfs_graph *graph; /* borrowed; NULL: nothing is counted */
+	uid_t uid;
+};
+
 struct pfs_caller;
 struct pfs_join;
 struct pfs_spawner;
@@ -151,6 +157,7 @@ struct pfs_place {
 	uint16_t link_type; /* usual link type there; PFS_LINK_BYTES for byte streams */
 	uid_t uid;	    /* of the maker; files are opened as this user */
 	gid_t gid;
+	struct pfs_purse purse; /* the maker's */
 	/*
 	 * Opens a file as the maker, in the maker's own root and working directory (refused with EPERM when the maker
 	 * lives in another root or mount namespace). Valid during init only.
@@ -175,6 +182,13 @@ struct pfs_place {
 	struct pfs_node *node; /* for these */
 	const struct pkt_describe *describe; /* views: how the records here that are no packets are told of, or NULL */
 };
+
+/*
+ * One more socket of a directory, from the share of its maker: before it is opened or accepted. -EDQUOT, with a
+ * sentence if diag is not NULL; -ENOMEM. From any thread.
+ */
+int pfs_sockets_take(const struct pfs_purse *purse, struct pfs_diag *diag);
+void pfs_sockets_give(const struct pfs_purse *purse); /* it is closed */
 
 /* --- joins: for sinks that write into another directory; in pull and control ---------------- */
 

@@ -47,6 +47,8 @@ static void set_defaults(struct pfs_graph_options *options)
 		options->user_processes = 256;
 	if (!options->user_opens)
 		options->user_opens = 256;
+	if (!options->user_sockets)
+		options->user_sockets = 1024;
 }
 
 /* Who wants to change places does not wait until nobody looks any more: there is always somebody. */

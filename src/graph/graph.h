@@ -44,6 +44,7 @@ struct pfs_graph_options {
 	size_t user_memory;	 /* a quarter of memory_max */
 	unsigned user_processes; /* of commands; 256 */
 	unsigned user_opens;	 /* open pipes; 256 */
+	unsigned user_sockets;	 /* of directories; 1024 */
 	uint64_t latency; /* ns that kernel sources may hold records to merge CPUs in order; default 1 ms */
 	uid_t uid; /* owner of the static nodes: who mounted */
 	gid_t gid;

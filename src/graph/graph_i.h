@@ -56,6 +56,7 @@ enum pfs_due {
 	PFS_DUE_MEMORY, /* bytes of rings and queues */
 	PFS_DUE_PROCESSES,
 	PFS_DUE_OPENS,
+	PFS_DUE_SOCKETS, /* of directories, and their connections */
 	PFS_DUES,
 };
 

@@ -6,10 +6,8 @@
 #include "graph/shot_i.h"
 
 static const char *const due_names[PFS_DUES] = {
-	[PFS_DUE_NODES] = "nodes",
-	[PFS_DUE_MEMORY] = "memory",
-	[PFS_DUE_PROCESSES] = "processes",
-	[PFS_DUE_OPENS] = "opens",
+	[PFS_DUE_NODES] = "nodes", [PFS_DUE_MEMORY] = "memory",	  [PFS_DUE_PROCESSES] = "processes",
+	[PFS_DUE_OPENS] = "opens", [PFS_DUE_SOCKETS] = "sockets",
 };
 
 static void text(struct pfs_buf *out, const char *key, const char *value)

@@ -238,6 +238,7 @@ static void put_users(struct page *page)
 		[PFS_DUE_MEMORY] = { "pipesfs_used_memory_bytes", "bytes", "Rings and queues of these" },
 		[PFS_DUE_PROCESSES] = { "pipesfs_processes", NULL, "Processes of his commands" },
 		[PFS_DUE_OPENS] = { "pipesfs_opens", NULL, "Pipes that he has open" },
+		[PFS_DUE_SOCKETS] = { "pipesfs_sockets", NULL, "Sockets of his directories" },
 	};
 
 	for (int due = 0; due < PFS_DUES; due++) {

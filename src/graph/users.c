@@ -1,9 +1,9 @@
 /*
  * users - what each user has of the graph, and how much of it he may have
  *
- * A user pays for the directories he made and for their rings and queues, whoever they belong to later, and for the
- * pipes he has open. Root and whoever mounted have no share of their own, and an eighth of the whole is for them alone:
- * they can always look, and remove.
+ * A user pays for the directories he made and for their rings, queues and sockets, whoever they belong to later, and
+ * for the pipes he has open. Root and whoever mounted have no share of their own, and an eighth of the whole is for them
+ * alone: they can always look, and remove.
  */
 #include "graph/graph_i.h"
 
@@ -41,6 +41,8 @@ uint64_t pfs_due_share(const struct pfs_graph *graph, enum pfs_due due)
 		return graph->options.user_memory;
 	case PFS_DUE_PROCESSES:
 		return graph->options.user_processes;
+	case PFS_DUE_SOCKETS:
+		return graph->options.user_sockets;
 	default:
 		return graph->options.user_opens;
 	}
@@ -125,6 +127,9 @@ int pfs_due_refused(const struct pfs_graph *graph, enum pfs_due due, int r, stru
 			"option user_processes=)",
 		[PFS_DUE_OPENS] =
 			"you have as many pipes open as one user may have, %llu (mount option user_opens=)",
+		[PFS_DUE_SOCKETS] =
+			"your directories have as many sockets as one user's may have, %llu (mount option "
+			"user_sockets=)",
 	};
 
 	if (r == -EDQUOT)
@@ -138,6 +143,19 @@ int pfs_due_refused(const struct pfs_graph *graph, enum pfs_due due, int r, stru
 		return pfs_diag_set(diag, ENOMEM,
 				    "no memory left for another ring or queue (mount option memory=)");
 	return r;
+}
+
+int pfs_sockets_take(const struct pfs_purse *purse, struct pfs_diag *diag)
+{
+	int r = purse->graph ? pfs_due_take(purse->graph, purse->uid, PFS_DUE_SOCKETS, 1) : 0;
+
+	return r < 0 && diag ? pfs_due_refused(purse->graph, PFS_DUE_SOCKETS, r, diag) : r;
+}
+
+void pfs_sockets_give(const struct pfs_purse *purse)
+{
+	if (purse->graph)
+		pfs_due_give(purse->graph, purse->uid, PFS_DUE_SOCKETS, 1);
 }
 
 uint64_t pfs_due_all(struct pfs_graph *graph, enum pfs_due due)

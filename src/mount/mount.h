@@ -43,7 +43,7 @@ struct pfs_mount_options {
 	uint64_t memory; /* bytes in all, 0: default */
 	uint64_t nodes;	 /* 0: default */
 	/* What one user may have who neither is root nor mounted; 0: default. */
-	uint64_t user_nodes, user_memory, user_processes, user_opens;
+	uint64_t user_nodes, user_memory, user_processes, user_opens, user_sockets;
 	uint64_t user_portals, user_commands; /* the same, at a time */
 	uint64_t latency;		      /* ns */
 	uint64_t stall;	       /* ns without an answer until streams is killed; 0: never */

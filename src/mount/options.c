@@ -46,6 +46,8 @@ static const struct option options_table[] = {
 	  "memory of one user's rings and queues (default a quarter of memory=): beyond it EDQUOT" },
 	{ "user_opens", KIND_COUNT, FIELD(user_opens), 1, 1000000,
 	  "pipes that one user may have open (default 256): beyond it EDQUOT" },
+	{ "user_sockets", KIND_COUNT, FIELD(user_sockets), 1, 1000000,
+	  "sockets that one user's directories may have, connections among them (default 1024): beyond it EDQUOT" },
 	{ "user_processes", KIND_COUNT, FIELD(user_processes), 2, 1000000,
 	  "processes that one user's commands may be, two for each exec (default 256): beyond it EDQUOT" },
 	{ "latency", KIND_TIME, FIELD(latency), 0, SEC,

@@ -122,6 +122,7 @@ static int mount_prepare(struct pfs_mount *mount, const struct pfs_mount_options
 		.user_memory = options->user_memory,
 		.user_processes = (unsigned)options->user_processes,
 		.user_opens = (unsigned)options->user_opens,
+		.user_sockets = (unsigned)options->user_sockets,
 		.latency = options->latency,
 		.uid = getuid(),
 		.gid = getgid(),

@@ -69,6 +69,8 @@ static void peer_drop(struct outflow *o, unsigned i)
 		if (recv(peer->pour.fd, bytes, sizeof(bytes), MSG_DONTWAIT) <= 0)
 			break;
 	close(peer->pour.fd);
+	if (o->listener >= 0)
+		pfs_sockets_give(&o->purse);
 	o->had = pfs_max(o->had, peer->ahead);
 	*peer = o->peer[--o->n];
 	atomic_store_explicit(&o->open, o->n, memory_order_relaxed);
@@ -162,20 +164,37 @@ static bool peer_hear(struct outflow *o, unsigned i, struct pfs_emitter *out)
 
 /* --- coming and going ------------------------------------------------------------------------ */
 
+static int accept_one(struct outflow *o, int *ret_fd)
+{
+	int fd, r = pfs_sockets_take(&o->purse, NULL);
+
+	if (r < 0)
+		return r;
+	/* cppcheck-suppress nullPointer ; its library has it wrong */
+	fd = accept4(o->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0) {
+		r = -errno;
+		pfs_sockets_give(&o->purse);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
 static void accept_all(struct outflow *o)
 {
 	if (o->full && o->n < o->max && pfs_clock_mono() >= o->retry_at)
 		listen_more(o, true);
 	while (o->n < o->max && !o->full) {
-		/* cppcheck-suppress nullPointer ; its library has it wrong */
-		int fd = accept4(o->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = -1, r = accept_one(o, &fd);
 
-		if (fd >= 0) {
+		if (r == 0) {
 			peer_add(o, fd);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+		} else if (r == -EDQUOT || r == -EMFILE || r == -ENFILE || r == -ENOMEM ||
+			   r == -ENOBUFS) {
 			o->retry_at = pfs_clock_mono() + FULL_PAUSE;
 			listen_more(o, false);
-		} else if (errno != ECONNABORTED && errno != EINTR) {
+		} else if (r != -ECONNABORTED && r != -EINTR) {
 			return;
 		}
 	}
@@ -463,7 +482,11 @@ int outflow_init(struct outflow *o, enum pfs_portal_kind kind, bool listen,
 	int fd, r;
 
 	o->epoll_fd = o->listener = -1;
+	o->purse = place->purse;
 	r = parse(o, kind, listen, args, place, &plan, diag);
+	if (r == 0)
+		r = pfs_sockets_take(&o->purse, diag);
+	o->paid = r == 0;
 	if (r == 0)
 		r = place->identify(place, &caller, &spawner, diag);
 	if (r == 0) {
@@ -485,6 +508,8 @@ void outflow_fini(void *state)
 	while (o->n)
 		peer_drop(o, o->n - 1);
 	pfs_closep(&o->listener);
+	if (o->paid)
+		pfs_sockets_give(&o->purse);
 	pfs_dial_release(&o->dial);
 	pfs_closep(&o->epoll_fd);
 	free(o->peer);

@@ -10,6 +10,9 @@
  *
  * tcplisten gives each record to all clients that are there, to the slowest of them last; without any it waits.
  *
+ * Sockets are of the maker's share (mount option user_sockets=). Beyond it mkdir fails, and clients wait in the
+ * listener's queue.
+ *
  * Threads: as of graph/filter.h.
  */
 #ifndef PFS_SINK_OUTFLOW_H
@@ -28,6 +31,8 @@ struct outflow_peer {
 
 struct outflow {
 	struct pfs_dial dial;
+	struct pfs_purse purse;
+	bool paid; /* for the socket of the directory; each client that was accepted pays, too */
 	int epoll_fd, listener; /* owned; listener -1: none */
 	bool packets, pcap;
 	bool patient; /* down=wait */
@@ -57,7 +62,6 @@ extern const struct pfs_param outflow_params[];
 int outflow_init(struct outflow *out, enum pfs_portal_kind kind, bool listen,
 		 const struct pfs_args *args, const struct pfs_place *place, struct pfs_diag *diag);
 
-/* Members of struct pfs_filter. */
 void outflow_fini(void *state);
 size_t outflow_pull(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out,
 		    uint64_t *ret_wait);
@@ -65,5 +69,12 @@ bool outflow_control(void *state, const struct pfs_ref *ref, const struct pfs_me
 		     struct pfs_emitter *out);
 void outflow_stats(void *state, struct pfs_buf *out);
 int outflow_ready_fd(void *state);
+
+/* Of each of them, beside its name, summary and init. */
+#define OUTFLOW_SINK                                                                           \
+	.flags = PFS_FILTER_SINK | PFS_FILTER_ASYNC, .in = PFS_FLOW_ANY, .out = PFS_FLOW_SAME, \
+	.processes = 1, .has_arg = true, .needs_arg = true, .params = outflow_params,          \
+	.state_size = sizeof(struct outflow), .fini = outflow_fini, .pull = outflow_pull,      \
+	.control = outflow_control, .stats = outflow_stats, .ready_fd = outflow_ready_fd
 
 #endif

@@ -13,7 +13,8 @@
  *
  * Stats:      connections (that came), open (now), written (bytes, to all together), address (where it listens), error
  * Parameters: as=       as of the sink tcp: raw or pcap, a capture file for each client
- *             clients=  at a time, 1 to 1024 (default 64); others wait in the listener's queue
+ *             clients=  at a time, 1 to 1024 (default 64); others wait in the listener's queue, as those do that are
+ *                       beyond their maker's share of sockets (mount option user_sockets=)
  * Example:    mkdir -p /p/dev/eth0/tcplisten:ANY:9999,as=pcap      ... and elsewhere: nc HOST 9999 | tshark -r -
  */
 #include "sink/outflow.h"
@@ -27,18 +28,6 @@ static int send_tcplisten_init(void *state, const struct pfs_args *args,
 const struct pfs_filter pfs_filter_send_tcplisten = {
 	.name = "tcplisten",
 	.summary = "send what comes to all TCP clients",
-	.flags = PFS_FILTER_SINK | PFS_FILTER_ASYNC,
-	.in = PFS_FLOW_ANY,
-	.out = PFS_FLOW_SAME,
-	.processes = 1,
-	.has_arg = true,
-	.needs_arg = true,
-	.params = outflow_params,
-	.state_size = sizeof(struct outflow),
 	.init = send_tcplisten_init,
-	.fini = outflow_fini,
-	.pull = outflow_pull,
-	.control = outflow_control,
-	.stats = outflow_stats,
-	.ready_fd = outflow_ready_fd,
+	OUTFLOW_SINK,
 };

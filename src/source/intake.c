@@ -42,7 +42,10 @@ static struct intake_connection *connection_add(struct intake *in, int fd, const
 static void connection_drop(struct intake *in, unsigned i)
 {
 	close(in->connection[i].fd);
+	if (in->listener >= 0)
+		pfs_sockets_give(&in->purse);
 	in->connection[i] = in->connection[--in->n];
+	in->full_until = 0; /* there is room for one */
 	atomic_store_explicit(&in->open, in->n, memory_order_relaxed);
 }
 
@@ -93,7 +96,11 @@ int intake_init(struct intake *in, const char *name, enum pfs_portal_kind kind, 
 
 	in->listener = -1;
 	in->next_stream = 0x80000000;
+	in->purse = place->purse;
 	r = parse(in, name, kind, listen, args, &plan, diag);
+	if (r == 0)
+		r = pfs_sockets_take(&in->purse, diag);
+	in->paid = r == 0;
 	if (r == 0)
 		r = place->identify(place, &caller, &spawner, diag);
 	if (r == 0) {
@@ -117,6 +124,8 @@ void intake_fini(void *state)
 	while (in->n)
 		connection_drop(in, in->n - 1);
 	pfs_closep(&in->listener);
+	if (in->paid)
+		pfs_sockets_give(&in->purse);
 	pfs_dial_release(&in->dial);
 	free(in->connection);
 	free(in->name);
@@ -344,13 +353,20 @@ static void accept_all(struct run *run)
 	while (in->n < in->max) {
 		struct sockaddr_in6 peer = { 0 };
 		socklen_t size = sizeof(peer);
-		int fd = accept4(in->listener, (void *)&peer, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		int fd = -1, r = pfs_sockets_take(&in->purse, NULL);
 		char text[60];
 
+		if (r == 0)
+			fd = accept4(in->listener, (void *)&peer, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+			if (r == 0) {
+				r = -errno;
+				pfs_sockets_give(&in->purse);
+			}
+			if (r == -EDQUOT || r == -EMFILE || r == -ENFILE || r == -ENOMEM ||
+			    r == -ENOBUFS)
 				in->full_until = pfs_clock_mono() + FULL_PAUSE;
-			if (errno != ECONNABORTED && errno != EINTR)
+			if (r != -ECONNABORTED && r != -EINTR)
 				return;
 			continue;
 		}

@@ -8,6 +8,9 @@
  * Each connection that is accepted is a stream of its own, with an origin of its own (its peer) as long as there are
  * numbers; a datagram is a record.
  *
+ * Sockets are of the maker's share (mount option user_sockets=). Beyond it mkdir fails, and clients wait in the
+ * listener's queue.
+ *
  * Threads: as of graph/source.h: init and fini on the control thread, the rest on the source's own.
  */
 #ifndef PFS_SOURCE_INTAKE_H
@@ -26,6 +29,8 @@ struct intake_connection {
 
 struct intake {
 	struct pfs_dial dial;
+	struct pfs_purse purse;
+	bool paid;    /* for the socket of the directory; each client that was accepted pays, too */
 	int listener; /* owned; -1: none */
 	bool packets;
 	unsigned max;			      /* connections at a time */
@@ -48,9 +53,13 @@ struct intake {
 int intake_init(struct intake *intake, const char *name, enum pfs_portal_kind kind, bool listen,
 		const struct pfs_args *args, const struct pfs_place *place, struct pfs_diag *diag);
 
-/* Members of struct pfs_source. */
 void intake_fini(void *state);
 int intake_run(void *state, struct pfs_feed *feed);
 void intake_stats(void *state, struct pfs_buf *out);
+
+/* Of each of them, beside its name, summary, flags, out, params and init. */
+#define INTAKE_SOURCE                                                            \
+	.has_arg = true, .needs_arg = true, .state_size = sizeof(struct intake), \
+	.fini = intake_fini, .run = intake_run, .stats = intake_stats
 
 #endif

@@ -28,11 +28,6 @@ const struct pfs_source pfs_source_tcp = {
 	.name = "tcp",
 	.summary = "the bytes that a TCP connection brings",
 	.out = PFS_FLOW_BYTES,
-	.has_arg = true,
-	.needs_arg = true,
-	.state_size = sizeof(struct intake),
 	.init = tcp_init,
-	.fini = intake_fini,
-	.run = intake_run,
-	.stats = intake_stats,
+	INTAKE_SOURCE,
 };

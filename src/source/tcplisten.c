@@ -13,7 +13,8 @@
  *
  * Stats:      connections (that came), open (now), received (bytes), address (where it listens), error (of the last
  *             connection that was broken off)
- * Parameters: clients=N  connections at a time, 1 to 4096 (default 256); others wait in the queue
+ * Parameters: clients=N  connections at a time, 1 to 4096 (default 256); others wait in the queue, as those do that are
+ *                        beyond their maker's share of sockets (mount option user_sockets=)
  * Example:    mkdir -p /p/tcplisten:ANY:5140/lines/grep:error; cat /p/tcplisten:ANY:5140/lines/grep:error/all
  */
 #include "source/intake.h"
@@ -33,12 +34,7 @@ const struct pfs_source pfs_source_tcplisten = {
 	.name = "tcplisten",
 	.summary = "the bytes that TCP clients send",
 	.out = PFS_FLOW_BYTES,
-	.has_arg = true,
-	.needs_arg = true,
 	.params = tcplisten_params,
-	.state_size = sizeof(struct intake),
 	.init = tcplisten_init,
-	.fini = intake_fini,
-	.run = intake_run,
-	.stats = intake_stats,
+	INTAKE_SOURCE,
 };

@@ -29,11 +29,6 @@ const struct pfs_source pfs_source_udp = {
 	.summary = "UDP datagrams",
 	.flags = PFS_SOURCE_LOSSY,
 	.out = PFS_FLOW_TEXT,
-	.has_arg = true,
-	.needs_arg = true,
-	.state_size = sizeof(struct intake),
 	.init = udp_init,
-	.fini = intake_fini,
-	.run = intake_run,
-	.stats = intake_stats,
+	INTAKE_SOURCE,
 };

@@ -23,11 +23,6 @@ const struct pfs_source pfs_source_udplisten = {
 	.summary = "UDP datagrams that come to one address",
 	.flags = PFS_SOURCE_LOSSY,
 	.out = PFS_FLOW_TEXT,
-	.has_arg = true,
-	.needs_arg = true,
-	.state_size = sizeof(struct intake),
 	.init = udplisten_init,
-	.fini = intake_fini,
-	.run = intake_run,
-	.stats = intake_stats,
+	INTAKE_SOURCE,
 };

@@ -26,11 +26,6 @@ const struct pfs_source pfs_source_unix = {
 	.name = "unix",
 	.summary = "what a Unix socket brings",
 	.out = PFS_FLOW_BYTES,
-	.has_arg = true,
-	.needs_arg = true,
-	.state_size = sizeof(struct intake),
 	.init = unix_init,
-	.fini = intake_fini,
-	.run = intake_run,
-	.stats = intake_stats,
+	INTAKE_SOURCE,
 };

@@ -206,14 +206,40 @@ static void test_stranger_stalls_nobody(void **state)
 	pfs_graph_free(graph);
 }
 
+static void test_sockets(void **state)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .user_sockets = 3 });
+	const struct pfs_purse hers = { graph, alice.uid }, his = { graph, bob.uid },
+			       mine = { graph, me.uid };
+	const struct pfs_purse none = { NULL, alice.uid };
+	struct pfs_diag diag = { "" };
+
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pfs_sockets_take(&hers, &diag), 0);
+	assert_int_equal(pfs_sockets_take(&hers, &diag), -EDQUOT);
+	assert_non_null(strstr(diag.text, "user_sockets="));
+	assert_int_equal(pfs_sockets_take(&hers, NULL), -EDQUOT);
+	assert_int_equal(pfs_sockets_take(&his, &diag), 0);
+	pfs_sockets_give(&his);
+	pfs_sockets_give(&hers);
+	assert_int_equal(pfs_sockets_take(&hers, &diag), 0);
+	for (int i = 0; i < 3; i++)
+		pfs_sockets_give(&hers);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(pfs_sockets_take(&mine, &diag), 0);
+	for (int i = 0; i < 10; i++)
+		pfs_sockets_give(&mine);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(pfs_sockets_take(&none, &diag), 0);
+	pfs_graph_free(graph);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nodes),
-		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_opens),
-		cmocka_unit_test(test_who_may_hold),
-		cmocka_unit_test(test_stranger_stalls_nobody),
+		cmocka_unit_test(test_nodes),	     cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_opens),	     cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_who_may_hold), cmocka_unit_test(test_stranger_stalls_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
