@@ -2,10 +2,12 @@
  * restore - makes the tree that `pipesfs save` wrote
  *
  * What is there already is brought in line: owner, mode and parameters where they differ. A directory that cannot be
- * made yet, for one that comes later, is tried again while others can. At the end it says what could not be made.
+ * made yet, for one that comes later, is tried again while others can. At the end it says what could not be made. A
+ * symbolic link that says something else is made anew.
  */
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 
@@ -20,6 +22,7 @@
 
 struct entry {
 	unsigned line;
+	bool link; /* params: what it says, as it is written */
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
@@ -92,7 +95,8 @@ static bool path_is_good(const char *path)
 	}
 }
 
-int restore_path(const char *text, size_t len, struct pfs_buf *ret_path)
+/* What save_path() has escaped. */
+static int restore_text(const char *text, size_t len, struct pfs_buf *ret_text)
 {
 	for (size_t i = 0; i < len; i++) {
 		unsigned byte;
@@ -105,10 +109,17 @@ int restore_path(const char *text, size_t len, struct pfs_buf *ret_path)
 			c = (char)byte;
 			i += 3;
 		}
-		pfs_buf_add(ret_path, &c, 1);
+		pfs_buf_add(ret_text, &c, 1);
 	}
-	if (ret_path->failed)
-		return -ENOMEM;
+	return ret_text->failed ? -ENOMEM : 0;
+}
+
+int restore_path(const char *text, size_t len, struct pfs_buf *ret_path)
+{
+	int r = restore_text(text, len, ret_path);
+
+	if (r < 0)
+		return r;
 	return ret_path->data && path_is_good(ret_path->data) ? 0 : -EINVAL;
 }
 
@@ -132,8 +143,9 @@ static int parse_dir(struct restoring *r, const char *text, unsigned line)
 
 	mode = word(&at, &mode_len);
 	owner = word(&at, &owner_len);
+	entry.link = mode_len == 4 && !memcmp(mode, "link", 4);
 	entry.mode = (mode_t)strtoul(mode, &end, 8);
-	if (end != mode + mode_len || !mode_len || entry.mode > 07777)
+	if (!entry.link && (end != mode + mode_len || !mode_len || entry.mode > 07777))
 		error = pfs_fail("%s:%u: '%.*s' is no mode; a line is MODE OWNER:GROUP PATH",
 				 r->file, line, (int)mode_len, mode);
 	else if (restore_owner(owner, owner_len, &entry.uid, &entry.gid) < 0)
@@ -324,6 +336,70 @@ static int restore_entry(struct restoring *r, struct entry *entry)
 	return 0;
 }
 
+/* What it says, unescaped. -EINVAL, after it was said. */
+static int link_target(const struct restoring *r, const struct entry *entry, struct pfs_buf *ret_target)
+{
+	size_t len = entry->params.len ? strcspn(entry->params.data, "\n") : 0;
+
+	if (len && entry->params.len == len + 1 &&
+	    restore_text(entry->params.data, len, ret_target) == 0 && ret_target->len)
+		return 0;
+	pfs_say("%s:%u: %s: below a link stands what it says, in one line", r->file, entry->line,
+		entry->path.data);
+	return -EINVAL;
+}
+
+/* -errno: it cannot be there. *ret_made: it was not, or was another one. */
+static int make_link(struct restoring *r, const struct entry *entry, const char *target, bool *ret_made)
+{
+	const char *name;
+	PFS_CLOSE int parent = open_parent(r->root, entry->path.data, &name);
+	char now[PATH_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (parent < 0)
+		return parent;
+	n = readlinkat(parent, name, now, sizeof(now));
+	*ret_made = n < 0 || (size_t)n != strlen(target) || memcmp(now, target, (size_t)n) != 0;
+	if (r->dry)
+		return 0;
+	if (*ret_made && n >= 0 && unlinkat(parent, name, 0) < 0)
+		return -errno;
+	if (*ret_made && symlinkat(target, parent, name) < 0)
+		return -errno;
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    ((st.st_uid != entry->uid || st.st_gid != entry->gid) &&
+	     fchownat(parent, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) < 0)) {
+		say_why(r, entry, ": its owner", "", errno);
+		r->failed++;
+	}
+	return 0;
+}
+
+static int restore_link(struct restoring *r, const struct entry *entry)
+{
+	PFS_BUF struct pfs_buf target = { 0 };
+	bool made = false;
+	int error = link_target(r, entry, &target);
+
+	if (error < 0) {
+		r->failed++;
+		return 0; /* nothing will make it better */
+	}
+	error = make_link(r, entry, target.data, &made);
+	if (error < 0 && !(r->dry && error == -ENOENT))
+		return error;
+	if (r->dry) {
+		if (made || error < 0)
+			printf("ln -s %s %s\n", target.data, entry->path.data);
+		return 0;
+	}
+	r->made += made;
+	r->there += !made;
+	return 0;
+}
+
 /* Again and again while it helps; then what cannot be made is said. */
 static void restore_all(struct restoring *r)
 {
@@ -334,7 +410,9 @@ static void restore_all(struct restoring *r)
 		moved = false;
 		for (size_t i = 0; i < r->n; i++) {
 			struct entry *entry = &r->entry[i];
-			int error = entry->done ? 0 : restore_entry(r, entry);
+			int error = entry->done	  ? 0
+				    : entry->link ? restore_link(r, entry)
+						  : restore_entry(r, entry);
 
 			moved |= !entry->done && error == 0;
 			entry->done |= error == 0;

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <time.h>
@@ -175,6 +176,35 @@ static void put_line(struct saving *s, const struct stat *st)
 
 static int save_children(struct saving *s, int fd, const char *name, unsigned depth);
 
+static int save_link(struct saving *s, int above, const char *name)
+{
+	size_t path = s->path.len;
+	char target[PATH_MAX];
+	struct stat st;
+	bool escape;
+	ssize_t n = readlinkat(above, name, target, sizeof(target) - 1);
+
+	if (n < 0 || fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0; /* gone since */
+	target[n] = '\0';
+	escape = *target == ' ' || *target == '#';
+	pfs_buf_printf(&s->path, "%s%s", path ? "/" : "", name);
+	if (s->path.failed)
+		return -ENOMEM;
+	pfs_buf_str(&s->out, "link ");
+	save_owner(st.st_uid, st.st_gid, &s->out);
+	pfs_buf_str(&s->out, " ");
+	save_path(s->path.data, &s->out);
+	pfs_buf_str(&s->out, "\n\t");
+	if (escape) /* else it would be indentation, or a comment */
+		pfs_buf_printf(&s->out, "\\x%02x", (unsigned char)*target);
+	save_path(target + escape, &s->out);
+	pfs_buf_str(&s->out, "\n");
+	s->path.len = path;
+	s->path.data[path] = '\0';
+	return 0;
+}
+
 /* A class has both from its parent, unless somebody gave it away. */
 static bool is_as_above(int above, const struct stat *st)
 {
@@ -226,7 +256,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 
 static int is_child(const struct dirent *entry)
 {
-	return entry->d_type == DT_DIR && entry->d_name[0] != '.';
+	return (entry->d_type == DT_DIR || entry->d_type == DT_LNK) && entry->d_name[0] != '.';
 }
 
 static int save_children(struct saving *s, int fd, const char *name, unsigned depth)
@@ -235,7 +265,9 @@ static int save_children(struct saving *s, int fd, const char *name, unsigned de
 	int n = depth < DEPTH_MAX ? scandirat(fd, ".", &found, is_child, by_name) : 0, r = 0;
 
 	for (int i = 0; i < n; i++) {
-		if (r == 0 && (depth || is_source(found[i]->d_name)))
+		if (r == 0 && found[i]->d_type == DT_LNK)
+			r = save_link(s, fd, found[i]->d_name);
+		else if (r == 0 && (depth || is_source(found[i]->d_name)))
 			r = save_dir(s, fd, name, found[i]->d_name, depth);
 		free(found[i]);
 	}
@@ -331,6 +363,7 @@ const struct pfs_command pfs_cmd_save = {
 	.operands = "[DIR]",
 	.words = PFS_WORDS_TREE,
 	.help = "A line for each directory that somebody made or changed: mode, owner, path; below it,\n"
-		"indented, the parameters that are not what its name says. Without DIR: the mounted tree.\n",
+		"indented, the parameters that are not what its name says. For a symbolic link: `link`, owner,\n"
+		"path, and below it what it says. Without DIR: the mounted tree.\n",
 	.run = save_run,
 };

@@ -5,9 +5,13 @@
  *	0755 root:root accept/unpcap/match:tcp dst port 443
  *		snaplen=96
  *
+ *	link root:root errors
+ *		accept/lines/grep:error
+ *
  * A line for each directory: mode, owner, path below the mount point, up to the end of the line, in which only a
  * backslash and control characters are escaped, as \xNN. An indented line below it is a parameter that is not what
- * the name says, as in .params. A directory comes after the one it lies in.
+ * the name says, as in .params. A directory comes after the one it lies in. A symbolic link has `link` for its mode,
+ * and below it what it says, escaped as a path is, and so is a space or # at its beginning.
  */
 #ifndef PFS_CMD_SAVE_I_H
 #define PFS_CMD_SAVE_I_H

@@ -35,10 +35,12 @@ static void dir_attr(struct pfs_mount *mount, struct pfs_entry *entry, struct st
 	st->st_mode = S_IFDIR | (info.mode & 07777);
 }
 
-static int dir_setattr(struct pfs_entry *entry, const struct stat *st, int which)
+static int dir_setattr(struct pfs_mount *mount, struct pfs_entry *entry, const struct stat *st,
+		       int which)
 {
 	int r = 0;
 
+	(void)mount;
 	if (which & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
 		r = pfs_node_chown(entry->node, which & FUSE_SET_ATTR_UID ? st->st_uid : (uid_t)-1,
 				   which & FUSE_SET_ATTR_GID ? st->st_gid : (gid_t)-1);

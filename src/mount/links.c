@@ -266,6 +266,30 @@ bool pfs_link_follow(struct pfs_mount *mount, char *rest)
 	return false;
 }
 
+/* chown; whoever may is for the kernel to say. */
+static int link_setattr(struct pfs_mount *mount, struct pfs_entry *entry, const struct stat *st,
+			int which)
+{
+	struct pfs_link *link;
+
+	if (which & FUSE_SET_ATTR_MODE)
+		return -EOPNOTSUPP;
+	if (which & FUSE_SET_ATTR_UID)
+		entry->which = (int)st->st_uid;
+	if (which & FUSE_SET_ATTR_GID)
+		entry->policy = (int)st->st_gid;
+	pthread_mutex_lock(&mount->links.lock);
+	for (link = mount->links.first; link && link->ino != entry->ino; link = link->next)
+		;
+	if (link) {
+		link->uid = (uid_t)entry->which;
+		link->gid = (gid_t)entry->policy;
+	}
+	pthread_mutex_unlock(&mount->links.lock);
+	return link ? 0 : -ENOENT;
+}
+
 const struct pfs_kind pfs_kind_link = {
 	.attr = link_attr,
+	.setattr = link_setattr,
 };

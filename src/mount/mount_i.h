@@ -61,7 +61,8 @@ struct pfs_kind {
 	/* st_ino is there already. */
 	void (*attr)(struct pfs_mount *mount, struct pfs_entry *entry, struct stat *st);
 	/* chmod, chown; entry's own rights are checked by the kernel. */
-	int (*setattr)(struct pfs_entry *entry, const struct stat *st, int which);
+	int (*setattr)(struct pfs_mount *mount, struct pfs_entry *entry, const struct stat *st,
+		       int which);
 	/* Directories: *ret_entry has been looked up once more. Looks only. */
 	int (*lookup)(struct pfs_mount *mount, struct pfs_entry *dir, const char *name,
 		      struct pfs_entry **ret_entry);

@@ -154,7 +154,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to
 	if (!entry)
 		r = -ESTALE;
 	else if (entry->kind->setattr)
-		r = entry->kind->setattr(entry, attr, to_set);
+		r = entry->kind->setattr(mount, entry, attr, to_set);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else

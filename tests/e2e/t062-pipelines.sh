@@ -95,6 +95,38 @@ rm -r "$P/accept:a b/unpcap/tcp"
 t_eq "what differs is brought in line" "$(pipesfs restore "$P" <saved)" "3 made, 9 there already, 0 not made"
 pipesfs save "$P" >again
 t_eq "... again it is as it was" "$(sed 1d again)" "$(sed 1d saved)"
+
+# Links: what they say is kept to the letter, whatever it is.
+ln -s "accept:a b/unpcap" "$P/alias"
+ln -s "$(printf ' #\\ two\nlines ')" "$P/accept:a b/unpcap/odd"
+ln -s '#five' "$P/accept:a b/unpcap/dstport/443/five"
+links() {
+	find "$P" -type l -printf '%P %U:%G %l\n' | sort
+}
+links >links
+pipesfs save "$P" >saved
+t_eq "a link is a line, and one below it" "$(grep -A1 '^link.* alias$' saved)" "link $me alias
+	accept:a b/unpcap"
+t_eq "with links: all is there" "$(pipesfs restore "$P" <saved)" "0 made, 15 there already, 0 not made"
+rm -r "$P/accept:a b/unpcap" "$P/alias"
+ln -s elsewhere "$P/alias"
+t_eq "a dry run" "$(pipesfs restore -n "$P" <saved | grep -c '^ln -s')" 3
+t_eq "links are made again, and what says something else is" "$(pipesfs restore "$P" <saved)" "13 made, 2 there already, 0 not made"
+t_eq "... to the letter" "$(links)" "$(cat links)"
+pipesfs save "$P" >again
+t_eq "... again it is as it was" "$(sed 1d again)" "$(sed 1d saved)"
+if [ "$(id -u)" = 0 ]; then
+	sed 's/^link [^ ]* alias$/link 1001:1002 alias/' saved >owned
+	pipesfs restore "$P" <owned >/dev/null
+	t_eq "a link's owner" "$(stat -c %u:%g "$P/alias")" 1001:1002
+fi
+printf 'link %s bad\n' "$me" >edited
+t_fails "a link without what it says" sh -c "pipesfs restore '$P' <edited 2>said"
+t_has "... is said" "$(cat said)" "1: bad: below a link stands what it says"
+printf 'link %s accept:a b\n\tx\n' "$me" >edited
+t_fails "a link where a directory is" sh -c "pipesfs restore '$P' <edited 2>said"
+t_has "... is said" "$(cat said)" "accept:a b"
+rm "$P/alias" "$P/accept:a b/unpcap/odd" "$P/accept:a b/unpcap/dstport/443/five"
 cat >edited <<END
 # by hand, and not in order
 0755 $me accept:new/unpcap/tcp
