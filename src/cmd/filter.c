@@ -251,7 +251,7 @@ static int parse_number(const char *what, const char *text, unsigned long max, u
 	return 0;
 }
 
-static const char *const languages[] = { "pcap", "bpf", "cspf", NULL };
+static const char *const languages[] = { "pcap", "bpf", "cspf", "mpf", NULL };
 static const char *const stages[] = { "ir", "opt", "cbpf", "ebpf", "x86", "dot", "smt", NULL };
 static const char *const engines[] = { "best", "interp", "native", NULL };
 static const char *const passes[] = { "share",	"fold",	 "bool",  "assert", "thread", "tidy",

@@ -56,6 +56,14 @@
 #define CB_TAX 0x00
 #define CB_TXA 0x80
 
+/* What the Mach packet filter adds (pf-mpf(7)); the keys of a match instruction are the instructions behind it. */
+#define CB_CKMATCH_IMM 0x50 /* of CB_JMP; k: keys */
+#define CB_MATCH_IMM 0x18   /* of CB_RET; jt: keys, k: bytes to accept */
+#define CB_MATCH_DATA 0x20  /* of CB_RET; jt: words, k: bytes to accept */
+#define CB_KEY 0x10	    /* of CB_MISC */
+#define CB_REG_DATA 0x18    /* of CB_MISC; jt: words, k: ms */
+#define CB_POSTPONE 0x20    /* of CB_MISC; k: ms */
+
 #define CB_WORDS 16	    /* of scratch memory */
 #define CB_KERNEL_MAX 4096u /* instructions that Linux takes */
 

@@ -33,6 +33,7 @@ static const struct pf_front *const fronts[] = {
 	&pf_front_pcap,
 	&pf_front_bpf,
 	&pf_front_cspf,
+	&pf_front_mpf,
 };
 
 const char *pf_language_name(unsigned i)

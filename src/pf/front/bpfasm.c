@@ -8,7 +8,7 @@
 
 #define WORD_MAX 64
 
-enum kind { LOAD, STORE, ALU, NEG, JUMP, JA, RET, MISC };
+enum kind { LOAD, STORE, ALU, NEG, JUMP, JA, RET, MISC, CKMATCH, MATCH, TIMED, KEY };
 
 /* not: the condition is the other way round. imm: `ldi 5` is `ld #5`. */
 static const struct mnemonic {
@@ -51,6 +51,13 @@ static const struct mnemonic {
 	{ "ret", RET, CB_RET, 0, 0 },
 	{ "tax", MISC, CB_MISC | CB_TAX, 0, 0 },
 	{ "txa", MISC, CB_MISC | CB_TXA, 0, 0 },
+	/* From here on MPF's. */
+	{ "ckmatch_imm", CKMATCH, CB_JMP | CB_CKMATCH_IMM, 0, 0 },
+	{ "match_imm", MATCH, CB_RET | CB_MATCH_IMM, 0, 0 },
+	{ "match_data", MATCH, CB_RET | CB_MATCH_DATA, 0, 0 },
+	{ "reg_data", MATCH, CB_MISC | CB_REG_DATA, 0, 0 },
+	{ "postpone", TIMED, CB_MISC | CB_POSTPONE, 0, 0 },
+	{ "key", KEY, CB_MISC | CB_KEY, 0, 0 },
 };
 
 /* Fields beside the bytes, as bpf_asm and as libpcap spell them. */
@@ -335,6 +342,43 @@ static int take_ret(struct bpf_asm *a, struct pf_insn *insn)
 	return bpf_asm_number(a, &insn->k);
 }
 
+static int take_constant(struct bpf_asm *a, uint32_t *ret_value)
+{
+	bpf_asm_skip_char(a, '#');
+	return bpf_asm_number(a, ret_value);
+}
+
+/* #k, n: bytes or ms, and how many words. */
+static int take_match(struct bpf_asm *a, struct pf_insn *insn)
+{
+	uint32_t words = 0;
+	int r = take_constant(a, &insn->k);
+
+	if (r == 0)
+		r = expect(a, ',');
+	if (r == 0)
+		r = take_constant(a, &words);
+	if (r == 0 && (words < 1 || words > CB_WORDS))
+		return bpf_asm_fail(a, EINVAL, "there are words for 1 to 16");
+	insn->jt = (uint8_t)words;
+	return r;
+}
+
+/* #n, yes[, no]: the way without a label goes on behind the keys. */
+static int take_ckmatch(struct bpf_asm *a, struct pf_insn *insn)
+{
+	int r = take_constant(a, &insn->k);
+
+	if (r == 0 && (insn->k < 1 || insn->k > CB_WORDS))
+		return bpf_asm_fail(a, EINVAL, "there are words for 1 to 16");
+	insn->jf = (uint8_t)insn->k;
+	if (r == 0)
+		r = expect(a, ',');
+	if (r == 0)
+		r = add_fix(a, 't');
+	return r == 0 && bpf_asm_skip_char(a, ',') ? add_fix(a, 'f') : r;
+}
+
 static int take_operands(struct bpf_asm *a, const struct mnemonic *m, struct pf_insn *insn)
 {
 	switch (m->kind) {
@@ -352,8 +396,12 @@ static int take_operands(struct bpf_asm *a, const struct mnemonic *m, struct pf_
 		return take_ret(a, insn);
 	default:
 		insn->code = m->code;
-		return 0;
+		break;
 	}
+	return m->kind == CKMATCH		    ? take_ckmatch(a, insn)
+	       : m->kind == MATCH		    ? take_match(a, insn)
+	       : m->kind == TIMED || m->kind == KEY ? take_constant(a, &insn->k)
+						    : 0;
 }
 
 static int add_label(struct bpf_asm *a, const char *name)
@@ -401,7 +449,7 @@ static int parse_line(struct bpf_asm *a)
 			return r;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(mnemonics); i++) {
-		if (strcmp(word, mnemonics[i].name) != 0)
+		if (strcmp(word, mnemonics[i].name) != 0 || (mnemonics[i].kind > MISC && !a->mpf))
 			continue;
 		r = take_operands(a, &mnemonics[i], &insn);
 		return r < 0 ? r : bpf_asm_append(a, &insn);

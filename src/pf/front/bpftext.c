@@ -8,6 +8,7 @@
 #include "pf/front/bpftext_i.h"
 #include "pf/front/cbpf.h"
 #include "pf/front/front.h"
+#include "pf/front/mpf.h"
 
 #define TEXT_MAX ((size_t)16 << 20)
 
@@ -244,11 +245,13 @@ static int parse(struct bpf_asm *a)
 	return bpf_asm_parse(a);
 }
 
-int pf_bpf_parse(const char *text, size_t len, struct pf_insn **ret_insns, size_t *ret_n,
-		 struct pf_error *error)
+static int parse_text(const char *text, size_t len, bool mpf, struct pf_insn **ret_insns,
+		      size_t *ret_n, struct pf_error *error)
 {
 	PFS_CLEANUP(bpf_asm_release)
-	struct bpf_asm a = { .p = text, .begin = text, .end = text + len, .line = 1, .error = error };
+	struct bpf_asm a = {
+		.p = text, .begin = text, .end = text + len, .line = 1, .mpf = mpf, .error = error
+	};
 	int r;
 
 	r = parse(&a);
@@ -259,6 +262,18 @@ int pf_bpf_parse(const char *text, size_t len, struct pf_insn **ret_insns, size_
 	*ret_insns = TAKE_PTR(a.insn);
 	*ret_n = a.n;
 	return 0;
+}
+
+int pf_bpf_parse(const char *text, size_t len, struct pf_insn **ret_insns, size_t *ret_n,
+		 struct pf_error *error)
+{
+	return parse_text(text, len, false, ret_insns, ret_n, error);
+}
+
+int pf_mpf_parse(const char *text, size_t len, struct pf_insn **ret_insns, size_t *ret_n,
+		 struct pf_error *error)
+{
+	return parse_text(text, len, true, ret_insns, ret_n, error);
 }
 
 static int make(struct pf_unit *u, const char *text, size_t len, const struct pf_options *options,

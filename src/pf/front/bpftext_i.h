@@ -31,6 +31,7 @@ struct bpf_asm {
 	size_t nlabel;
 	struct bpf_fix *fix; /* owned */
 	size_t nfix;
+	bool mpf;		/* the instructions of pf-mpf(7), too */
 	struct pf_error *error; /* borrowed */
 };
 

@@ -4,6 +4,7 @@
 #include "pf/error.h"
 #include "pf/front/cbpf_i.h"
 #include "pf/front/front.h"
+#include "pf/front/mpf.h"
 #include "pf/prove/smt.h"
 
 /* Registers as bits of a set and as entries of a row: the scratch words, then these. */
@@ -63,6 +64,9 @@ struct making {
 	pf_blk *head;		/* owned; by instruction: the block that begins there, of loops */
 	pf_blk reject;
 	bool lost; /* something jumps back to where nothing leads from above */
+	unsigned flags;
+	bool matches;	/* MPF: only a session accepts */
+	uint8_t *state; /* owned; MPF: by instruction, MPF_ bits */
 	/* now: */
 	pf_blk at; /* 0: nothing leads here */
 	pf_val reg[REGS];
@@ -77,6 +81,7 @@ static void making_release(struct making *m)
 	free(m->target);
 	free(m->into);
 	free(m->head);
+	free(m->state);
 }
 
 /* Where an instruction goes on: up to two places. Returns how many. */
@@ -315,6 +320,78 @@ static void make_alu(struct making *m, const struct pf_insn *insn)
 	m->reg[REG_A] = pf_binary(m->u, ops[op >> 4], m->reg[REG_A], b);
 }
 
+/* --- MPF ------------------------------------------------------------------------------------- */
+
+static bool dispatches(const struct making *m)
+{
+	return m->flags & (CBPF_MPF_HIT | CBPF_MPF_MISS);
+}
+
+static void say(struct making *m, uint32_t id, pf_val value)
+{
+	pf_block_result(m->u, m->at, id, value);
+}
+
+static void say_words(struct making *m, uint32_t first, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		say(m, first + i, m->reg[i]);
+}
+
+/* Are the first n words the keys that stand behind instruction i? */
+static pf_val keys_equal(struct making *m, size_t i, uint32_t n)
+{
+	pf_val differ = pf_const(m->u, 0);
+
+	for (uint32_t k = 0; k < n; k++)
+		differ = pf_binary(m->u, PF_OP_OR, differ,
+				   pf_binary(m->u, PF_OP_XOR, m->reg[k],
+					     pf_const(m->u, m->insn[i + 1 + k].k)));
+	return pf_not(m->u, differ);
+}
+
+static void make_ckmatch(struct making *m, size_t i)
+{
+	const struct pf_insn *insn = &m->insn[i];
+
+	if (dispatches(m)) {
+		say(m, MPF_CHECKED, pf_const(m->u, 1));
+		say_words(m, MPF_KEYS, insn->k);
+		pf_block_jump(m->u, m->at, 0);
+		lead_to(m, 0, i + 1 + (m->flags & CBPF_MPF_HIT ? insn->jt : insn->jf));
+	} else {
+		pf_block_branch(m->u, m->at, keys_equal(m, i, insn->k), 0, 0);
+		lead_to(m, 0, i + 1 + insn->jt);
+		lead_to(m, 1, i + 1 + insn->jf);
+	}
+	m->at = 0;
+}
+
+/* Accepts value bytes, in that way. */
+static void accept(struct making *m, enum mpf_kind kind, pf_val value)
+{
+	if (dispatches(m))
+		say(m, MPF_KIND, pf_const(m->u, kind));
+	if (!pf_is(m->u, value, 0))
+		say(m, MPF_ACCEPT, value);
+}
+
+static void make_match(struct making *m, size_t i)
+{
+	const struct pf_insn *insn = &m->insn[i];
+	bool data = insn->code == (CB_RET | CB_MATCH_DATA);
+
+	if (dispatches(m)) {
+		say_words(m, data ? MPF_DATA : MPF_KEYS, insn->jt);
+		accept(m, data ? MPF_BY_DATA : MPF_BY_KEYS, pf_const(m->u, insn->k));
+	} else if (!data) {
+		need(m, keys_equal(m, i, insn->jt));
+		accept(m, MPF_BY_KEYS, pf_const(m->u, insn->k));
+	}
+	pf_block_stop(m->u, m->at);
+	m->at = 0;
+}
+
 static void make_jump(struct making *m, size_t i)
 {
 	const struct pf_insn *insn = &m->insn[i];
@@ -354,14 +431,39 @@ static void make_jump(struct making *m, size_t i)
 	m->at = 0;
 }
 
-static void make_return(struct making *m, const struct pf_insn *insn)
+static void make_return(struct making *m, size_t i)
 {
+	const struct pf_insn *insn = &m->insn[i];
 	bool a = (insn->code & 0x18) == CB_A;
 
-	if (a || insn->k)
-		pf_block_result(m->u, m->at, 0, a ? m->reg[REG_A] : pf_const(m->u, insn->k));
+	if (!m->matches || (m->state[i] & MPF_MATCHED))
+		accept(m, MPF_BY_CHECK, a ? m->reg[REG_A] : pf_const(m->u, insn->k));
 	pf_block_stop(m->u, m->at);
 	m->at = 0;
+}
+
+static void make_misc(struct making *m, const struct pf_insn *insn)
+{
+	switch (insn->code & 0xf8) {
+	case CB_TAX:
+		m->reg[REG_X] = m->reg[REG_A];
+		break;
+	case CB_TXA:
+		m->reg[REG_A] = m->reg[REG_X];
+		break;
+	case CB_REG_DATA:
+		if (!dispatches(m))
+			break;
+		say(m, MPF_REGISTER, pf_const(m->u, insn->k));
+		say_words(m, MPF_REGISTERS, insn->jt);
+		break;
+	case CB_POSTPONE:
+		if (dispatches(m))
+			say(m, MPF_WAIT, pf_const(m->u, insn->k));
+		break;
+	default: /* a key is none that is run */
+		break;
+	}
 }
 
 static void make_insn(struct making *m, size_t i)
@@ -383,16 +485,19 @@ static void make_insn(struct making *m, size_t i)
 		make_alu(m, insn);
 		break;
 	case CB_JMP:
-		make_jump(m, i);
+		if (insn->code == (CB_JMP | CB_CKMATCH_IMM))
+			make_ckmatch(m, i);
+		else
+			make_jump(m, i);
 		break;
 	case CB_RET:
-		make_return(m, insn);
+		if (insn->code == (CB_RET | CB_MATCH_IMM) || insn->code == (CB_RET | CB_MATCH_DATA))
+			make_match(m, i);
+		else
+			make_return(m, i);
 		break;
 	default:
-		if ((insn->code & 0xf8) == CB_TAX)
-			m->reg[REG_X] = m->reg[REG_A];
-		else
-			m->reg[REG_A] = m->reg[REG_X];
+		make_misc(m, insn);
 		break;
 	}
 }
@@ -401,7 +506,7 @@ static void make_all(struct making *m)
 {
 	struct pf_unit *u = m->u;
 
-	u->nresult = 1;
+	u->nresult = dispatches(m) ? MPF_RESULTS : 1;
 	u->entry = pf_block(u);
 	m->reject = pf_block(u);
 	pf_block_stop(u, m->reject);
@@ -424,7 +529,8 @@ static void make_all(struct making *m)
 int pf_front_cbpf(struct pf_unit *u, const struct pf_insn *insns, size_t n, unsigned flags,
 		  struct pf_error *error)
 {
-	PFS_CLEANUP(making_release) struct making m = { .u = u, .insn = insns, .n = n };
+	PFS_CLEANUP(making_release)
+	struct making m = { .u = u, .insn = insns, .n = n, .flags = flags };
 	int r = pf_cbpf_check(insns, n, flags, error);
 
 	if (r < 0)
@@ -433,8 +539,13 @@ int pf_front_cbpf(struct pf_unit *u, const struct pf_insn *insns, size_t n, unsi
 	m.target = pfs_zalloc(n, 1);
 	m.into = pfs_zalloc(n, sizeof(struct incoming *));
 	m.head = pfs_zalloc(n, sizeof(*m.head));
-	if (!m.live || !m.target || !m.into || !m.head)
+	m.state = pfs_zalloc(n, 1);
+	if (!m.live || !m.target || !m.into || !m.head || !m.state)
 		return pf_fail(error, ENOMEM, "no memory for the filter");
+	if (flags & CBPF_MPF) {
+		mpf_check(insns, n, m.state, NULL);
+		m.matches = mpf_matches(insns, n);
+	}
 	mark_targets(&m);
 	find_live(&m);
 	make_all(&m);

@@ -18,6 +18,14 @@
 #include "pf/ir/ir.h"
 
 #define CBPF_LOOPS 1u
+/*
+ * The instructions of the Mach packet filter, too. Alone: what the program says with its own keys as the only session,
+ * when nothing has been registered. With one of the others: what a dispatcher needs (pf/front/mpf.h), provided that
+ * CKMATCH_IMM finds a session, or that it finds none.
+ */
+#define CBPF_MPF 2u
+#define CBPF_MPF_HIT 4u
+#define CBPF_MPF_MISS 8u
 
 #define CBPF_MAX 65536u /* instructions */
 

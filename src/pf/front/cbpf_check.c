@@ -6,6 +6,13 @@
 #define A_BIT (1u << CB_WORDS)
 #define X_BIT (1u << (CB_WORDS + 1))
 
+static bool is_mpf_code(uint16_t code)
+{
+	return code == (CB_RET | CB_MATCH_IMM) || code == (CB_RET | CB_MATCH_DATA) ||
+	       code == (CB_JMP | CB_CKMATCH_IMM) || code == (CB_MISC | CB_KEY) ||
+	       code == (CB_MISC | CB_REG_DATA) || code == (CB_MISC | CB_POSTPONE);
+}
+
 /* Every instruction that there is, in full. */
 static bool is_code(uint16_t code)
 {
@@ -47,6 +54,11 @@ struct cbpf_effect cbpf_effect(const struct pf_insn *insn)
 	bool x = CB_SRC(insn->code) == CB_X;
 	uint32_t target = CB_CLASS(insn->code) == CB_LD ? A_BIT : X_BIT;
 
+	if (is_mpf_code(insn->code)) {
+		uint32_t words = insn->code == (CB_JMP | CB_CKMATCH_IMM) ? insn->k : insn->jt;
+
+		return (struct cbpf_effect){ (1u << words) - 1, 0 };
+	}
 	switch (CB_CLASS(insn->code)) {
 	case CB_LD:
 	case CB_LDX:
@@ -102,7 +114,7 @@ static int check_insn(const struct pf_insn *insn, size_t i, size_t n, unsigned f
 	bool memory = class == CB_ST || class == CB_STX ||
 		      ((class == CB_LD || class == CB_LDX) && CB_MODE(insn->code) == CB_MEM);
 
-	if (!is_code(insn->code))
+	if (!is_code(insn->code) && !((flags & CBPF_MPF) && is_mpf_code(insn->code)))
 		return pf_fail(error, EINVAL, "instruction %zu: there is no code 0x%x", i, insn->code);
 	if (memory && insn->k >= CB_WORDS)
 		return pf_fail(error, EINVAL, "instruction %zu: there is no M[%u], only 0 to %u", i,
@@ -171,8 +183,18 @@ static int check_words(const struct pf_insn *insns, size_t n, struct pf_error *e
 	return 0;
 }
 
+static int check_mpf(const struct pf_insn *insns, size_t n, struct pf_error *error)
+{
+	PFS_FREE uint8_t *state = pfs_zalloc(n, 1);
+
+	return state ? mpf_check(insns, n, state, error)
+		     : pf_fail(error, ENOMEM, "no memory for the filter");
+}
+
 int pf_cbpf_check(const struct pf_insn *insns, size_t n, unsigned flags, struct pf_error *error)
 {
+	bool ends;
+
 	if (!n)
 		return pf_fail(error, EINVAL, "an empty program");
 	if (n > CBPF_MAX)
@@ -185,7 +207,14 @@ int pf_cbpf_check(const struct pf_insn *insns, size_t n, unsigned flags, struct 
 		if (r < 0)
 			return r;
 	}
-	if (CB_CLASS(insns[n - 1].code) != CB_RET)
+	ends = CB_CLASS(insns[n - 1].code) == CB_RET;
+	if (!ends && !((flags & CBPF_MPF) && insns[n - 1].code == (CB_MISC | CB_KEY)))
 		return pf_fail(error, EINVAL, "the last instruction is no return");
+	if (flags & CBPF_MPF) {
+		int r = check_mpf(insns, n, error);
+
+		if (r < 0)
+			return r;
+	}
 	return check_words(insns, n, error);
 }

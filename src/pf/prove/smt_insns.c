@@ -10,7 +10,8 @@
 
 #define REG_A CB_WORDS
 #define REG_X (CB_WORDS + 1)
-#define REGS (CB_WORDS + 2)
+#define REG_MATCHED (CB_WORDS + 2) /* MPF: 1 when a session was found */
+#define REGS (CB_WORDS + 3)
 #define ZERO 0 /* the number of a term: 0 is the constant, others are NAME.dN */
 
 /* A way into an instruction, and what the registers hold on it. */
@@ -26,6 +27,7 @@ struct walking {
 	const char *name;
 	struct pfs_buf *out;
 	struct way **into; /* owned, each; by instruction */
+	bool matches;	   /* MPF: it asks for a session, and only that accepts */
 	uint32_t terms, conds;
 	struct pfs_buf result; /* "(ite c4 d9 (ite ..." */
 	uint32_t returns;
@@ -283,10 +285,64 @@ static void walk_jump(struct walking *w, const struct pf_insn *insn, size_t at)
 	lead_to(w, at + 1 + insn->jf, no);
 }
 
-static void walk_return(struct walking *w, const struct pf_insn *insn)
+/* --- MPF ------------------------------------------------------------------------------------- */
+
+/* "(and (= d1 key) (= d2 key))": the first n words are the keys behind that instruction. */
+static void put_keys_equal(struct walking *w, size_t at, uint32_t n)
 {
 	char text[40];
 
+	pfs_buf_str(w->out, "(and true");
+	for (uint32_t i = 0; i < n; i++) {
+		term_text(w, w->reg[i], text);
+		pfs_buf_printf(w->out, " (= %s #x%08x)", text, w->insn[at + 1 + i].k);
+	}
+	pfs_buf_str(w->out, ")");
+}
+
+static uint32_t keys_equal(struct walking *w, size_t at, uint32_t n, bool equal)
+{
+	uint32_t before = w->cond, cond = new_cond(w);
+
+	pfs_buf_printf(w->out, "(and %s.c%u %s", w->name, before, equal ? "" : "(not ");
+	put_keys_equal(w, at, n);
+	pfs_buf_str(w->out, equal ? "))\n" : ")))\n");
+	return cond;
+}
+
+static void walk_ckmatch(struct walking *w, size_t at)
+{
+	const struct pf_insn *insn = &w->insn[at];
+	uint32_t yes = keys_equal(w, at, insn->k, true), no = keys_equal(w, at, insn->k, false);
+	uint32_t before = w->reg[REG_MATCHED];
+
+	lead_to(w, at + 1 + insn->jf, no);
+	w->reg[REG_MATCHED] = number(w, 1);
+	lead_to(w, at + 1 + insn->jt, yes);
+	w->reg[REG_MATCHED] = before;
+}
+
+/* Nothing is registered, so nothing can be found there. */
+static void walk_match(struct walking *w, size_t at)
+{
+	const struct pf_insn *insn = &w->insn[at];
+
+	if (insn->code == (CB_RET | CB_MATCH_DATA))
+		return;
+	pfs_buf_printf(&w->result, "(ite %s.c%u #x%08x ", w->name,
+		       keys_equal(w, at, insn->jt, true), insn->k);
+	w->returns++;
+}
+
+static void walk_return(struct walking *w, const struct pf_insn *insn)
+{
+	char text[40], test[80];
+
+	if (w->matches) {
+		term_text(w, w->reg[REG_MATCHED], text);
+		snprintf(test, sizeof(test), "(= %s #x00000001)", text);
+		go_on_if(w, test);
+	}
 	term_text(w, w->reg[REG_A], text);
 	if ((insn->code & 0x18) != CB_A)
 		snprintf(text, sizeof(text), "#x%08x", insn->k);
@@ -313,22 +369,28 @@ static void walk_insn(struct walking *w, size_t at)
 		walk_alu(w, insn);
 		break;
 	case CB_JMP:
-		walk_jump(w, insn, at);
+		if (CB_OP(insn->code) == CB_CKMATCH_IMM)
+			walk_ckmatch(w, at);
+		else
+			walk_jump(w, insn, at);
 		return;
 	case CB_RET:
-		walk_return(w, insn);
+		if (insn->code > (CB_RET | CB_A))
+			walk_match(w, at);
+		else
+			walk_return(w, insn);
 		return;
 	default:
 		if ((insn->code & 0xf8) == CB_TAX)
 			w->reg[REG_X] = w->reg[REG_A];
-		else
+		else if ((insn->code & 0xf8) == CB_TXA)
 			w->reg[REG_A] = w->reg[REG_X];
 		break;
 	}
 	lead_to(w, at + 1, w->cond);
 }
 
-int pf_smt_insns(const struct pf_insn *insns, size_t n, const char *name, struct pfs_buf *out)
+static int say(const struct pf_insn *insns, size_t n, bool mpf, const char *name, struct pfs_buf *out)
 {
 	PFS_CLEANUP(walking_release)
 	struct walking w = { .insn = insns, .n = n, .name = name, .out = out };
@@ -336,8 +398,11 @@ int pf_smt_insns(const struct pf_insn *insns, size_t n, const char *name, struct
 	if (n > PF_SMT_INSNS_MAX)
 		return -E2BIG;
 	/* Also that nothing jumps back. */
-	if (pf_cbpf_check(insns, n, 0, NULL) < 0)
+	if (pf_cbpf_check(insns, n, mpf ? CBPF_MPF : 0, NULL) < 0)
 		return -ENOTSUP;
+	for (size_t i = 0; i < n; i++)
+		w.matches = w.matches || insns[i].code == (CB_RET | CB_MATCH_IMM) ||
+			    insns[i].code == (CB_JMP | CB_CKMATCH_IMM);
 	w.into = pfs_zalloc(n, sizeof(struct way *));
 	if (!w.into)
 		return -ENOMEM;
@@ -361,4 +426,14 @@ int pf_smt_insns(const struct pf_insn *insns, size_t n, const char *name, struct
 	if (w.err < 0)
 		return w.err;
 	return out->failed || w.result.failed ? -ENOMEM : 0;
+}
+
+int pf_smt_insns(const struct pf_insn *insns, size_t n, const char *name, struct pfs_buf *out)
+{
+	return say(insns, n, false, name, out);
+}
+
+int pf_smt_mpf(const struct pf_insn *insns, size_t n, const char *name, struct pfs_buf *out)
+{
+	return say(insns, n, true, name, out);
 }
