@@ -86,7 +86,7 @@ struct pf_options {
 	uint16_t link_type; /* pcap, cspf: LINKTYPE_ value */
 	uint8_t big_endian; /* pcap: byte order of a capture whose link header is in that of its host */
 	uint8_t little_words; /* cspf: packet words are little endian, as `.order little` says in a text */
-	uint32_t snaplen; /* pcap, cspf: what a match returns */
+	uint32_t snaplen; /* pcap, cspf, dpf: what a match returns */
 	/* Called before the first pass (pass NULL) and after each that changed something; may be NULL. */
 	void (*trace)(void *arg, const char *pass, const char *listing);
 	void *trace_arg;
@@ -100,8 +100,8 @@ struct pf_options {
 
 /*
  * Languages: "pcap" (the expressions of pcap-filter(7)), "bpf" (classic BPF: the listings of tcpdump -d, -dd and
- * -ddd, assembler with labels) and "cspf" (pf-cspf(7)). -EINVAL: not understood; -ENOENT: no such language;
- * -E2BIG: larger than any use for it; -ENOMEM.
+ * -ddd, assembler with labels), "cspf" (pf-cspf(7)) and "dpf" (lists of atoms, pf-dpf(7)). -EINVAL: not understood;
+ * -ENOENT: no such language; -E2BIG: larger than any use for it; -ENOMEM.
  */
 int pf_compile(const char *language, const char *text, size_t len, const struct pf_options *options,
 	       struct pf_prog **ret_prog, struct pf_error *error);

@@ -34,6 +34,7 @@ static const struct pf_front *const fronts[] = {
 	&pf_front_bpf,
 	&pf_front_cspf,
 	&pf_front_mpf,
+	&pf_front_dpf,
 };
 
 const char *pf_language_name(unsigned i)

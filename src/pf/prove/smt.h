@@ -7,8 +7,8 @@
  * and anything known beside the bytes. `unsat` is a proof that there is none.
  *
  * The writers share nothing but this header's terms, and nothing with front ends, passes and back ends: classic BPF
- * is walked instruction by instruction with A, X and the scratch words, CSPF word by word with its stack, a unit block
- * by block. A formula is a chain of definitions, each made of those before it.
+ * is walked instruction by instruction with A, X and the scratch words, CSPF word by word with its stack, DPF atom by
+ * atom, a unit block by block. A formula is a chain of definitions, each made of those before it.
  *
  * Loops have no such form: -ENOTSUP.
  */
@@ -31,7 +31,9 @@ int pf_smt_insns(const struct pf_insn *insns, size_t n, const char *name, struct
 int pf_smt_mpf(const struct pf_insn *insns, size_t n, const char *name, struct pfs_buf *out);
 /* One that the front end has accepted. */
 struct cspf;
+struct dpf;
 int pf_smt_cspf(const struct cspf *cspf, const char *name, struct pfs_buf *out);
+int pf_smt_dpf(const struct dpf *dpf, const char *name, struct pfs_buf *out);
 
 /* Is there a packet about which the two differ? The answer is one line: unsat, sat, unknown. */
 void pf_smt_claim(const char *a, const char *b, struct pfs_buf *out);
