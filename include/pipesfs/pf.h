@@ -100,8 +100,9 @@ struct pf_options {
 
 /*
  * Languages: "pcap" (the expressions of pcap-filter(7)), "bpf" (classic BPF: the listings of tcpdump -d, -dd and
- * -ddd, assembler with labels), "cspf" (pf-cspf(7)) and "dpf" (lists of atoms, pf-dpf(7)). -EINVAL: not understood;
- * -ENOENT: no such language; -E2BIG: larger than any use for it; -ENOMEM.
+ * -ddd, assembler with labels), "cspf" (pf-cspf(7)), "dpf" (lists of atoms, pf-dpf(7)) and "xpf" (classic BPF with
+ * memory and loops, pf-xpf(7)). -EINVAL: not understood; -ENOENT: no such language; -E2BIG: larger than any use for it;
+ * -ENOMEM.
  */
 int pf_compile(const char *language, const char *text, size_t len, const struct pf_options *options,
 	       struct pf_prog **ret_prog, struct pf_error *error);
@@ -116,7 +117,7 @@ void pf_unref(struct pf_prog *prog);
 
 /* --- running --------------------------------------------------------------------------------- */
 
-/* How many bytes of the packet to keep; 0: reject. */
+/* How many bytes of the packet to keep; 0: reject. With memory (below) each run finds it anew, zero. */
 uint32_t pf_run(const struct pf_prog *prog, const struct pf_packet *packet);
 
 /*
@@ -201,6 +202,29 @@ int pf_set_get_info(struct pf_set *set, struct pf_set_info *info);
 /* All programs as one, behind the passes: "merged" or "dot". *ret_text is to be freed by free(3). */
 int pf_set_dump(struct pf_set *set, const char *stage, char **ret_text, struct pf_error *error);
 
+/* --- memory ---------------------------------------------------------------------------------- */
+
+/*
+ * What a program in xPF keeps from packet to packet: words of 32 bits, zero at first. Any number of instances of one
+ * program, each for one thread at a time, whoever reads it too.
+ */
+struct pf_state;
+
+/* Of a program without memory, too. It holds a reference to the program. 0, -ENOMEM. */
+int pf_state_new(struct pf_prog *prog, struct pf_state **ret_state, struct pf_error *error);
+void pf_state_free(struct pf_state *state); /* NULL is fine */
+
+uint32_t pf_run_state(struct pf_state *state, const struct pf_packet *packet);
+
+/* 0; -ERANGE: there is no such word. pf_info has how many there are. */
+int pf_state_read(const struct pf_state *state, uint32_t word, uint32_t *ret_value);
+/* A word, or a pair as one number, by the name that the program gives it. 0; -ENOENT. */
+int pf_state_cell(const struct pf_state *state, const char *name, uint64_t *ret_value);
+
+/* The names; NULL behind the last. And what the i-th has in a copy of the words, from a kernel's map for example. */
+const char *pf_cell_name(const struct pf_prog *prog, unsigned i);
+uint64_t pf_cell_value(const struct pf_prog *prog, unsigned i, const uint32_t *words);
+
 /* --- classic BPF ----------------------------------------------------------------------------- */
 
 /* An instruction as struct sock_filter and struct bpf_insn of others have it. */
@@ -251,6 +275,12 @@ int pf_attach(int fd, const struct pf_prog *prog, unsigned flags, struct pf_erro
  */
 int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n,
 		 struct pf_error *error);
+/*
+ * The same with the descriptor of a map for the memory: an array, best one for each CPU (then each CPU has an instance
+ * of its own, and counts are to be added up), of one value with room for all words. Loops need Linux 6.9.
+ */
+int pf_emit_ebpf_map(const struct pf_prog *prog, int map, uint64_t **ret_insns, size_t *ret_n,
+		     struct pf_error *error);
 
 /* --- CSPF ------------------------------------------------------------------------------------ */
 
@@ -279,6 +309,7 @@ struct pf_info {
 	uint32_t fields; /* bit i: the filter asks for enum pf_aux_field i */
 	uint32_t tests;	 /* branches behind the passes */
 	uint32_t native; /* bytes of native code; 0: the interpreter runs it */
+	uint32_t memory; /* words that stay from packet to packet */
 };
 
 /* 0; -EINVAL: a size that this release does not know. */

@@ -251,7 +251,7 @@ static int parse_number(const char *what, const char *text, unsigned long max, u
 	return 0;
 }
 
-static const char *const languages[] = { "pcap", "bpf", "cspf", "mpf", "dpf", NULL };
+static const char *const languages[] = { "pcap", "bpf", "cspf", "mpf", "dpf", "xpf", NULL };
 static const char *const stages[] = { "ir", "opt", "cbpf", "ebpf", "x86", "dot", "smt", NULL };
 static const char *const engines[] = { "best", "interp", "native", NULL };
 static const char *const passes[] = { "share",	"fold",	 "bool",  "assert", "thread", "tidy",
@@ -388,7 +388,8 @@ static const struct pfs_option filter_options[] = {
 	  .name = "language",
 	  .value = "LANGUAGE",
 	  .help = "pcap (expressions, the default), bpf (classic BPF as text or bytes),\n"
-		  "cspf (words of a stack machine, pf-cspf(7)), dpf (atoms, pf-dpf(7))",
+		  "cspf (words of a stack machine, pf-cspf(7)), dpf (atoms, pf-dpf(7)),\n"
+		  "xpf (classic BPF with memory and loops, pf-xpf(7))",
 	  .words = PFS_WORDS_CHOICE,
 	  .choices = languages },
 	{ .key = 'f',

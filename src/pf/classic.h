@@ -29,6 +29,14 @@
 #define CB_LEN 0x80
 #define CB_MSH 0xa0
 
+/* Of xPF: words that stay from packet to packet. */
+#define CB_PERSIST 0xc0	 /* P[k] */
+#define CB_PERSISTX 0xe0 /* P[x + k] */
+#define CB_ADDM 0x08	 /* of CB_ST: added, not stored; */
+#define CB_ADDM64 0x10	 /* to a pair, the lower half first */
+#define CB_MEMORY 0x47	 /* declares k words, */
+#define CB_LOOPS 0x4f	 /* at most k jumps back in a run */
+
 #define CB_OP(code) ((code)&0xf0)
 #define CB_ADD 0x00
 #define CB_SUB 0x10

@@ -35,6 +35,7 @@ static const struct pf_front *const fronts[] = {
 	&pf_front_cspf,
 	&pf_front_mpf,
 	&pf_front_dpf,
+	&pf_front_xpf,
 };
 
 const char *pf_language_name(unsigned i)
@@ -123,6 +124,22 @@ static struct pf_prog *prog_new(struct pf_error *error)
 	return prog;
 }
 
+static uint32_t run_words(const struct pf_prog *prog, const struct pf_packet *packet, uint32_t *words)
+{
+	return prog->native ? pf_native_run_words(prog->native, packet, NULL, words)
+			    : pf_interp_run_words(prog->interp, packet, NULL, words);
+}
+
+/* pf_run() of a program with memory: zeros, which are forgotten. */
+static uint32_t run_anew(const struct pf_packet *packet, const void *self)
+{
+	const struct pf_prog *prog = self;
+	PFS_FREE uint32_t *words = NULL;
+
+	words = pfs_zalloc(pf_memory_at(&prog->opt, prog->opt.nmemory), sizeof(*words));
+	return words ? run_words(prog, packet, words) : 0;
+}
+
 static int make_engine(struct pf_prog *prog, enum pf_engine engine, struct pf_error *error)
 {
 	int r = engine == PF_ENGINE_INTERP ? -ENOTSUP : pf_native_make(&prog->opt, &prog->native);
@@ -134,11 +151,15 @@ static int make_engine(struct pf_prog *prog, enum pf_engine engine, struct pf_er
 					      : "the filter is too large");
 	if (r == 0) {
 		prog->code = pf_native_code(prog->native, &prog->self);
-		return 0;
+	} else {
+		r = pf_interp_make(&prog->opt, &prog->interp);
+		prog->code = pf_interp_code;
+		prog->self = prog->interp;
 	}
-	r = pf_interp_make(&prog->opt, &prog->interp);
-	prog->code = pf_interp_code;
-	prog->self = prog->interp;
+	if (prog->opt.nmemory) {
+		prog->code = run_anew;
+		prog->self = prog;
+	}
 	return r < 0 ? pf_fail(error, -r, "the filter is too large") : 0;
 }
 
@@ -279,7 +300,7 @@ pf_code_fn *pf_get_code(const struct pf_prog *prog, const void **ret_self)
 void pf_run_batch(const struct pf_prog *prog, const struct pf_packet *packets, size_t n,
 		  uint32_t *results)
 {
-	if (prog->native) {
+	if (prog->native && !prog->opt.nmemory) {
 		pf_native_batch(prog->native, packets, n, results);
 		return;
 	}
@@ -287,16 +308,85 @@ void pf_run_batch(const struct pf_prog *prog, const struct pf_packet *packets, s
 		results[i] = prog->code(&packets[i], prog->self);
 }
 
+/* --- memory ---------------------------------------------------------------------------------- */
+
+struct pf_state {
+	struct pf_prog *prog; /* a reference */
+	uint32_t nword;
+	uint32_t words[];
+};
+
+int pf_state_new(struct pf_prog *prog, struct pf_state **ret_state, struct pf_error *error)
+{
+	uint32_t n = pf_memory_at(&prog->opt, prog->opt.nmemory);
+	struct pf_state *state = pfs_zalloc(1, sizeof(*state) + n * sizeof(state->words[0]));
+
+	if (!state)
+		return pf_fail(error, ENOMEM, "no memory for the filter's %u words", n);
+	state->prog = pf_ref(prog);
+	state->nword = n;
+	*ret_state = state;
+	return 0;
+}
+
+void pf_state_free(struct pf_state *state)
+{
+	if (!state)
+		return;
+	pf_unref(state->prog);
+	free(state);
+}
+
+uint32_t pf_run_state(struct pf_state *state, const struct pf_packet *packet)
+{
+	return run_words(state->prog, packet, state->words);
+}
+
+int pf_state_read(const struct pf_state *state, uint32_t word, uint32_t *ret_value)
+{
+	if (word >= state->nword)
+		return -ERANGE;
+	*ret_value = state->words[word];
+	return 0;
+}
+
+const char *pf_cell_name(const struct pf_prog *prog, unsigned i)
+{
+	return i < prog->ir.ncell ? prog->ir.cell[i].name : NULL;
+}
+
+uint64_t pf_cell_value(const struct pf_prog *prog, unsigned i, const uint32_t *words)
+{
+	const struct pf_cell *cell = &prog->ir.cell[i];
+
+	return words[cell->at] | (cell->bits == 64 ? (uint64_t)words[cell->at + 1] << 32 : 0);
+}
+
+int pf_state_cell(const struct pf_state *state, const char *name, uint64_t *ret_value)
+{
+	for (unsigned i = 0; pf_cell_name(state->prog, i); i++) {
+		if (strcmp(pf_cell_name(state->prog, i), name) != 0)
+			continue;
+		*ret_value = pf_cell_value(state->prog, i, state->words);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* --- other machines' code -------------------------------------------------------------------- */
+
 int pf_emit_cbpf(const struct pf_prog *prog, unsigned flags, struct pf_insn **ret_insns,
 		 size_t *ret_n, struct pf_error *error)
 {
 	return pf_cbpf_make(&prog->opt, flags, ret_insns, ret_n, error);
 }
 
-static int ebpf_make(const struct pf_prog *prog, struct kcode *code, struct pf_error *error)
+static int ebpf_make(const struct pf_prog *prog, int map, struct kcode *code, struct pf_error *error)
 {
-	int r = pf_ebpf_program(&prog->opt, code);
+	int r = pf_ebpf_program(&prog->opt, map, code);
 
+	if (r == -ENOTSUP && prog->opt.nmemory && map < 0)
+		return pf_fail(error, ENOTSUP, "in eBPF the filter's memory must be in a map");
 	if (r == -ENOTSUP)
 		return pf_fail(error, ENOTSUP, "eBPF cannot say this filter");
 	if (r == -E2BIG)
@@ -304,11 +394,12 @@ static int ebpf_make(const struct pf_prog *prog, struct kcode *code, struct pf_e
 	return r < 0 ? pf_fail(error, -r, "no memory for the filter") : 0;
 }
 
-int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n, struct pf_error *error)
+int pf_emit_ebpf_map(const struct pf_prog *prog, int map, uint64_t **ret_insns, size_t *ret_n,
+		     struct pf_error *error)
 {
 	KCODE_CLEANUP struct kcode code = { 0 };
 	uint64_t *insns;
-	int r = ebpf_make(prog, &code, error);
+	int r = ebpf_make(prog, map, &code, error);
 
 	if (r < 0)
 		return r;
@@ -319,6 +410,11 @@ int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n
 	*ret_insns = insns;
 	*ret_n = code.n;
 	return 0;
+}
+
+int pf_emit_ebpf(const struct pf_prog *prog, uint64_t **ret_insns, size_t *ret_n, struct pf_error *error)
+{
+	return pf_emit_ebpf_map(prog, -1, ret_insns, ret_n, error);
 }
 
 int pf_get_info(const struct pf_prog *prog, struct pf_info *info)
@@ -333,6 +429,7 @@ int pf_get_info(const struct pf_prog *prog, struct pf_info *info)
 			all.fields |= 1u << ir->val[v].k;
 	for (pf_blk b = 1; b < opt->nblk; b++)
 		all.tests += opt->blk[b].end == PF_END_BRANCH;
+	all.memory = pf_memory_at(opt, opt->nmemory);
 	all.native = prog->native ? pf_native_size(prog->native) : 0;
 	memcpy(info, &all, info->size);
 	return 0;
@@ -378,7 +475,7 @@ static int dump_x86(const struct pf_prog *prog, struct pfs_buf *out, struct pf_e
 static int dump_ebpf(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
 {
 	KCODE_CLEANUP struct kcode code = { 0 };
-	int r = ebpf_make(prog, &code, error);
+	int r = ebpf_make(prog, 0, &code, error);
 
 	if (r < 0)
 		return r;
@@ -421,7 +518,7 @@ static int dump_smt(const struct pf_prog *prog, struct pfs_buf *out, struct pf_e
 	int r = claims(prog, out, error);
 
 	if (r == -ENOTSUP)
-		return pf_fail(error, ENOTSUP, "a filter with a loop cannot be proved");
+		return pf_fail(error, ENOTSUP, "a filter with a loop or with memory cannot be proved");
 	if (r == -E2BIG)
 		return pf_fail(error, E2BIG, "the filter is too large to be proved");
 	return r < 0 ? pf_fail(error, -r, "no memory for the proof") : 0;

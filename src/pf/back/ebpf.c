@@ -397,6 +397,66 @@ static void find(struct gen *g, const struct pf_value *v)
 	kcode_place(g->c, none);
 }
 
+/* --- memories -------------------------------------------------------------------------------- */
+
+/*
+ * R1 + *ret_off is the word; with a base, who is outside goes to the label. The verifier wants to see that comparison,
+ * whatever is known of the base.
+ */
+static void word_at(struct gen *g, const struct pf_value *v, unsigned outside, int *ret_off)
+{
+	const struct pf_unit *u = &g->l->u;
+	pf_val base = pf_place_base(v);
+	uint32_t at = g->spec->words_at +
+		      (pf_memory_at(u, pf_place_memory(v)) + pf_place_at(v)) * 4;
+
+	kcode_load(g->c, BPF_DW, R1, R10, g->spec->words);
+	if (base) {
+		mov32(g, R2, get(g, base, R2));
+		kcode_jump_imm(g->c, BPF_JGE, R2, (int32_t)pf_place_limit(u, v), outside);
+		kcode_alu_imm(g->c, BPF_LSH, R2, 2);
+		kcode_alu(g->c, BPF_ADD, R1, R2);
+	}
+	*ret_off = (int)at;
+	if (at <= INT16_MAX)
+		return;
+	kcode_alu_imm(g->c, BPF_ADD, R1, (int32_t)at);
+	*ret_off = 0;
+}
+
+/* Is there anything to do? Places that are outside whatever the base is are not. */
+static bool reaches(const struct gen *g, const struct pf_value *v)
+{
+	return pf_place_base(v) ? pf_place_limit(&g->l->u, v) > 0 : pf_place_fits(&g->l->u, v);
+}
+
+/* Into R0, or 0. */
+static void get_word(struct gen *g, const struct pf_value *v)
+{
+	unsigned outside = kcode_label(g->c);
+	int off;
+
+	if (v->a || !reaches(g, v))
+		mov32_imm(g, R0, 0);
+	if (reaches(g, v)) {
+		word_at(g, v, outside, &off);
+		kcode_load(g->c, BPF_W, R0, R1, off);
+	}
+	kcode_place(g->c, outside);
+}
+
+static void set_word(struct gen *g, const struct pf_value *v)
+{
+	unsigned outside = kcode_label(g->c);
+	int off;
+
+	if (!reaches(g, v))
+		return;
+	word_at(g, v, outside, &off);
+	kcode_store(g->c, BPF_W, R1, off, get(g, v->a, R3));
+	kcode_place(g->c, outside);
+}
+
 static void make_value(struct gen *g, pf_val val)
 {
 	const struct pf_value *v = value_of(g, val);
@@ -407,7 +467,14 @@ static void make_value(struct gen *g, pf_val val)
 		g->err = -E2BIG;
 		return;
 	}
+	if (v->op == PF_OP_SET) {
+		set_word(g, v);
+		return;
+	}
 	switch (v->op) {
+	case PF_OP_GET:
+		get_word(g, v);
+		break;
 	case PF_OP_LEN:
 		load_len(g, R0, g->spec->len);
 		break;
@@ -544,9 +611,23 @@ static void branch(struct gen *g, uint32_t at, const struct pf_block *b)
 	}
 }
 
+/*
+ * The same number, of which the verifier knows nothing: it would follow a loop round by round from a constant, and finds
+ * that one round is like the other from a number.
+ */
+static void veil(struct gen *g, unsigned reg)
+{
+	kcode_load(g->c, BPF_W, R3, R6, offsetof(struct __sk_buff, len));
+	kcode_load(g->c, BPF_W, R4, R6, offsetof(struct __sk_buff, len));
+	kcode_alu32(g->c, BPF_SUB, R3, R4);
+	kcode_alu32(g->c, BPF_ADD, reg, R3);
+}
+
 static int jump(struct gen *g, uint32_t at, const struct pf_edge *edge)
 {
 	PFS_FREE struct pf_move *moves = NULL;
+	const struct pf_flow *flow = &g->l->flow;
+	bool begins = g->l->u.blk[edge->to].loop && flow->pos[edge->to] > at;
 	int n = pf_lower_moves(g->l, edge, &moves);
 
 	for (int i = 0; i < n; i++) {
@@ -556,6 +637,8 @@ static int jump(struct gen *g, uint32_t at, const struct pf_edge *edge)
 		if (m->from == PF_NO_PLACE) {
 			from = R0;
 			mov32_imm(g, R0, m->k);
+			if (begins)
+				veil(g, R0);
 		} else if (m->from != PF_MOVE_TEMP && m->from < NREG) {
 			from = R7 + m->from;
 		} else if (m->from != PF_MOVE_TEMP) {
@@ -605,7 +688,7 @@ static void stop_many(struct gen *g, const struct pf_block *b)
 
 static void stop(struct gen *g, const struct pf_block *b)
 {
-	pf_val v = b->npin ? value_of(g, b->pin[0])->a : 0;
+	pf_val v = pf_lower_result(g->l, b);
 
 	if (!v || pf_is(&g->l->u, v, 0)) {
 		reject(g);
@@ -626,6 +709,11 @@ static int write_block(struct gen *g, uint32_t at)
 	if (pf_is_reject(b) && at)
 		return 0;
 	kcode_place(g->c, g->label[at]);
+	/* It has fuel of its own, which is less than the kernel's patience. */
+	if (b->loop) {
+		kcode_jump_imm(g->c, KCODE_MAY_GOTO, R0, 0, g->spec->reject);
+		g->spec->rejects = true;
+	}
 	for (uint32_t s = g->l->first[at]; s < g->l->first[at + 1] && !g->err; s++)
 		make_value(g, g->l->step[s]);
 	for (uint32_t p = 0; p < b->npin && g->spec->many; p++)
@@ -748,13 +836,10 @@ static void copy_packet(struct gen *g)
 	kcode_place(g->c, empty);
 }
 
-static int check(const struct pf_lower *l, bool many)
+static int check(const struct pf_lower *l, const struct pf_ebpf_spec *spec)
 {
-	if (l->u.nresult != 1 && !many)
+	if ((l->u.nresult != 1 && !spec->many) || (l->u.nmemory && !spec->words))
 		return -ENOTSUP;
-	for (uint32_t i = 0; i < l->flow.n; i++)
-		if (l->u.blk[l->flow.order[i]].loop)
-			return -ENOTSUP;
 	return l->flow.n > LABELS_MAX ? -E2BIG : 0;
 }
 
@@ -779,7 +864,7 @@ static int know(struct pf_unit *to, const struct pf_unit *from)
 
 static int emit(struct gen *g)
 {
-	int r = check(g->l, g->spec->many);
+	int r = check(g->l, g->spec);
 
 	if (r == 0)
 		r = plan_frame(g);
@@ -815,12 +900,29 @@ int pf_ebpf_emit(const struct pf_unit *u, struct pf_ebpf_spec *spec, struct kcod
 	return r < 0 ? r : emit(&g);
 }
 
-int pf_ebpf_program(const struct pf_unit *u, struct kcode *c)
+/* The address of the memories, at the top of the stack; who has none is rejected. */
+static void find_words(struct pf_ebpf_spec *spec, int map, struct kcode *c)
+{
+	kcode_store_imm(c, BPF_W, R10, -8, 0);
+	kcode_map(c, R1, map);
+	kcode_mov(c, R2, R10);
+	kcode_alu_imm(c, BPF_ADD, R2, -8);
+	kcode_call(c, BPF_FUNC_map_lookup_elem);
+	kcode_jump_imm(c, BPF_JEQ, R0, 0, spec->reject);
+	spec->rejects = true;
+	kcode_store(c, BPF_DW, R10, -8, R0);
+	spec->words = -8;
+	spec->stack = -8;
+}
+
+int pf_ebpf_program(const struct pf_unit *u, int map, struct kcode *c)
 {
 	struct pf_ebpf_spec spec = { .accept = kcode_label(c), .reject = kcode_label(c) };
 	int r;
 
 	kcode_mov(c, R6, R1);
+	if (u->nmemory && map >= 0)
+		find_words(&spec, map, c);
 	r = pf_ebpf_emit(u, &spec, c);
 	if (r < 0)
 		return r;

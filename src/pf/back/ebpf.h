@@ -12,6 +12,8 @@
  *
  * A unit with several filters leaves the set of those that accept on the stack (struct pf_ebpf_spec). Bits are added,
  * to words that begin as 0 without the verifier knowing: if it knew, it would follow each set apart.
+ *
+ * Loops need Linux 6.9.
  */
 #ifndef PFS_PF_BACK_EBPF_H
 #define PFS_PF_BACK_EBPF_H
@@ -29,6 +31,13 @@ struct pf_ebpf_spec {
 	 */
 	int (*map)(void *arg, const struct pf_table *table);
 	void *arg;
+	/*
+	 * Of a unit with memories: where on the stack, above `stack`, the address of a map's value lies (eight bytes at this
+	 * offset from R10; 0: nowhere), and at which of its bytes the memories begin, one behind the other. With a map that
+	 * is one for each CPU nobody else writes there meanwhile.
+	 */
+	int words;
+	uint32_t words_at;
 	/* Filled in: does anything lead to them? The verifier refuses code to which nothing does. */
 	bool accepts, rejects;
 
@@ -51,13 +60,14 @@ struct pf_ebpf_spec {
 
 /*
  * Appends code that ends at one of the two labels, which are the caller's to place. On entry R6 is
- * the context, and it stays so; all other registers may be changed. 0; -ENOTSUP: loops, fields that
- * no program can see, several filters, tables without maps; -E2BIG: a program too long, more values at a time than the
+ * the context, and it stays so; all other registers may be changed. 0; -ENOTSUP: fields that
+ * no program can see, several filters, tables without maps, memories without a place; -E2BIG: a program too long, more
+ * values at a time than the
  * stack holds; -ENOMEM.
  */
 int pf_ebpf_emit(const struct pf_unit *u, struct pf_ebpf_spec *spec, struct kcode *c);
 
-/* A whole program: returns the result. */
-int pf_ebpf_program(const struct pf_unit *u, struct kcode *c);
+/* A whole program: returns the result. map: the descriptor of an array whose value 0 has the memories; -1: none. */
+int pf_ebpf_program(const struct pf_unit *u, int map, struct kcode *c);
 
 #endif

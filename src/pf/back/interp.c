@@ -27,6 +27,10 @@ enum opcode {
 	I_LDX16,
 	I_LDX32,
 	I_FIND, /* dst = what table k has for R a, R b */
+	I_GET,	  /* dst = word k */
+	I_GETX,	  /* dst = word R a + k, if R a < Z, else 0 */
+	I_SET,	  /* word k = R a */
+	I_SETX,	  /* word R b + k = R a, if R b < Z */
 	/* dst = R a op R b, dst = R a op K, for every op with two operands. */
 	I_BINARY,
 	I_BINARY_LAST = I_BINARY + (PF_OP_LT - PF_OP_ADD) * 2 + 1,
@@ -158,6 +162,40 @@ static int put_find(struct writing *w, const struct pf_value *v, uint16_t dst)
 	return r < 0 ? r : put(w, code);
 }
 
+/* Words of all memories lie one behind the other. A constant is written by way of the register for one moment. */
+static int put_word(struct writing *w, const struct pf_value *v, uint16_t dst)
+{
+	const struct pf_unit *u = &w->l->u;
+	pf_val base = pf_place_base(v);
+	bool set = v->op == PF_OP_SET;
+	struct code code = { .op = set ? I_SET : I_GET,
+			     .dst = dst,
+			     .k = pf_memory_at(u, pf_place_memory(v)) + pf_place_at(v),
+			     .z = pf_place_limit(u, v) };
+	int r = 0;
+
+	if (set && pf_is_const(u, v->a)) {
+		r = put(w, (struct code){ .op = I_MOVK, .dst = w->temp, .k = u->val[v->a].k });
+		code.a = w->temp;
+	} else if (set) {
+		code.a = w->l->place[v->a];
+	}
+	if (base && pf_is_const(u, base)) {
+		code.k += u->val[base].k;
+		code.z = code.z > u->val[base].k ? 1 : 0;
+		base = 0;
+	}
+	if (base) {
+		code.op++;
+		*(set ? &code.b : &code.a) = w->l->place[base];
+	} else if (!code.z) {
+		if (set)
+			return r;
+		code = (struct code){ .op = I_MOVK, .dst = dst };
+	}
+	return r < 0 ? r : put(w, code);
+}
+
 static int put_value(struct writing *w, pf_val val, uint16_t dst)
 {
 	const struct pf_value *v = &w->l->u.val[val];
@@ -183,6 +221,10 @@ static int put_value(struct writing *w, pf_val val, uint16_t dst)
 		return put_load(w, v, dst);
 	case PF_OP_FIND:
 		return put_find(w, v, dst);
+	case PF_OP_GET:
+	case PF_OP_SET:
+		/* Read for nobody: it may have no place. */
+		return v->op == PF_OP_GET && dst == PF_NO_PLACE ? 0 : put_word(w, v, dst);
 	default:
 		return put_binary(w, v, dst);
 	}
@@ -342,7 +384,9 @@ static int put_block(struct writing *w, uint32_t at)
 	for (uint32_t s = w->l->first[at]; s < w->l->first[at + 1] && r == 0; s++)
 		r = put_value(w, w->l->step[s], w->l->place[w->l->step[s]]);
 	for (uint32_t p = 0; p < b->npin && r == 0; p++)
-		r = put_result(w, &w->l->u.val[b->pin[p]]);
+		r = w->l->u.val[b->pin[p]].op == PF_OP_RESULT
+			    ? put_result(w, &w->l->u.val[b->pin[p]])
+			    : 0;
 	if (r < 0)
 		return r;
 	if (b->end == PF_END_BRANCH)
@@ -350,7 +394,7 @@ static int put_block(struct writing *w, uint32_t at)
 	if (b->end == PF_END_JUMP)
 		return put_jump(w, at, &b->edge[0]);
 	/* Behind a return it would never run. */
-	return only && b->npin ? 0 : put(w, (struct code){ .op = I_STOP });
+	return only && pf_lower_result(w->l, b) ? 0 : put(w, (struct code){ .op = I_STOP });
 }
 
 static int keep_tables(struct pf_interp *i, const struct pf_unit *u)
@@ -486,8 +530,8 @@ static bool test(const struct code *c, const struct pf_packet *packet, const uin
 	x(LT)
 
 /* Branches leave the inner loop by the end of its body; everything else goes on with the next instruction. */
-uint32_t pf_interp_run(const struct pf_interp *interp, const struct pf_packet *packet,
-		       struct pf_hit *hits)
+uint32_t pf_interp_run_words(const struct pf_interp *interp, const struct pf_packet *packet,
+			     struct pf_hit *hits, uint32_t *words)
 {
 	const struct code *c = interp->code;
 	const uint8_t *data = packet->data;
@@ -536,6 +580,19 @@ uint32_t pf_interp_run(const struct pf_interp *interp, const struct pf_packet *p
 				continue;
 				EACH_LOAD(LOAD);
 				EACH_BINARY(OP);
+			case I_GET:
+				r[c->dst] = words[c->k];
+				continue;
+			case I_GETX:
+				r[c->dst] = r[c->a] < c->z ? words[c->k + r[c->a]] : 0;
+				continue;
+			case I_SET:
+				words[c->k] = r[c->a];
+				continue;
+			case I_SETX:
+				if (r[c->b] < c->z)
+					words[c->k + r[c->b]] = r[c->a];
+				continue;
 			case I_GO:
 				yes = true;
 				break;

@@ -147,6 +147,9 @@ static void print_jump(const struct bpf_insn *i, size_t at, struct pfs_buf *out)
 	case BPF_JA:
 		pfs_buf_printf(out, "goto %ld", to);
 		return;
+	case KCODE_MAY_GOTO:
+		pfs_buf_printf(out, "may_goto %ld", to);
+		return;
 	default:
 		break;
 	}

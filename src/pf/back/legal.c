@@ -245,7 +245,7 @@ static void legal_block(struct legal *l, pf_blk b)
 
 static int check(struct legal *l)
 {
-	if (l->u->nresult != 1)
+	if (l->u->nresult != 1 || l->u->nmemory)
 		return -ENOTSUP;
 	for (uint32_t i = 0; i < l->flow.n; i++)
 		if (l->u->blk[l->flow.order[i]].loop)

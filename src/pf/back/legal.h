@@ -14,7 +14,7 @@
 
 #include "pf/ir/ir.h"
 
-/* Into an empty unit. 0, -ENOMEM; -ENOTSUP: FITS or KNOWN as numbers, loops, several filters. */
+/* Into an empty unit. 0, -ENOMEM; -ENOTSUP: FITS or KNOWN as numbers, loops, memories, several filters. */
 int pf_legal_cbpf(struct pf_unit *to, const struct pf_unit *from, bool linux_rules);
 
 #endif

@@ -60,8 +60,14 @@ struct pf_test pf_lower_compare(const struct pf_lower *lower, pf_val cond)
 /* By blocks. */
 static void count_block(const struct pf_unit *u, const struct pf_block *b, uint32_t *uses)
 {
-	for (uint32_t p = 0; p < b->npin; p++)
-		uses[u->val[b->pin[p]].a]++;
+	for (uint32_t p = 0; p < b->npin; p++) {
+		unsigned operands = pf_operands(&u->val[b->pin[p]]);
+
+		if (operands > 0)
+			uses[u->val[b->pin[p]].a]++;
+		if (operands > 1)
+			uses[u->val[b->pin[p]].b]++;
+	}
 	for (unsigned e = 0; e < pf_edges(b); e++)
 		for (uint32_t a = 0; a < b->edge[e].nargs; a++)
 			uses[b->edge[e].args[a]]++;
@@ -121,6 +127,8 @@ static int find_folded(struct pf_lower *l)
 	for (pf_val v = u->nval; v-- > 1;) {
 		unsigned operands = pf_operands(&u->val[v]);
 
+		if (u->val[v].op == PF_OP_GET)
+			l->flags[v] |= PF_LOWER_USED;
 		if (pf_ops[u->val[v].op].effect)
 			continue;
 		if ((uses[v] & ~TAKEN_APART) || !is_branchable(u->val[v].op))
@@ -242,6 +250,21 @@ static int order_value(struct ordering *o, pf_val root)
 	return r;
 }
 
+/* An effect where it stands: what it is made of, and, of a memory, it itself. Results come at the end of the block. */
+static int order_pin(struct ordering *o, pf_val pin)
+{
+	const struct pf_value *v = &o->l->u.val[pin];
+	unsigned operands = pf_operands(v);
+	int r = operands > 0 ? order_value(o, v->a) : 0;
+
+	if (r == 0 && operands > 1)
+		r = order_value(o, v->b);
+	if (r < 0 || !pf_is_memory(v))
+		return r;
+	o->at[pin] = o->block;
+	return add_step(o, pin);
+}
+
 static int order_cond(struct ordering *o, pf_val cond)
 {
 	const struct pf_value *v = &o->l->u.val[cond];
@@ -269,7 +292,7 @@ static int order_all(struct pf_lower *l)
 
 		o.block = l->flow.order[i];
 		for (uint32_t p = 0; p < b->npin && r == 0; p++)
-			r = order_value(&o, u->val[b->pin[p]].a);
+			r = order_pin(&o, b->pin[p]);
 		if (b->end == PF_END_BRANCH && r == 0)
 			r = order_cond(&o, b->cond);
 		for (unsigned e = 0; e < pf_edges(b) && r == 0; e++)
@@ -280,10 +303,10 @@ static int order_all(struct pf_lower *l)
 	return r;
 }
 
-/* Nothing behind the result of the only filter could change it. */
+/* Nothing behind the result of the only filter could change it; and with memories nothing is there (pf_verify()). */
 static void end_at_result(struct pf_unit *u)
 {
-	for (pf_blk b = 1; b < u->nblk && u->nresult == 1; b++)
+	for (pf_blk b = 1; b < u->nblk && u->nresult == 1 && !u->nmemory; b++)
 		if (u->blk[b].npin)
 			u->blk[b].end = PF_END_STOP;
 }

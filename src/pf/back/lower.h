@@ -11,6 +11,8 @@
  *
  * A program with one filter ends where it has its result.
  *
+ * GET and SET are steps, in their order; SET has no place. A RESULT is none: it comes at the end of its block.
+ *
  * Parameters are written at the end of the blocks that jump to theirs, all at once
  * (pf_lower_moves() puts the single moves in an order). Edges with arguments are always those of a
  * jump.
@@ -69,6 +71,14 @@ struct pf_test {
 struct pf_test pf_lower_test(const struct pf_lower *lower, pf_val cond);
 /* The same for EQ, LT, FITS and KNOWN that are numbers. */
 struct pf_test pf_lower_compare(const struct pf_lower *lower, pf_val v);
+
+/* Of a block: the result, 0: it has none. Of a program with one filter. */
+static inline pf_val pf_lower_result(const struct pf_lower *lower, const struct pf_block *b)
+{
+	pf_val last = b->npin ? b->pin[b->npin - 1] : 0;
+
+	return last && lower->u.val[last].op == PF_OP_RESULT ? lower->u.val[last].a : 0;
+}
 
 /* One move of a jump with arguments. */
 struct pf_move {

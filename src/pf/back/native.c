@@ -6,7 +6,10 @@
 
 /* Several filters: returns where the next hit would go. */
 typedef uint64_t hits_fn(const struct pf_packet *packet, const struct pf_aux *nothing,
-			 struct pf_hit *hits);
+			 struct pf_hit *hits, uint32_t *words);
+/* One filter, with memories. */
+typedef uint32_t words_fn(const struct pf_packet *packet, const struct pf_aux *nothing,
+			  struct pf_hit *hits, uint32_t *words);
 typedef void batch_fn(const struct pf_packet *packets, const struct pf_aux *nothing,
 		      uint32_t *results, size_t n);
 
@@ -16,9 +19,11 @@ struct pf_native {
 	size_t entry;
 	size_t batch_at; /* bytes of code in front of that for batches; 0: there is none */
 	bool only;	 /* one filter: the result itself is returned */
+	bool has_words;	 /* memories */
 	/* One of them; what the memory holds. */
 	hits_fn *hits;
 	pf_code_fn *code;
+	words_fn *words;
 	batch_fn *batch;
 	struct pf_table **table; /* owned, and a reference to each: the code has their addresses */
 	uint32_t ntable;
@@ -45,7 +50,7 @@ static int emit(const struct pf_unit *u, struct pf_native *native, struct pfs_bu
 	pfs_buf_add(code, made.code, made.n);
 	free(made.code);
 	native->entry = made.entry;
-	if (!native->only || made.n > BATCH_CODE_MAX)
+	if (!native->only || native->has_words || made.n > BATCH_CODE_MAX)
 		return 0;
 	r = pf_x86_64_emit(u, PF_X86_64_BATCH, &made, NULL);
 	if (r < 0)
@@ -91,7 +96,9 @@ static int place(struct pf_native *native, const void *code, size_t n)
 	__builtin___clear_cache((char *)p, (char *)p + n);
 	/* Pointers to data become such to functions. */
 	at = (char *)p + native->entry;
-	if (native->only)
+	if (native->only && native->has_words)
+		memcpy(&native->words, &at, sizeof(at));
+	else if (native->only)
 		memcpy(&native->code, &at, sizeof(at));
 	else
 		memcpy(&native->hits, &at, sizeof(at));
@@ -120,6 +127,7 @@ int pf_native_make(const struct pf_unit *u, struct pf_native **ret_native)
 	if (!native)
 		return -ENOMEM;
 	native->only = u->nresult == 1;
+	native->has_words = u->nmemory > 0;
 	r = keep_tables(native, u);
 	if (r == 0)
 		r = emit(u, native, &code);
@@ -150,14 +158,17 @@ uint32_t pf_native_size(const struct pf_native *native)
 	return (uint32_t)(native->batch_at ? native->batch_at : native->size);
 }
 
-uint32_t pf_native_run(const struct pf_native *native, const struct pf_packet *packet,
-		       struct pf_hit *hits)
+uint32_t pf_native_run_words(const struct pf_native *native, const struct pf_packet *packet,
+			     struct pf_hit *hits, uint32_t *words)
 {
 	uint64_t end;
 
+	assert(!native->has_words || words);
+	if (native->only && native->has_words)
+		return native->words(packet, &nothing, hits, words);
 	if (native->only)
 		return native->code(packet, &nothing);
-	end = native->hits(packet, &nothing, hits);
+	end = native->hits(packet, &nothing, hits, words);
 	return (uint32_t)((end - (uintptr_t)hits) / sizeof(*hits));
 }
 

@@ -84,11 +84,13 @@ static void find_spans(struct placing *p)
 				use_operand(p, v->a, point);
 			if (pf_operands(v) > 1)
 				use_operand(p, v->b, point);
-			define(p, p->l->step[s], point);
+			if (v->op != PF_OP_SET)
+				define(p, p->l->step[s], point);
 		}
 		point++;
 		for (uint32_t k = 0; k < b->npin; k++)
-			use(p, u->val[b->pin[k]].a, point);
+			if (u->val[b->pin[k]].op == PF_OP_RESULT)
+				use(p, u->val[b->pin[k]].a, point);
 		if (b->end == PF_END_BRANCH)
 			use_cond(p, b->cond, point);
 		for (unsigned e = 0; e < pf_edges(b); e++)

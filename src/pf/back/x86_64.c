@@ -1,7 +1,7 @@
 /*
  * Registers: RDI data, RSI captured length, R8 where the next hit goes (with several filters), or the next result of a
  * batch; RAX, RCX and RDX are for moments; the length is in R10 and the address of what is known beside the bytes in
- * R9, if they are asked for. In a batch RBX is the packet, RBP how many are left, R12 what is known of those without
+ * R9, if they are asked for; R11 has that of the memories of a unit with some. In a batch RBX is the packet, RBP how many are left, R12 what is known of those without
  * aux. All others are for values, those that the caller wants back last. Values that find none have four bytes below
  * the stack pointer.
  *
@@ -22,6 +22,7 @@
 #define HITS R8
 #define AUX R9
 #define LEN R10
+#define WORDS R11
 #define RESULTS R8
 #define PACKET RBX
 #define LEFT RBP
@@ -40,7 +41,7 @@ struct gen {
 	uint32_t *label; /* owned; by position of a block */
 	bool *rejects;	 /* owned; by position of a block: it stands in front of the entry */
 	bool only;
-	bool batch, has_aux, has_len;
+	bool batch, has_aux, has_len, has_words;
 	uint32_t next; /* label: of a batch, where a result is taken */
 };
 
@@ -367,6 +368,53 @@ static enum x86_cc fits_cc(pf_val base)
 /* Sets flags; the condition code says yes. */
 static enum x86_cc make_test(struct gen *g, const struct pf_test *t, const struct pf_value *v);
 
+/* --- memories -------------------------------------------------------------------------------- */
+
+/* The bytes of a word. With a base its index is in RCX then, and who is outside of the memory goes to `outside`. */
+static struct x86_mem word_at(struct gen *g, const struct pf_value *v, uint32_t outside)
+{
+	const struct pf_unit *u = &g->l->u;
+	uint32_t at = pf_memory_at(u, pf_place_memory(v)) + pf_place_at(v);
+
+	if (!pf_place_base(v))
+		return (struct x86_mem){ WORDS, X86_NONE, (int32_t)(at * 4) };
+	x86_mov(&g->x, RCX, get(g, pf_place_base(v), RCX));
+	if (!pf_place_fits(u, v)) {
+		x86_alu_imm(&g->x, X86_CMP, RCX, pf_place_limit(u, v));
+		x86_jump(&g->x, CC_AE, outside);
+	}
+	x86_shift(&g->x, false, RCX, 2);
+	return (struct x86_mem){ WORDS, RCX, (int32_t)(at * 4) };
+}
+
+/* By way of RAX: the base may lie where the word goes. */
+static void get_word(struct gen *g, const struct pf_value *v, unsigned to)
+{
+	uint32_t outside = x86_label(&g->x);
+
+	if (!pf_place_fits(&g->l->u, v))
+		x86_mov_imm(&g->x, RAX, 0);
+	if (v->a || pf_place_fits(&g->l->u, v))
+		x86_load(&g->x, 4, RAX, word_at(g, v, outside));
+	x86_place(&g->x, outside);
+	x86_mov(&g->x, to, RAX);
+}
+
+static void set_word(struct gen *g, const struct pf_value *v)
+{
+	uint32_t outside = x86_label(&g->x);
+	struct x86_mem m;
+
+	if (!v->b && !pf_place_fits(&g->l->u, v))
+		return;
+	m = word_at(g, v, outside);
+	if (is_const(g, v->a))
+		x86_store_imm(&g->x, m, value_of(g, v->a)->k);
+	else
+		x86_store(&g->x, m, get(g, v->a, RDX));
+	x86_place(&g->x, outside);
+}
+
 static void make_value(struct gen *g, pf_val v)
 {
 	struct pf_test test;
@@ -374,7 +422,14 @@ static void make_value(struct gen *g, pf_val v)
 	uint16_t place = g->l->place[v];
 	unsigned to = target(g, place);
 
+	if (value->op == PF_OP_SET) {
+		set_word(g, value);
+		return;
+	}
 	switch (value->op) {
+	case PF_OP_GET:
+		get_word(g, value, to);
+		break;
 	case PF_OP_LEN:
 		x86_mov(&g->x, to, LEN);
 		break;
@@ -578,12 +633,14 @@ static void hit(struct gen *g, uint32_t id, pf_val v)
 
 static void stop(struct gen *g, const struct pf_block *b)
 {
+	pf_val result = pf_lower_result(g->l, b);
+
 	if (!g->only)
 		x86_mov64(&g->x, RAX, HITS);
-	else if (!b->npin)
+	else if (!result)
 		x86_mov_imm(&g->x, RAX, 0);
 	else
-		x86_mov(&g->x, RAX, get(g, value_of(g, b->pin[0])->a, RAX));
+		x86_mov(&g->x, RAX, get(g, result, RAX));
 	leave(g);
 }
 
@@ -655,8 +712,11 @@ static int write_block(struct gen *g, uint32_t at)
 	x86_place(&g->x, g->label[at]);
 	for (uint32_t s = g->l->first[at]; s < g->l->first[at + 1]; s++)
 		make_value(g, g->l->step[s]);
-	for (uint32_t i = 0; i < b->npin && !g->only; i++)
+	for (uint32_t i = 0; i < b->npin && !g->only; i++) {
+		if (value_of(g, b->pin[i])->op != PF_OP_RESULT)
+			continue;
 		hit(g, value_of(g, b->pin[i])->k, value_of(g, b->pin[i])->a);
+	}
 	if (b->end == PF_END_BRANCH)
 		branch(g, at, b);
 	else if (b->end == PF_END_JUMP)
@@ -680,7 +740,8 @@ static unsigned choose_registers(struct gen *g)
 	static const unsigned kept[] = { RBX, RBP, R12, R13, R14, R15 };
 	unsigned n;
 
-	g->reg[g->nreg++] = R11;
+	if (!g->has_words)
+		g->reg[g->nreg++] = WORDS;
 	if (!g->has_len)
 		g->reg[g->nreg++] = LEN;
 	if (!g->has_aux)
@@ -736,6 +797,8 @@ static void enter(struct gen *g, uint32_t *ret_again)
 	if (!g->batch) {
 		if (!g->only)
 			x86_mov64(&g->x, HITS, RDX);
+		if (g->has_words)
+			x86_mov64(&g->x, WORDS, RCX);
 		take_packet(g, RDI, RSI);
 		return;
 	}
@@ -817,7 +880,9 @@ int pf_x86_64_emit(const struct pf_unit *u, unsigned flags, struct pf_x86_64 *re
 	unsigned free_ones;
 	int r;
 
+	assert(!u->nmemory || !(flags & PF_X86_64_BATCH));
 	g.batch = flags & PF_X86_64_BATCH;
+	g.has_words = u->nmemory > 0;
 	g.has_len = uses(u, PF_OP_LEN, PF_OP_LEN);
 	g.has_aux = uses(u, PF_OP_AUX, PF_OP_KNOWN);
 	free_ones = choose_registers(&g);

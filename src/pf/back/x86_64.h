@@ -1,11 +1,11 @@
 /*
  * x86_64 - machine code for x86-64 and the System V calling convention
  *
- *	uint64_t code(const struct pf_packet *packet, const struct pf_aux *nothing, struct pf_hit *hits)
+ *	uint64_t code(const struct pf_packet *packet, const struct pf_aux *nothing, struct pf_hit *hits, uint32_t *words)
  *	void batch(const struct pf_packet *packets, const struct pf_aux *nothing, uint32_t *results, size_t n)
  *
  * A packet without aux has `nothing`. A program with one filter returns its result; one with several returns the
- * address behind the last hit, and knows no batches. n is at least 1.
+ * address behind the last hit, and knows no batches, nor does one with memories, which are at `words`. n is at least 1.
  */
 #ifndef PFS_PF_BACK_X86_64_H
 #define PFS_PF_BACK_X86_64_H

@@ -58,6 +58,9 @@ static const struct mnemonic {
 	{ "reg_data", MATCH, CB_MISC | CB_REG_DATA, 0, 0 },
 	{ "postpone", TIMED, CB_MISC | CB_POSTPONE, 0, 0 },
 	{ "key", KEY, CB_MISC | CB_KEY, 0, 0 },
+	/* Of xPF alone. */
+	{ "addm", STORE, CB_ST | CB_ADDM, 0, 0 },
+	{ "addm64", STORE, CB_ST | CB_ADDM64, 0, 0 },
 };
 
 /* Fields beside the bytes, as bpf_asm and as libpcap spell them. */
@@ -195,6 +198,22 @@ static int take_header_length(struct bpf_asm *a, struct pf_insn *insn)
 	return r;
 }
 
+/* Behind the P: [k] or [x + k]. */
+static int take_persistent(struct bpf_asm *a, struct pf_insn *insn)
+{
+	int r = expect(a, '[');
+
+	insn->code |= CB_PERSIST;
+	if (r == 0 && take_register(a, "x")) {
+		insn->code |= CB_PERSISTX;
+		if (bpf_asm_skip_char(a, '+'))
+			r = bpf_asm_number(a, &insn->k);
+	} else if (r == 0) {
+		r = bpf_asm_number(a, &insn->k);
+	}
+	return r < 0 ? r : expect(a, ']');
+}
+
 static int take_load(struct bpf_asm *a, const struct mnemonic *m, struct pf_insn *insn)
 {
 	bool hash;
@@ -202,6 +221,8 @@ static int take_load(struct bpf_asm *a, const struct mnemonic *m, struct pf_insn
 	insn->code = m->code;
 	if (bpf_asm_skip_char(a, '['))
 		return take_place(a, insn);
+	if (a->xpf && !m->imm && take_word(a, "p"))
+		return take_persistent(a, insn);
 	if (!m->imm && take_word(a, "m")) {
 		int r = expect(a, '[');
 
@@ -264,6 +285,23 @@ static int take_target(struct bpf_asm *a, uint32_t max, uint32_t *ret_distance)
 	return 0;
 }
 
+/* A label of a conditional jump; one that is above is gone to by way of a jump of its own behind this one. */
+static int add_way(struct bpf_asm *a, struct pf_insn *insn, uint8_t way)
+{
+	char word[WORD_MAX];
+
+	bpf_asm_peek(a, word, sizeof(word));
+	for (size_t i = 0; a->xpf && i < a->nlabel; i++) {
+		if (strcmp(a->label[i].name, word) != 0)
+			continue;
+		bpf_asm_word(a, word, sizeof(word));
+		*(way == 't' ? &insn->jt : &insn->jf) = (uint8_t)a->nback;
+		a->back[a->nback++] = a->label[i].at;
+		return 0;
+	}
+	return add_fix(a, way);
+}
+
 static int take_jump(struct bpf_asm *a, const struct mnemonic *m, struct pf_insn *insn)
 {
 	uint32_t jt = 0, jf = 0;
@@ -290,9 +328,11 @@ static int take_jump(struct bpf_asm *a, const struct mnemonic *m, struct pf_insn
 	}
 	r = expect(a, ',');
 	if (r == 0)
-		r = add_fix(a, m->not ? 'f' : 't');
+		r = add_way(a, insn, m->not ? 'f' : 't');
 	if (r == 0 && bpf_asm_skip_char(a, ','))
-		r = add_fix(a, m->not ? 't' : 'f');
+		r = add_way(a, insn, m->not ? 't' : 'f');
+	else if (r == 0)
+		*(m->not ? &insn->jt : &insn->jf) = (uint8_t)a->nback;
 	return r;
 }
 
@@ -312,8 +352,10 @@ static int take_store(struct bpf_asm *a, const struct mnemonic *m, struct pf_ins
 	int r;
 
 	insn->code = m->code;
-	if (!take_word(a, "m"))
-		return bpf_asm_fail(a, EINVAL, "M[k] is missing");
+	if (a->xpf && take_word(a, "p"))
+		return take_persistent(a, insn);
+	if ((m->code & 0x18) || !take_word(a, "m"))
+		return bpf_asm_fail(a, EINVAL, m->code & 0x18 ? "P[k] is missing" : "M[k] is missing");
 	r = expect(a, '[');
 	if (r == 0)
 		r = bpf_asm_number(a, &insn->k);
@@ -406,7 +448,11 @@ static int take_operands(struct bpf_asm *a, const struct mnemonic *m, struct pf_
 
 static int add_label(struct bpf_asm *a, const char *name)
 {
-	void *p = reallocarray(a->label, a->nlabel + 1, sizeof(*a->label));
+	void *p;
+
+	if (a->nlabel >= CBPF_MAX)
+		return bpf_asm_fail(a, E2BIG, "more labels than any filter needs");
+	p = reallocarray(a->label, a->nlabel + 1, sizeof(*a->label));
 
 	if (!p)
 		return bpf_asm_fail(a, ENOMEM, "no memory for the filter");
@@ -432,6 +478,18 @@ static int take_line_number(struct bpf_asm *a)
 	return expect(a, ')');
 }
 
+/* The jumps back of the conditional one that was appended last. */
+static int append_back(struct bpf_asm *a)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < a->nback && r == 0; i++)
+		r = bpf_asm_append(a, &(struct pf_insn){ .code = CB_JMP | CB_JA,
+							 .k = (uint32_t)(a->back[i] - a->n - 1) });
+	a->nback = 0;
+	return r;
+}
+
 static int parse_line(struct bpf_asm *a)
 {
 	struct pf_insn insn = { 0 };
@@ -440,6 +498,8 @@ static int parse_line(struct bpf_asm *a)
 
 	if (r < 0)
 		return r;
+	if (a->xpf && bpf_asm_skip_char(a, '.'))
+		return bpf_asm_declare(a);
 	for (;;) {
 		bpf_asm_word(a, word, sizeof(word));
 		if (!word[0] || at_line_end(a) || !bpf_asm_skip_char(a, ':'))
@@ -449,10 +509,13 @@ static int parse_line(struct bpf_asm *a)
 			return r;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(mnemonics); i++) {
-		if (strcmp(word, mnemonics[i].name) != 0 || (mnemonics[i].kind > MISC && !a->mpf))
+		if (strcmp(word, mnemonics[i].name) != 0 || (mnemonics[i].kind > MISC && !a->mpf) ||
+		    (!a->xpf && mnemonics[i].kind == STORE && (mnemonics[i].code & 0x18)))
 			continue;
 		r = take_operands(a, &mnemonics[i], &insn);
-		return r < 0 ? r : bpf_asm_append(a, &insn);
+		if (r == 0)
+			r = bpf_asm_append(a, &insn);
+		return r < 0 ? r : append_back(a);
 	}
 	snprintf(what, sizeof(what), "there is no instruction '%s'", word);
 	return bpf_asm_fail(a, EINVAL, what);
@@ -475,6 +538,10 @@ static int resolve_one(struct bpf_asm *a, const struct bpf_fix *fix)
 		return pf_fail_at(a->error, EINVAL, fix->line, 1, "line %u: there is no %s '%s'",
 				  fix->line, label ? "instruction behind" : "label", fix->name);
 	distance = label->at - fix->insn - 1;
+	if (label->at <= fix->insn && a->xpf && fix->way == 'a') {
+		insn->k = (uint32_t)distance;
+		return 0;
+	}
 	if (label->at <= fix->insn || (fix->way != 'a' && distance > UINT8_MAX))
 		return pf_fail_at(a->error, EINVAL, fix->line, 1, "line %u: '%s' is %s", fix->line,
 				  fix->name,

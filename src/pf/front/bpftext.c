@@ -233,7 +233,7 @@ static int parse_bytes(struct bpf_asm *a)
 	return r;
 }
 
-static int parse(struct bpf_asm *a)
+int bpf_asm_any(struct bpf_asm *a)
 {
 	if (memchr(a->p, 0, (size_t)(a->end - a->p)))
 		return parse_bytes(a);
@@ -254,7 +254,7 @@ static int parse_text(const char *text, size_t len, bool mpf, struct pf_insn **r
 	};
 	int r;
 
-	r = parse(&a);
+	r = bpf_asm_any(&a);
 	if (r < 0)
 		return r;
 	if (!a.n)

@@ -21,6 +21,8 @@ struct bpf_fix {
 	uint8_t way; /* 't', 'f', or 'a' for both (ja) */
 };
 
+struct xpf_said; /* pf/front/xpf.h */
+
 struct bpf_asm {
 	const char *p, *end;
 	const char *begin; /* of the line */
@@ -32,6 +34,9 @@ struct bpf_asm {
 	struct bpf_fix *fix; /* owned */
 	size_t nfix;
 	bool mpf;		/* the instructions of pf-mpf(7), too */
+	struct xpf_said *xpf;	/* borrowed; NULL: it is classic BPF and nothing more */
+	size_t back[2];		/* where a conditional jump goes back to: by way of jumps behind it */
+	unsigned nback;
 	struct pf_error *error; /* borrowed */
 };
 
@@ -44,7 +49,11 @@ void bpf_asm_word(struct bpf_asm *a, char *word, size_t size);
 void bpf_asm_peek(struct bpf_asm *a, char *word, size_t size);
 int bpf_asm_number(struct bpf_asm *a, uint32_t *ret_value);
 
+/* Any form, told apart by its first bytes. */
+int bpf_asm_any(struct bpf_asm *a);
 /* Assembler and the listing of tcpdump -d. */
 int bpf_asm_parse(struct bpf_asm *a);
+/* A line of xPF that begins with a dot, behind it. */
+int bpf_asm_declare(struct bpf_asm *a);
 
 #endif

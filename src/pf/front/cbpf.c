@@ -10,7 +10,8 @@
 /* Registers as bits of a set and as entries of a row: the scratch words, then these. */
 #define REG_A CB_WORDS
 #define REG_X (CB_WORDS + 1)
-#define REGS (CB_WORDS + 2)
+#define REG_LOOPS (CB_WORDS + 2) /* jumps back that are left */
+#define REGS (CB_WORDS + 3)
 #define BIT(reg) (1u << (reg))
 
 static const struct {
@@ -63,6 +64,8 @@ struct making {
 	struct incoming **into; /* owned array; by instruction */
 	pf_blk *head;		/* owned; by instruction: the block that begins there, of loops */
 	pf_blk reject;
+	const struct cbpf_more *more; /* NULL: none */
+	bool budget;		      /* several loops share what more->loops says */
 	bool lost; /* something jumps back to where nothing leads from above */
 	unsigned flags;
 	bool matches;	/* MPF: only a session accepts */
@@ -106,6 +109,8 @@ static unsigned successors(const struct pf_insn *insn, size_t at, size_t ret_nex
 
 static void mark_targets(struct making *m)
 {
+	unsigned loops = 0;
+
 	for (size_t i = 0; i < m->n; i++) {
 		size_t next[2];
 		unsigned count = successors(&m->insn[i], i, next);
@@ -113,10 +118,14 @@ static void mark_targets(struct making *m)
 		for (unsigned e = 0; e < count; e++) {
 			if (CB_CLASS(m->insn[i].code) == CB_JMP)
 				m->target[next[e]] |= TARGET_JUMP;
-			if (next[e] <= i)
-				m->target[next[e]] |= TARGET_LOOP;
+			if (next[e] > i)
+				continue;
+			loops += !(m->target[next[e]] & TARGET_LOOP);
+			m->target[next[e]] |= TARGET_LOOP;
 		}
 	}
+	/* One is bounded by its fuel: nothing comes to its beginning twice but by the jump back. */
+	m->budget = loops > 1 && m->more && m->more->loops;
 }
 
 /* Backwards, again while something on a way back has changed. */
@@ -131,6 +140,9 @@ static void find_live(struct making *m)
 			uint32_t live = 0;
 			size_t next[2];
 			unsigned count = successors(&m->insn[i], i, next);
+
+			if (m->budget && count == 1 && next[0] <= i)
+				effect.reads |= BIT(REG_LOOPS);
 
 			for (unsigned e = 0; e < count; e++)
 				live |= m->live[next[e]];
@@ -199,13 +211,15 @@ static void begin_loop(struct making *m, size_t i, const struct incoming *into)
 {
 	pf_blk head = m->at, body = pf_block(m->u);
 	pf_val fuel = pf_block_param(m->u, head);
+	/* What is left is looked at before each round, the first, too. */
+	uint32_t full = m->more && m->more->loops ? m->more->loops + 1 : PF_FUEL_MAX;
 
 	if (m->u->err)
 		return;
 	m->u->blk[head].loop = true;
 	m->head[i] = head;
 	for (const struct incoming *in = into; in; in = in->next)
-		pf_edge_arg(m->u, &m->u->blk[in->from].edge[in->edge], pf_const(m->u, PF_FUEL_MAX));
+		pf_edge_arg(m->u, &m->u->blk[in->from].edge[in->edge], pf_const(m->u, full));
 	pf_block_branch(m->u, head, fuel, body, m->reject);
 	m->at = body;
 }
@@ -248,6 +262,13 @@ static void jump_back(struct making *m, size_t to)
 	if (!head)
 		m->lost = true;
 	if (m->u->err || !head)
+		return;
+	if (m->budget) {
+		need(m, m->reg[REG_LOOPS]);
+		m->reg[REG_LOOPS] = pf_binary(m->u, PF_OP_ADD, m->reg[REG_LOOPS],
+					      pf_const(m->u, UINT32_MAX));
+	}
+	if (m->u->err)
 		return;
 	pf_block_jump(m->u, m->at, head);
 	edge = &m->u->blk[m->at].edge[0];
@@ -466,10 +487,55 @@ static void make_misc(struct making *m, const struct pf_insn *insn)
 	}
 }
 
+/* P[k + 1] as the upper half: what the lower one carries. */
+static void carry(struct making *m, pf_val base, uint32_t k, pf_val sum)
+{
+	pf_val high = pf_block_get(m->u, m->at, 0, base, k + 1);
+	pf_val over = pf_binary(m->u, PF_OP_LT, sum, m->reg[REG_A]);
+
+	pf_block_set(m->u, m->at, 0, base, k + 1, pf_binary(m->u, PF_OP_ADD, high, over));
+}
+
+/* What is outside of the memory rejects, as what is outside of the packet does. */
+static void make_persistent(struct making *m, const struct pf_insn *insn)
+{
+	bool wide = CB_CLASS(insn->code) == CB_ST && (insn->code & 0x18) == CB_ADDM64;
+	pf_val base = CB_MODE(insn->code) == CB_PERSISTX ? m->reg[REG_X] : 0, sum;
+
+	if (base)
+		need(m, pf_binary(m->u, PF_OP_LT, base,
+				  pf_const(m->u, m->more->words - insn->k - wide)));
+	switch (CB_CLASS(insn->code)) {
+	case CB_LD:
+		m->reg[REG_A] = pf_block_get(m->u, m->at, 0, base, insn->k);
+		return;
+	case CB_LDX:
+		m->reg[REG_X] = pf_block_get(m->u, m->at, 0, base, insn->k);
+		return;
+	case CB_STX:
+		pf_block_set(m->u, m->at, 0, base, insn->k, m->reg[REG_X]);
+		return;
+	default:
+		break;
+	}
+	if (!(insn->code & 0x18)) {
+		pf_block_set(m->u, m->at, 0, base, insn->k, m->reg[REG_A]);
+		return;
+	}
+	sum = pf_binary(m->u, PF_OP_ADD, pf_block_get(m->u, m->at, 0, base, insn->k), m->reg[REG_A]);
+	pf_block_set(m->u, m->at, 0, base, insn->k, sum);
+	if (wide)
+		carry(m, base, insn->k, sum);
+}
+
 static void make_insn(struct making *m, size_t i)
 {
 	const struct pf_insn *insn = &m->insn[i];
 
+	if (cbpf_persists(insn)) {
+		make_persistent(m, insn);
+		return;
+	}
 	switch (CB_CLASS(insn->code)) {
 	case CB_LD:
 	case CB_LDX:
@@ -512,7 +578,9 @@ static void make_all(struct making *m)
 	pf_block_stop(u, m->reject);
 	m->at = u->entry;
 	for (unsigned reg = 0; reg < REGS; reg++)
-		m->reg[reg] = pf_const(u, 0);
+		m->reg[reg] = pf_const(u, reg == REG_LOOPS && m->more ? m->more->loops : 0);
+	if (m->more && m->more->words)
+		pf_memory(u, m->more->words);
 	for (size_t i = 0; i < m->n && !u->err; i++) {
 		if (m->target[i] || (i == 0 && m->at)) {
 			if (m->at) {
@@ -526,12 +594,12 @@ static void make_all(struct making *m)
 	}
 }
 
-int pf_front_cbpf(struct pf_unit *u, const struct pf_insn *insns, size_t n, unsigned flags,
-		  struct pf_error *error)
+int cbpf_make(struct pf_unit *u, const struct pf_insn *insns, size_t n, unsigned flags,
+	      const struct cbpf_more *more, struct pf_error *error)
 {
 	PFS_CLEANUP(making_release)
-	struct making m = { .u = u, .insn = insns, .n = n, .flags = flags };
-	int r = pf_cbpf_check(insns, n, flags, error);
+	struct making m = { .u = u, .insn = insns, .n = n, .flags = flags, .more = more };
+	int r = cbpf_check(insns, n, flags, more, error);
 
 	if (r < 0)
 		return r;
@@ -556,6 +624,12 @@ int pf_front_cbpf(struct pf_unit *u, const struct pf_insn *insns, size_t n, unsi
 			       u->err == -E2BIG ? "the filter is too large"
 						: "no memory for the filter");
 	return 0;
+}
+
+int pf_front_cbpf(struct pf_unit *u, const struct pf_insn *insns, size_t n, unsigned flags,
+		  struct pf_error *error)
+{
+	return cbpf_make(u, insns, n, flags, NULL, error);
 }
 
 static int said_smt(const void *program, size_t n, const char *name, struct pfs_buf *out)

@@ -49,6 +49,43 @@ static bool is_code(uint16_t code)
 	return CB_CLASS(code) == CB_JMP && CB_OP(code) >= CB_JEQ && CB_OP(code) <= CB_JSET;
 }
 
+/* Every one of xPF's own. */
+static bool is_persistent_code(uint16_t code)
+{
+	switch (code) {
+	case CB_LD | CB_PERSIST:
+	case CB_LD | CB_PERSISTX:
+	case CB_LDX | CB_PERSIST:
+	case CB_LDX | CB_PERSISTX:
+	case CB_ST | CB_PERSIST:
+	case CB_ST | CB_PERSISTX:
+	case CB_STX | CB_PERSIST:
+	case CB_ST | CB_PERSIST | CB_ADDM:
+	case CB_ST | CB_PERSISTX | CB_ADDM:
+	case CB_ST | CB_PERSIST | CB_ADDM64:
+	case CB_ST | CB_PERSISTX | CB_ADDM64:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static struct cbpf_effect persistent_effect(const struct pf_insn *insn)
+{
+	uint32_t base = CB_MODE(insn->code) == CB_PERSISTX ? X_BIT : 0;
+
+	switch (CB_CLASS(insn->code)) {
+	case CB_LD:
+		return (struct cbpf_effect){ base, A_BIT };
+	case CB_LDX:
+		return (struct cbpf_effect){ base, X_BIT };
+	case CB_ST:
+		return (struct cbpf_effect){ base | A_BIT, 0 };
+	default:
+		return (struct cbpf_effect){ X_BIT, 0 };
+	}
+}
+
 struct cbpf_effect cbpf_effect(const struct pf_insn *insn)
 {
 	bool x = CB_SRC(insn->code) == CB_X;
@@ -59,6 +96,9 @@ struct cbpf_effect cbpf_effect(const struct pf_insn *insn)
 
 		return (struct cbpf_effect){ (1u << words) - 1, 0 };
 	}
+	if (cbpf_persists(insn))
+		return persistent_effect(insn);
+
 	switch (CB_CLASS(insn->code)) {
 	case CB_LD:
 	case CB_LDX:
@@ -107,13 +147,30 @@ static int check_jump(const struct pf_insn *insn, size_t i, size_t n, unsigned f
 		       insn->k >> 31 ? "back" : "out of the program");
 }
 
+static int check_persistent(const struct pf_insn *insn, size_t i, const struct cbpf_more *more,
+			    struct pf_error *error)
+{
+	uint32_t last = insn->k + ((insn->code & 0x18) == CB_ADDM64);
+
+	if (!more || !is_persistent_code(insn->code))
+		return pf_fail(error, EINVAL, "instruction %zu: there is no code 0x%x", i, insn->code);
+	if (!more->words)
+		return pf_fail(error, EINVAL, "instruction %zu: no memory is declared: .memory WORDS", i);
+	if (last >= more->words || last < insn->k)
+		return pf_fail(error, EINVAL, "instruction %zu: there is no P[%u], only 0 to %u", i, last,
+			       more->words - 1);
+	return 0;
+}
+
 static int check_insn(const struct pf_insn *insn, size_t i, size_t n, unsigned flags,
-		      struct pf_error *error)
+		      const struct cbpf_more *more, struct pf_error *error)
 {
 	unsigned class = CB_CLASS(insn->code), op = CB_OP(insn->code);
 	bool memory = class == CB_ST || class == CB_STX ||
 		      ((class == CB_LD || class == CB_LDX) && CB_MODE(insn->code) == CB_MEM);
 
+	if (cbpf_persists(insn))
+		return check_persistent(insn, i, more, error);
 	if (!is_code(insn->code) && !((flags & CBPF_MPF) && is_mpf_code(insn->code)))
 		return pf_fail(error, EINVAL, "instruction %zu: there is no code 0x%x", i, insn->code);
 	if (memory && insn->k >= CB_WORDS)
@@ -191,7 +248,8 @@ static int check_mpf(const struct pf_insn *insns, size_t n, struct pf_error *err
 		     : pf_fail(error, ENOMEM, "no memory for the filter");
 }
 
-int pf_cbpf_check(const struct pf_insn *insns, size_t n, unsigned flags, struct pf_error *error)
+int cbpf_check(const struct pf_insn *insns, size_t n, unsigned flags, const struct cbpf_more *more,
+	       struct pf_error *error)
 {
 	bool ends;
 
@@ -202,7 +260,7 @@ int pf_cbpf_check(const struct pf_insn *insns, size_t n, unsigned flags, struct 
 			       "a program of %zu instructions; %u are enough for any use", n,
 			       CBPF_MAX);
 	for (size_t i = 0; i < n; i++) {
-		int r = check_insn(&insns[i], i, n, flags, error);
+		int r = check_insn(&insns[i], i, n, flags, more, error);
 
 		if (r < 0)
 			return r;
@@ -217,4 +275,9 @@ int pf_cbpf_check(const struct pf_insn *insns, size_t n, unsigned flags, struct 
 			return r;
 	}
 	return check_words(insns, n, error);
+}
+
+int pf_cbpf_check(const struct pf_insn *insns, size_t n, unsigned flags, struct pf_error *error)
+{
+	return cbpf_check(insns, n, flags, NULL, error);
 }

@@ -34,6 +34,7 @@ extern const struct pf_front pf_front_bpf;
 extern const struct pf_front pf_front_cspf;
 extern const struct pf_front pf_front_mpf;
 extern const struct pf_front pf_front_dpf;
+extern const struct pf_front pf_front_xpf;
 
 /* For what is classic BPF before it is a unit: takes the instructions over. */
 struct pf_said pf_said_insns(struct pf_insn *insns, size_t n);

@@ -18,6 +18,7 @@ struct copy {
 	pf_blk *blk;   /* owned; new block by old one */
 	pf_val *stack; /* owned */
 	uint32_t n;
+	uint32_t memory; /* number of the first memory in the copy */
 };
 
 static void copy_release(struct copy *c)
@@ -60,8 +61,10 @@ static void mark_used(struct copy *c)
 	for (uint32_t i = 0; i < c->flow.n; i++) {
 		const struct pf_block *b = &c->from->blk[c->flow.order[i]];
 
+		/* A word is read for who wants it. */
 		for (uint32_t p = 0; p < b->npin; p++)
-			mark(c, b->pin[p]);
+			if (c->from->val[b->pin[p]].op != PF_OP_GET)
+				mark(c, b->pin[p]);
 		if (b->end == PF_END_BRANCH)
 			mark(c, b->cond);
 		while (c->n > 0) {
@@ -75,6 +78,23 @@ static void mark_used(struct copy *c)
 			if (operands > 1)
 				mark(c, v->b);
 		}
+	}
+}
+
+static uint32_t copied_place(const struct copy *c, const struct pf_value *v)
+{
+	return pf_place(c->memory + pf_place_memory(v), pf_place_at(v));
+}
+
+static pf_val make_value(struct copy *c, const struct pf_value *old, pf_val a, pf_val b)
+{
+	switch (old->op) {
+	case PF_OP_FIND:
+		return pf_find(c->to, c->from->table[old->k], a, b);
+	case PF_OP_GET:
+		return pf_effect(c->to, PF_OP_GET, a, 0, copied_place(c, old));
+	default:
+		return pf_value(c->to, old->op, a, b, old->k);
 	}
 }
 
@@ -95,10 +115,7 @@ static void copy_value(struct copy *c, pf_val root)
 			c->stack[c->n++] = b;
 		} else {
 			c->n--;
-			c->val[v] = old->op == PF_OP_FIND
-					    ? pf_find(c->to, c->from->table[old->k], c->val[a],
-						      c->val[b])
-					    : pf_value(c->to, old->op, c->val[a], c->val[b], old->k);
+			c->val[v] = make_value(c, old, c->val[a], c->val[b]);
 			if (c->to->err)
 				return;
 		}
@@ -146,15 +163,35 @@ static void copy_end(struct copy *c, const struct pf_block *old, pf_blk new)
 	}
 }
 
+static void copy_pin(struct copy *c, pf_val v, pf_blk to)
+{
+	const struct pf_value *pin = &c->from->val[v];
+
+	switch (pin->op) {
+	case PF_OP_GET:
+		if (!c->used[v])
+			return;
+		if (!c->val[v])
+			copy_value(c, v);
+		pf_block_pin(c->to, to, c->val[v]);
+		break;
+	case PF_OP_SET:
+		pf_block_pin(c->to, to,
+			     pf_effect(c->to, PF_OP_SET, copied(c, pin->a),
+				       pin->b ? copied(c, pin->b) : 0, copied_place(c, pin)));
+		break;
+	default:
+		pf_block_result(c->to, to, pin->k, copied(c, pin->a));
+		break;
+	}
+}
+
 static void copy_block(struct copy *c, pf_blk b)
 {
 	const struct pf_block *old = &c->from->blk[b];
 
-	for (uint32_t p = 0; p < old->npin; p++) {
-		const struct pf_value *pin = &c->from->val[old->pin[p]];
-
-		pf_block_result(c->to, c->blk[b], pin->k, copied(c, pin->a));
-	}
+	for (uint32_t p = 0; p < old->npin && !c->to->err; p++)
+		copy_pin(c, old->pin[p], c->blk[b]);
 	copy_end(c, old, c->blk[b]);
 }
 
@@ -193,6 +230,9 @@ int pf_unit_copy_as(struct pf_unit *to, const struct pf_unit *from, const pf_val
 	r = pf_flow_make(from, &c.flow);
 	if (r < 0)
 		return r;
+	c.memory = to->nmemory;
+	for (uint32_t i = 0; i < from->nmemory; i++)
+		pf_memory(to, from->memory[i]);
 	mark_used(&c);
 	make_blocks(&c);
 	copy_values(&c);
@@ -250,6 +290,8 @@ uint64_t pf_unit_digest(const struct pf_unit *u)
 		mix(&h, u->val[v].a);
 		mix(&h, u->val[v].b);
 	}
+	for (uint32_t i = 0; i < u->nmemory; i++)
+		mix(&h, u->memory[i]);
 	for (pf_blk b = 1; b < u->nblk; b++) {
 		const struct pf_block *block = &u->blk[b];
 

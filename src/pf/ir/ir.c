@@ -248,8 +248,10 @@ pf_val pf_find(struct pf_unit *u, struct pf_table *table, pf_val a, pf_val b)
 
 unsigned pf_operands(const struct pf_value *v)
 {
-	if ((v->op == PF_OP_FITS || pf_load_size(v->op)) && !v->a)
+	if ((v->op == PF_OP_FITS || v->op == PF_OP_GET || pf_load_size(v->op)) && !v->a)
 		return 0;
+	if (v->op == PF_OP_SET && !v->b)
+		return 1;
 	return pf_ops[v->op].operands;
 }
 
@@ -289,24 +291,106 @@ pf_val pf_block_param(struct pf_unit *u, pf_blk b)
 	return made;
 }
 
-void pf_block_result(struct pf_unit *u, pf_blk b, uint32_t id, pf_val value)
+pf_val pf_effect(struct pf_unit *u, enum pf_op op, pf_val a, pf_val b, uint32_t k)
 {
-	struct pf_value v = { .op = PF_OP_RESULT, .a = value, .k = id };
+	struct pf_value v = {
+		.op = (uint8_t)op,
+		.a = a,
+		.b = b,
+		.k = k,
+		.max = UINT32_MAX,
+		.may = UINT32_MAX,
+	};
+
+	return u->err ? 0 : value_append(u, &v);
+}
+
+void pf_block_pin(struct pf_unit *u, pf_blk b, pf_val effect)
+{
 	struct pf_block *block = &u->blk[b];
 	pf_val *pin;
-	pf_val made;
 
 	if (u->err)
 		return;
 	pin = vector_grow(u, block->pin, block->npin, sizeof(*pin));
-	made = pin ? value_append(u, &v) : 0;
-	if (!made)
+	if (!pin)
 		return;
 	block->pin = pin;
-	pin[block->npin++] = made;
-	if (id >= u->nresult)
+	pin[block->npin++] = effect;
+}
+
+void pf_block_result(struct pf_unit *u, pf_blk b, uint32_t id, pf_val value)
+{
+	pf_block_pin(u, b, pf_effect(u, PF_OP_RESULT, value, 0, id));
+	if (!u->err && id >= u->nresult)
 		u->nresult = id + 1;
 }
+
+/* --- memories -------------------------------------------------------------------------------- */
+
+uint32_t pf_memory(struct pf_unit *u, uint32_t words)
+{
+	uint32_t *memory;
+
+	assert(words && words <= PF_MEMORY_MAX);
+	if (!u->err && (u->nmemory == PF_MEMORIES_MAX ||
+			pf_memory_at(u, u->nmemory) > PF_WORDS_MAX - words))
+		u->err = -E2BIG;
+	if (u->err)
+		return 0;
+	memory = vector_grow(u, u->memory, u->nmemory, sizeof(*memory));
+	if (!memory)
+		return 0;
+	u->memory = memory;
+	memory[u->nmemory] = words;
+	return u->nmemory++;
+}
+
+uint32_t pf_memory_at(const struct pf_unit *u, uint32_t memory)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < memory; i++)
+		at += u->memory[i];
+	return at;
+}
+
+uint32_t pf_place_limit(const struct pf_unit *u, const struct pf_value *v)
+{
+	uint32_t words = u->memory[pf_place_memory(v)], at = pf_place_at(v);
+
+	return at < words ? words - at : 0;
+}
+
+bool pf_place_fits(const struct pf_unit *u, const struct pf_value *v)
+{
+	pf_val base = pf_place_base(v);
+
+	return (base ? u->val[base].max : 0) < pf_place_limit(u, v);
+}
+
+pf_val pf_block_get(struct pf_unit *u, pf_blk b, uint32_t memory, pf_val base, uint32_t at)
+{
+	pf_val get = pf_effect(u, PF_OP_GET, base, 0, pf_place(memory, at));
+
+	pf_block_pin(u, b, get);
+	return get;
+}
+
+void pf_block_set(struct pf_unit *u, pf_blk b, uint32_t memory, pf_val base, uint32_t at, pf_val value)
+{
+	pf_block_pin(u, b, pf_effect(u, PF_OP_SET, value, base, pf_place(memory, at)));
+}
+
+bool pf_block_sets(const struct pf_unit *u, pf_blk b)
+{
+	for (uint32_t i = 0; i < u->blk[b].npin; i++)
+		if (u->val[u->blk[b].pin[i]].op == PF_OP_SET)
+			return true;
+	return false;
+}
+
+/* --- ends ------------------------------------------------------------------------------------ */
 
 void pf_block_stop(struct pf_unit *u, pf_blk b)
 {

@@ -13,7 +13,8 @@
  *     back end checks anything by itself.
  *
  * RESULT is pinned: it stands in a block. Reaching the end of the graph without one for a filter
- * means that the filter rejects the packet.
+ * means that the filter rejects the packet. So are GET and SET, which read and write the memories that a unit has from
+ * one packet to the next (docs/ir.md, Memory): they happen in the order in which they stand.
  *
  * The graph is acyclic but for loops: an edge back to a block that dominates its source, marked
  * `loop`, whose parameter `fuel` counts down from a constant (docs/ir.md, Loops).
@@ -45,6 +46,8 @@ struct pf_op_info {
 };
 
 extern const struct pf_op_info pf_ops[PF_OPS];
+
+#define PF_CELL_NAME 31u /* bytes of a name */
 
 typedef uint32_t pf_val; /* index into unit->val; 0: none */
 typedef uint32_t pf_blk; /* index into unit->blk; 0: none */
@@ -78,8 +81,15 @@ struct pf_block {
 	pf_val *param; /* in the arena */
 	uint32_t nparam;
 	uint32_t fuel; /* loop: the parameter that counts down */
-	pf_val *pin;   /* in the arena; in order */
+	pf_val *pin; /* in the arena; in order */
 	uint32_t npin;
+};
+
+/* A word, or a pair with the lower half first, that has a name for those who look. */
+struct pf_cell {
+	char name[PF_CELL_NAME + 1];
+	uint32_t at; /* in memory 0 */
+	uint8_t bits;
 };
 
 struct pf_chunk;
@@ -91,6 +101,10 @@ struct pf_unit {
 	uint32_t nblk, capblk;
 	pf_blk entry;
 	uint32_t nresult; /* filters: results are numbered from 0 */
+	uint32_t *memory; /* in the arena; words of each memory */
+	uint32_t nmemory;
+	struct pf_cell *cell; /* in the arena; of the unit that a front end has made: copies have none */
+	uint32_t ncell;
 	bool share;	  /* equal floating values are made once */
 	bool fold;	  /* constants are computed, identities applied */
 	uint32_t *hash;	  /* owned; of values, open addressing */
@@ -108,6 +122,9 @@ struct pf_unit {
 #define PF_TABLES_MAX 4096u
 #define PF_ARENA_MAX ((size_t)256 << 20)
 #define PF_FUEL_MAX 65536u
+#define PF_MEMORY_MAX 65536u /* words of one memory, */
+#define PF_MEMORIES_MAX 65536u
+#define PF_WORDS_MAX (1u << 24) /* and of all */
 
 void pf_unit_init(struct pf_unit *u);
 void pf_unit_release(struct pf_unit *u);
@@ -133,6 +150,40 @@ pf_val pf_fits(struct pf_unit *u, pf_val base, uint32_t k, unsigned size);
 
 /* What the table has for the pair a, b. The unit keeps a reference to the table. */
 pf_val pf_find(struct pf_unit *u, struct pf_table *table, pf_val a, pf_val b);
+
+/* --- memories -------------------------------------------------------------------------------- */
+
+/* A new one; its number. */
+uint32_t pf_memory(struct pf_unit *u, uint32_t words);
+/* Where it begins, when all lie one behind the other; of memory u->nmemory: how many words there are. */
+uint32_t pf_memory_at(const struct pf_unit *u, uint32_t memory);
+
+/* The k of GET and SET has the memory's number and the place in it. */
+static inline uint32_t pf_place(uint32_t memory, uint32_t at)
+{
+	return memory << 16 | at;
+}
+
+static inline uint32_t pf_place_memory(const struct pf_value *v)
+{
+	return v->k >> 16;
+}
+
+static inline uint32_t pf_place_at(const struct pf_value *v)
+{
+	return v->k & 0xffff;
+}
+
+/* What GET and SET count from; 0: the beginning. */
+static inline pf_val pf_place_base(const struct pf_value *v)
+{
+	return v->op == PF_OP_SET ? v->b : v->a;
+}
+
+/* Is the place inside, whatever the base is? */
+bool pf_place_fits(const struct pf_unit *u, const struct pf_value *v);
+/* How many values of the base are inside: all those below. */
+uint32_t pf_place_limit(const struct pf_unit *u, const struct pf_value *v);
 
 static inline bool pf_is_const(const struct pf_unit *u, pf_val v)
 {
@@ -193,12 +244,31 @@ static inline uint32_t pf_compute(enum pf_op op, uint32_t a, uint32_t b)
 /* Number of operands that are there: 1 for a LOAD with a base, 0 for one without. */
 unsigned pf_operands(const struct pf_value *v);
 
+/* Is it a number, which others may use? */
+static inline bool pf_is_number(const struct pf_value *v)
+{
+	return !pf_ops[v->op].effect || v->op == PF_OP_GET;
+}
+
+static inline bool pf_is_memory(const struct pf_value *v)
+{
+	return v->op == PF_OP_GET || v->op == PF_OP_SET;
+}
+
 /* --- blocks ---------------------------------------------------------------------------------- */
 
 /* Without an end and parameters. */
 pf_blk pf_block(struct pf_unit *u);
 pf_val pf_block_param(struct pf_unit *u, pf_blk b);
 void pf_block_result(struct pf_unit *u, pf_blk b, uint32_t id, pf_val value);
+/* The word at base + at, and value into it. base 0: none. */
+pf_val pf_block_get(struct pf_unit *u, pf_blk b, uint32_t memory, pf_val base, uint32_t at);
+void pf_block_set(struct pf_unit *u, pf_blk b, uint32_t memory, pf_val base, uint32_t at, pf_val value);
+/* A value with an effect, and its place at the end of what stands in the block already. */
+pf_val pf_effect(struct pf_unit *u, enum pf_op op, pf_val a, pf_val b, uint32_t k);
+void pf_block_pin(struct pf_unit *u, pf_blk b, pf_val effect);
+/* Does it write to a memory? */
+bool pf_block_sets(const struct pf_unit *u, pf_blk b);
 void pf_block_stop(struct pf_unit *u, pf_blk b);
 void pf_block_jump(struct pf_unit *u, pf_blk b, pf_blk to);
 void pf_block_branch(struct pf_unit *u, pf_blk b, pf_val cond, pf_blk yes, pf_blk no);

@@ -58,7 +58,7 @@ static void count_uses(struct print *p)
 		const struct pf_block *b = &p->u->blk[p->flow.order[i]];
 
 		for (uint32_t k = 0; k < b->npin; k++)
-			count_use(p, p->u->val[b->pin[k]].a);
+			count_use(p, b->pin[k]);
 		if (b->end == PF_END_BRANCH)
 			count_use(p, b->cond);
 		for (unsigned e = 0; e < pf_edges(b); e++)
@@ -96,6 +96,19 @@ static void put_place(struct print *p, const struct pf_value *v, unsigned depth)
 		put_value(p, v->a, depth + 1);
 	if (!v->a || v->k)
 		pfs_buf_printf(p->out, "%s%u", v->a ? " + " : "", v->k);
+}
+
+/* get m0[base + at] */
+static void put_word(struct print *p, const struct pf_value *v)
+{
+	pf_val base = pf_place_base(v);
+
+	pfs_buf_printf(p->out, "%s m%u[", pf_ops[v->op].text, pf_place_memory(v));
+	if (base)
+		put_value(p, base, 1);
+	if (!base || pf_place_at(v))
+		pfs_buf_printf(p->out, "%s%u", base ? " + " : "", pf_place_at(v));
+	pfs_buf_str(p->out, "]");
 }
 
 static void put_value(struct print *p, pf_val v, unsigned depth)
@@ -138,6 +151,9 @@ static void put_value(struct print *p, pf_val v, unsigned depth)
 		put_value(p, value->b, 0);
 		pfs_buf_str(p->out, "]");
 		return;
+	case PF_OP_GET:
+		put_word(p, value);
+		return;
 	default:
 		break;
 	}
@@ -159,6 +175,8 @@ static void name_parts(struct print *p, pf_val root)
 		unsigned operands = pf_operands(value);
 		uint8_t depth = 0;
 
+		if (p->name[v])
+			continue; /* a word that was read */
 		if (operands > 0)
 			depth = p->depth[value->a];
 		if (operands > 1 && p->depth[value->b] > depth)
@@ -186,26 +204,44 @@ static void put_edge(struct print *p, const struct pf_edge *edge)
 	pfs_buf_str(p->out, edge->nargs ? ")" : "");
 }
 
-static void name_block(struct print *p, const struct pf_block *b)
+static void put_pin(struct print *p, pf_val v)
+{
+	const struct pf_value *pin = &p->u->val[v];
+	unsigned operands = pf_operands(pin);
+
+	if (operands > 0)
+		name_parts(p, pin->a);
+	if (operands > 1)
+		name_parts(p, pin->b);
+	switch (pin->op) {
+	case PF_OP_GET:
+		pfs_buf_printf(p->out, "v%u = ", p->names + 1);
+		put_word(p, pin);
+		p->name[v] = ++p->names;
+		break;
+	case PF_OP_SET:
+		put_word(p, pin);
+		pfs_buf_str(p->out, " = ");
+		put_value(p, pin->a, 0);
+		break;
+	default:
+		pfs_buf_printf(p->out, "result %u = ", pin->k);
+		put_value(p, pin->a, 0);
+		break;
+	}
+	pfs_buf_str(p->out, p->newline);
+}
+
+/* The effects, and names for what the end needs. */
+static void put_pins(struct print *p, const struct pf_block *b)
 {
 	for (uint32_t i = 0; i < b->npin; i++)
-		name_parts(p, p->u->val[b->pin[i]].a);
+		put_pin(p, b->pin[i]);
 	if (b->end == PF_END_BRANCH)
 		name_parts(p, b->cond);
 	for (unsigned e = 0; e < pf_edges(b); e++)
 		for (uint32_t i = 0; i < b->edge[e].nargs; i++)
 			name_parts(p, b->edge[e].args[i]);
-}
-
-static void put_results(struct print *p, const struct pf_block *b)
-{
-	for (uint32_t i = 0; i < b->npin; i++) {
-		const struct pf_value *pin = &p->u->val[b->pin[i]];
-
-		pfs_buf_printf(p->out, "result %u = ", pin->k);
-		put_value(p, pin->a, 0);
-		pfs_buf_str(p->out, p->newline);
-	}
 }
 
 static void put_block(struct print *p, uint32_t at)
@@ -215,8 +251,7 @@ static void put_block(struct print *p, uint32_t at)
 	pfs_buf_printf(p->out, "b%u%s:\n", at, b->loop ? " loop" : "");
 	p->newline = "\n\t";
 	pfs_buf_str(p->out, "\t");
-	name_block(p, b);
-	put_results(p, b);
+	put_pins(p, b);
 	switch (b->end) {
 	case PF_END_JUMP:
 		pfs_buf_str(p->out, "go ");
@@ -284,12 +319,11 @@ static void draw_block(struct print *p, uint32_t at)
 	pfs_buf_printf(p->out, "\tb%u [shape=%s label=\"", at,
 		       b->end == PF_END_BRANCH ? "box style=rounded" : "box");
 	p->newline = "\\l";
-	name_block(p, b);
-	put_results(p, b);
+	put_pins(p, b);
 	if (b->end == PF_END_BRANCH)
 		put_value(p, b->cond, 0);
 	else if (b->end == PF_END_STOP)
-		pfs_buf_str(p->out, b->npin ? "stop" : "reject");
+		pfs_buf_str(p->out, pf_is_reject(b) ? "reject" : "stop");
 	pfs_buf_str(p->out, "\"];\n");
 	if (b->end == PF_END_JUMP)
 		draw_edge(p, at, &b->edge[0], "");

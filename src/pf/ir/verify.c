@@ -7,11 +7,13 @@ struct check {
 	const struct pf_unit *u;
 	struct pf_flow flow;
 	struct pf_extents extents;
-	pf_blk *anchor; /* owned; by value: the deepest block whose parameters it is made of */
+	pf_blk *anchor; /* owned; by value: the deepest block whose parameters and words it is made of */
+	uint32_t *pinned; /* owned; by value: of GET, 1 + its place among the effects of its block */
 	uint32_t *seen; /* owned; by value: the last place whose uses reached it */
 	uint32_t place; /* a block, or one of its edges */
 	pf_val tested;	/* on the yes edge of FITS: its base, */
 	uint32_t fits;	/* and how far it has shown; 0: not there */
+	uint32_t pins;	/* effects of the block that stand before the use */
 	pf_val *stack;	/* owned */
 	struct pf_error *error; /* borrowed */
 };
@@ -21,6 +23,7 @@ static void check_release(struct check *c)
 	pf_flow_release(&c->flow);
 	pf_extents_release(&c->extents);
 	free(c->anchor);
+	free(c->pinned);
 	free(c->seen);
 	free(c->stack);
 }
@@ -36,7 +39,7 @@ static int check_operand(struct check *c, pf_val v, pf_val operand)
 {
 	if (!operand || operand >= v)
 		return wrong(c, "a value stands before its operand", v);
-	if (pf_ops[c->u->val[operand].op].effect)
+	if (!pf_is_number(&c->u->val[operand]))
 		return wrong(c, "an effect is no operand", v);
 	return 0;
 }
@@ -65,6 +68,8 @@ static int anchor_value(struct check *c, pf_val v)
 		c->anchor[v] = value->a;
 		return 0;
 	}
+	if (pf_is_memory(value) && pf_place_memory(value) >= c->u->nmemory)
+		return wrong(c, "no such memory", v);
 	if ((value->op == PF_OP_AUX || value->op == PF_OP_KNOWN) && value->k > 31)
 		return wrong(c, "no such field", v);
 	if (value->op == PF_OP_FIND && value->k >= c->u->ntable)
@@ -76,6 +81,9 @@ static int anchor_value(struct check *c, pf_val v)
 		r = check_operand(c, v, value->b);
 	if (r < 0)
 		return r;
+	/* That of a word is where it stands; what it is made of is a use there. */
+	if (value->op == PF_OP_GET)
+		return 0;
 	a = operands > 0 ? c->anchor[value->a] : c->u->entry;
 	b = operands > 1 ? c->anchor[value->b] : c->u->entry;
 	/* Something that only an unreachable block could use. */
@@ -111,7 +119,7 @@ static int check_use(struct check *c, pf_blk b, pf_val v)
 {
 	uint32_t n = 0;
 
-	if (!v || v >= c->u->nval || pf_ops[c->u->val[v].op].effect)
+	if (!v || v >= c->u->nval || !pf_is_number(&c->u->val[v]))
 		return wrong(c, "a use of no value, block", b);
 	c->stack[n++] = v;
 	while (n > 0) {
@@ -130,6 +138,12 @@ static int check_use(struct check *c, pf_blk b, pf_val v)
 			return wrong(c, "a parameter is used where it is not known, value", v);
 		if (size && !covered(c, b, value, size))
 			return wrong(c, "a load without its bounds check, value", v);
+		if (value->op == PF_OP_GET) {
+			/* Computed where it stands: before, in this block. */
+			if (c->anchor[v] == b && c->pinned[v] > c->pins)
+				return wrong(c, "a word is used before it is read, value", v);
+			continue;
+		}
 		if (operands > 1)
 			c->stack[n++] = value->b;
 		if (operands > 0)
@@ -161,28 +175,70 @@ static int check_edge(struct check *c, pf_blk from, unsigned e)
 	return r;
 }
 
+/* An effect: what it is made of must be known before it. */
+static int check_pin(struct check *c, pf_blk b, uint32_t i)
+{
+	const struct pf_block *block = &c->u->blk[b];
+	const struct pf_value *pin;
+	unsigned operands;
+	int r;
+
+	if (!block->pin[i] || block->pin[i] >= c->u->nval || !pf_ops[c->u->val[block->pin[i]].op].effect)
+		return wrong(c, "only an effect stands in a block", b);
+	pin = &c->u->val[block->pin[i]];
+	if (pin->op == PF_OP_RESULT && pin->k >= c->u->nresult)
+		return wrong(c, "a result of no filter, block", b);
+	/* Behind the result of the only filter nothing more happens: back ends end there. */
+	if (pin->op == PF_OP_RESULT && c->u->nmemory && c->u->nresult == 1 &&
+	    (i + 1 < block->npin || block->end != PF_END_STOP))
+		return wrong(c, "a result with something behind it, block", b);
+	c->pins = i;
+	operands = pf_operands(pin);
+	r = operands > 0 ? check_use(c, b, pin->a) : 0;
+	return r == 0 && operands > 1 ? check_use(c, b, pin->b) : r;
+}
+
 static int check_block(struct check *c, pf_blk b)
 {
 	const struct pf_block *block = &c->u->blk[b];
 	int r = 0;
 
-	c->place++;
 	for (uint32_t i = 0; i < block->npin && r == 0; i++) {
-		const struct pf_value *pin;
-
-		if (!block->pin[i] || block->pin[i] >= c->u->nval ||
-		    c->u->val[block->pin[i]].op != PF_OP_RESULT)
-			return wrong(c, "only an effect stands in a block", b);
-		pin = &c->u->val[block->pin[i]];
-		if (pin->k >= c->u->nresult)
-			return wrong(c, "a result of no filter, block", b);
-		r = check_use(c, b, pin->a);
+		c->place++;
+		r = check_pin(c, b, i);
 	}
+	c->pins = block->npin;
+	c->place++;
 	if (r == 0 && block->end == PF_END_BRANCH)
 		r = check_use(c, b, block->cond);
 	for (unsigned e = 0; e < pf_edges(block) && r == 0; e++)
 		r = check_edge(c, b, e);
 	return r;
+}
+
+/* Where each word is read: in one place. */
+static int place_words(struct check *c)
+{
+	const struct pf_unit *u = c->u;
+
+	for (uint32_t k = 0; k < u->nmemory; k++)
+		if (!u->memory[k] || u->memory[k] > PF_MEMORY_MAX)
+			return wrong(c, "a memory of no or too many words", k);
+	for (uint32_t k = 0; k < c->flow.n; k++) {
+		const struct pf_block *b = &u->blk[c->flow.order[k]];
+
+		for (uint32_t i = 0; i < b->npin; i++) {
+			pf_val v = b->pin[i];
+
+			if (!v || v >= u->nval || u->val[v].op != PF_OP_GET)
+				continue;
+			if (c->pinned[v])
+				return wrong(c, "a word that is read in two places, value", v);
+			c->pinned[v] = i + 1;
+			c->anchor[v] = c->flow.order[k];
+		}
+	}
+	return 0;
 }
 
 /* Counts down: from a constant, one less each time round, and only while it is not 0. */
@@ -238,8 +294,11 @@ static int check_results(struct check *c)
 		}
 		for (uint32_t p = 0; p < u->blk[b].npin; p++) {
 			uint32_t id = u->val[u->blk[b].pin[p]].k;
-			uint64_t *word = &set[i * row + id / 64], bit = UINT64_C(1) << id % 64;
+			uint64_t *word, bit = UINT64_C(1) << id % 64;
 
+			if (u->val[u->blk[b].pin[p]].op != PF_OP_RESULT)
+				continue;
+			word = &set[i * row + id / 64];
 			if (*word & bit)
 				return wrong(c, "a second result on one way, filter", id);
 			*word |= bit;
@@ -283,6 +342,8 @@ static int check_all(struct check *c)
 	r = pf_extents_make(c->u, &c->flow, &c->extents);
 	if (r == -E2BIG)
 		return pf_fail(c->error, E2BIG, "the filter loads from too many computed places");
+	if (r == 0)
+		r = place_words(c);
 	for (pf_val v = 1; v < c->u->nval && r == 0; v++)
 		r = anchor_value(c, v);
 	for (uint32_t i = 0; i < c->flow.n && r == 0; i++) {
@@ -310,7 +371,8 @@ int pf_verify(const struct pf_unit *u, struct pf_error *error)
 	c.seen = pfs_zalloc(u->nval, sizeof(*c.seen));
 	/* Two for each value that is taken off, which is taken once a block. */
 	c.stack = pfs_zalloc((size_t)u->nval * 2 + 2, sizeof(*c.stack));
-	if (!c.anchor || !c.seen || !c.stack)
+	c.pinned = pfs_zalloc(u->nval, sizeof(*c.pinned));
+	if (!c.anchor || !c.seen || !c.stack || !c.pinned)
 		return pf_fail(error, ENOMEM, "no memory for the filter");
 	r = check_all(&c);
 	return r == -ENOMEM ? pf_fail(error, ENOMEM, "no memory for the filter") : r;

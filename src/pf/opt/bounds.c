@@ -39,6 +39,7 @@ static uint32_t least_of(const struct raising *r, pf_blk b)
 	const struct pf_value *cond = &r->u->val[block->cond];
 	uint32_t yes, no;
 
+	/* What is written before a packet is found to be too short stays written. */
 	if (block->npin)
 		return 0;
 	switch (block->end) {

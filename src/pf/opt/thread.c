@@ -36,7 +36,7 @@ static pf_val known_parts(struct assertion *a, pf_val v, unsigned depth)
 	const struct pf_value value = a->u->val[known];
 	unsigned operands = pf_operands(&value);
 
-	if (!operands || !depth || value.op == PF_OP_FITS || pf_load_size(value.op))
+	if (!operands || !depth || value.op == PF_OP_FITS || value.op == PF_OP_GET || pf_load_size(value.op))
 		return known;
 	x = known_parts(a, value.a, depth - 1);
 	y = operands > 1 ? known_parts(a, value.b, depth - 1) : value.b;
@@ -65,9 +65,13 @@ static void assert_block(struct assertion *a, pf_blk b)
 
 	pf_facts_at(u, &a->flow, b, &a->facts);
 	for (uint32_t p = 0; p < u->blk[b].npin && a->facts.n; p++) {
-		pf_val pin = u->blk[b].pin[p], v = known_parts(a, u->val[pin].a, 2);
+		pf_val pin = u->blk[b].pin[p];
+		unsigned operands = pf_operands(&u->val[pin]);
+		pf_val x = operands > 0 ? known_parts(a, u->val[pin].a, 2) : 0;
+		pf_val y = operands > 1 ? known_parts(a, u->val[pin].b, 2) : 0;
 
-		u->val[pin].a = v;
+		u->val[pin].a = x;
+		u->val[pin].b = y;
 	}
 	if (u->blk[b].end == PF_END_BRANCH && a->facts.n && !u->blk[b].loop)
 		assert_end(a, b);

@@ -41,7 +41,8 @@ static bool same_block(const struct pf_unit *u, const struct pf_block *a, const 
 	for (uint32_t i = 0; i < a->npin; i++) {
 		const struct pf_value *x = &u->val[a->pin[i]], *y = &u->val[b->pin[i]];
 
-		if (x->op != y->op || x->k != y->k || x->a != y->a)
+		/* Each word that is read is another value. */
+		if (x->op != y->op || x->k != y->k || x->a != y->a || x->b != y->b || x->op == PF_OP_GET)
 			return false;
 	}
 	for (unsigned e = 0; e < pf_edges(a); e++)

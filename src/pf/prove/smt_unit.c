@@ -219,6 +219,8 @@ int pf_smt_unit(const struct pf_unit *u, const char *name, struct pfs_buf *out)
 		r = pf_walk_init(&w.walk, u);
 	if (r < 0)
 		return r;
+	if (u->nmemory)
+		return -ENOTSUP;
 	for (uint32_t i = 0; i < w.flow.n; i++)
 		if (u->blk[w.flow.order[i]].loop || u->blk[w.flow.order[i]].npin > 1)
 			return -ENOTSUP;

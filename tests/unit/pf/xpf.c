@@ -1,0 +1,281 @@
+/*
+ * xpf - classic BPF with memory and loops: what is understood, what is refused, and the same verdict and the same memory
+ * from everybody
+ *
+ * The plain interpreter is in xpf_plain.h. PF_AGREE_SECONDS=60 makes random programs for a minute, not two seconds.
+ */
+#include "agree.h"
+
+#include "pf/front/xpf.h"
+#include "pf/ir/verify.h"
+#include "tests/unit/pf/xpf_plain.h"
+
+/* --- one program, everybody ------------------------------------------------------------------ */
+
+struct subject {
+	const char *name; /* or its text */
+	const struct plain_xpf *xpf; /* NULL: what native code does is taken to be right */
+	struct pf_state *state[AGREE_PROGS]; /* owned */
+	char who[AGREE_PROGS][40];
+	unsigned n;
+	uint32_t words;
+	uint32_t plain[PLAIN_WORDS + 1];
+	int map, tc; /* owned; -1: not in the kernel */
+	uint64_t runs, accepted, kernel;
+};
+
+static void subject_release(struct subject *s)
+{
+	for (unsigned i = 0; i < s->n; i++)
+		pf_state_free(s->state[i]);
+	if (s->tc >= 0)
+		close(s->tc);
+	if (s->map >= 0)
+		close(s->map);
+}
+
+static void show(const struct subject *s, const struct pf_packet *p, const void *text, size_t len)
+{
+	struct pf_prog *prog;
+
+	print_error("%s\n%u bytes of %u:", s->name, p->caplen, p->len);
+	for (uint32_t i = 0; i < p->caplen && i < 128; i++)
+		print_error(" %02x", p->data[i]);
+	for (size_t i = 0; s->xpf && i < s->xpf->n + 2; i++)
+		print_error("\n{ 0x%x, %u, %u, 0x%x },", s->xpf->insn[i].code, s->xpf->insn[i].jt,
+			    s->xpf->insn[i].jf, s->xpf->insn[i].k);
+	if (text && pf_compile("xpf", text, len, NULL, &prog, NULL) == 0) {
+		for (unsigned i = 0; i < 5; i++) {
+			char *listing;
+
+			if (i != 2 && pf_dump(prog, pf_stage_name(i), &listing, NULL) == 0)
+				print_error("\n%s", listing);
+		}
+	}
+	print_error("\n");
+}
+
+/* 0, or what pf_compile() says. */
+static int subject_add(struct subject *s, const void *text, size_t len, uint64_t without,
+		       enum pf_engine engine, const char *who)
+{
+	struct pf_options options = PF_OPTIONS_INIT;
+	struct pf_info info = { .size = sizeof(info) };
+	struct pf_error error = { "" };
+	struct pf_prog *prog;
+	int r;
+
+	options.without = without;
+	options.engine = engine;
+	r = pf_compile("xpf", text, len, &options, &prog, &error);
+	if (r < 0) {
+		/* The form's own words are for mistakes of ours. */
+		if (strstr(error.text, "intermediate")) {
+			show(s, &(struct pf_packet){ 0 }, NULL, 0);
+			fail_msg("%s", error.text);
+		}
+		assert_null(strstr(error.text, "pass "));
+		return r;
+	}
+	assert_int_equal(pf_get_info(prog, &info), 0);
+	s->words = info.memory;
+	snprintf(s->who[s->n], sizeof(s->who[0]), "%s", who);
+	assert_int_equal(pf_state_new(prog, &s->state[s->n++], &error), 0);
+	pf_unref(prog);
+	return 0;
+}
+
+static int subject_init(struct subject *s, const char *name, const struct plain_xpf *xpf,
+			const void *text, size_t len)
+{
+	int r;
+
+	*s = (struct subject){ .name = name, .xpf = xpf, .map = -1, .tc = -1 };
+	r = subject_add(s, text, len, 0, PF_ENGINE_BEST, "native code");
+	if (r < 0)
+		return r;
+	assert_int_equal(subject_add(s, text, len, 0, PF_ENGINE_INTERP, "the interpreter"), 0);
+	assert_int_equal(subject_add(s, text, len, PF_ALL_PASSES, PF_ENGINE_BEST, "no passes"), 0);
+	assert_int_equal(subject_add(s, text, len, PF_ALL_PASSES, PF_ENGINE_INTERP, "interp, no passes"), 0);
+	for (unsigned i = 0; pf_pass_name(i); i++) {
+		char who[40];
+
+		snprintf(who, sizeof(who), "without %s", pf_pass_name(i));
+		assert_int_equal(subject_add(s, text, len, UINT64_C(1) << i,
+					     i % 2 ? PF_ENGINE_BEST : PF_ENGINE_INTERP, who),
+				 0);
+	}
+	return 0;
+}
+
+/* True: the program is there, and the kernel ran it as it should. */
+static void kernel_init(struct subject *s, const void *text, size_t len)
+{
+	struct kbpf_map_spec map = { .type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .entries = 1, .inner = -1 };
+	struct kbpf_prog_spec spec = { .type = BPF_PROG_TYPE_SCHED_CLS, .name = "pf_xpf" };
+	PFS_FREE uint64_t *insns = NULL;
+	struct pfs_diag diag = { "" };
+	struct pf_prog *prog;
+
+	map.value_size = s->words * 4;
+	map.name = "pf_xpf";
+	s->map = kbpf_map_new(&map);
+	if (s->map == -EPERM || s->map == -ENOSYS)
+		return;
+	assert_true(s->map >= 0);
+	assert_int_equal(pf_compile("xpf", text, len, NULL, &prog, NULL), 0);
+	assert_int_equal(pf_emit_ebpf_map(prog, s->map, &insns, &spec.n, NULL), 0);
+	spec.insns = (const struct bpf_insn *)insns;
+	s->tc = kbpf_prog_load(&spec, &diag);
+	pf_unref(prog);
+	/* Too complex for the verifier: it follows each way through a program. */
+	if (s->tc == -E2BIG || strstr(diag.text, "too large") || strstr(diag.text, "too complex"))
+		s->tc = -1;
+	else if (s->tc < 0 && s->tc != -EPERM) {
+		show(s, &(struct pf_packet){ 0 }, text, len);
+		fail_msg("the kernel refuses it: %s", diag.text);
+	}
+}
+
+static void same_memory(const struct subject *s, const char *who, const struct pf_packet *p,
+			const uint32_t *got, const uint32_t *want, const void *text, size_t len)
+{
+	for (uint32_t i = 0; i < s->words; i++)
+		if (got[i] != want[i]) {
+			show(s, p, text, len);
+			fail_msg("%s: P[%u] is %u, not %u", who, i, got[i], want[i]);
+		}
+}
+
+static void run(struct subject *s, const struct pf_packet *p, const void *text, size_t len)
+{
+	uint32_t want = plain_xpf_run(s->xpf, s->plain, p), words[PLAIN_WORDS + 1];
+
+	for (unsigned i = 0; i < s->n; i++) {
+		uint32_t got = pf_run_state(s->state[i], p);
+
+		if (got != want) {
+			show(s, p, text, len);
+			fail_msg("%s: %u, not %u", s->who[i], got, want);
+		}
+		for (uint32_t k = 0; k < s->words; k++)
+			assert_int_equal(pf_state_read(s->state[i], k, &words[k]), 0);
+		assert_int_equal(pf_state_read(s->state[i], s->words, &words[0]), -ERANGE);
+		pf_state_read(s->state[i], 0, &words[0]);
+		same_memory(s, s->who[i], p, words, s->plain, text, len);
+	}
+	s->runs++;
+	s->accepted += want != 0;
+}
+
+/* The same packets from the beginning: both start with zeros. */
+static void run_kernel(struct subject *s, const struct bytes *packets, unsigned n, const void *text, size_t len)
+{
+	uint32_t memory[PLAIN_WORDS + 1] = { 0 }, words[PLAIN_WORDS + 1] = { 0 }, key = 0;
+
+	for (unsigned i = 0; i < n && s->tc >= 0; i++) {
+		const struct bytes *b = &packets[i];
+		struct pf_packet p = { b->data, b->n, b->n, NULL };
+		uint32_t want, got;
+
+		if (b->n < agree_frame_min(&p))
+			continue;
+		want = plain_xpf_run(s->xpf, memory, &p);
+		assert_int_equal(kbpf_prog_run(s->tc, b->data, b->n, &got), 0);
+		assert_int_equal(kbpf_map_get(s->map, &key, words), 0);
+		if (got != want) {
+			show(s, &p, text, len);
+			fail_msg("the kernel: %u, not %u", got, want);
+		}
+		same_memory(s, "the kernel", &p, words, memory, text, len);
+		s->kernel++;
+	}
+}
+
+/* --- random programs ------------------------------------------------------------------------- */
+
+#define PACKETS 12
+
+static void random_packet(struct dice *dice, const struct packets *from, struct bytes *b)
+{
+	if (roll(dice, 3) == 0) {
+		*b = from->of[roll(dice, (uint32_t)from->n)];
+		return;
+	}
+	*b = (struct bytes){ .n = roll(dice, 129) };
+	for (uint32_t i = 0; i < b->n; i++)
+		b->data[i] = (uint8_t)roll(dice, roll(dice, 4) ? 6 : 256);
+}
+
+/* Returns whether it was a program. */
+static bool run_random(struct dice *dice, const struct packets *from, bool kernel, struct subject *sum)
+{
+	static struct bytes packets[PACKETS];
+	struct plain_xpf xpf;
+	struct subject s;
+	char name[40];
+	size_t len;
+
+	snprintf(name, sizeof(name), "random program %llx", (unsigned long long)dice->state);
+	plain_xpf_random(dice, &xpf);
+	len = (xpf.n + 2) * sizeof(xpf.insn[0]);
+	if (subject_init(&s, name, &xpf, xpf.insn, len) < 0)
+		return false;
+	assert_int_equal(s.words, xpf.words);
+	for (unsigned i = 0; i < PACKETS; i++) {
+		struct bytes *b = &packets[i];
+		uint8_t *exact;
+
+		random_packet(dice, from, b);
+		exact = malloc(b->n + 1);
+		memcpy(exact, b->data, b->n);
+		run(&s, &(struct pf_packet){ exact, b->n, roll(dice, 3) ? b->n : roll_number(dice), NULL },
+		    xpf.insn, len);
+		free(exact);
+	}
+	if (kernel) {
+		kernel_init(&s, xpf.insn, len);
+		run_kernel(&s, packets, PACKETS, xpf.insn, len);
+	}
+	sum->runs += s.runs;
+	sum->kernel += s.kernel;
+	sum->accepted += s.accepted > 0;
+	sum->n += s.tc >= 0;
+	subject_release(&s);
+	return true;
+}
+
+static void test_random(void **state)
+{
+	uint64_t end = agree_end();
+	struct dice dice = { agree_seed() };
+	struct packets packets = { 0 };
+	struct subject sum = { 0 };
+	unsigned n = 0, refused = 0, loops = 0;
+
+	(void)state;
+	packets_generate(&packets, 11, 60);
+	do {
+		if (getenv("PF_AGREE_TRACE"))
+			print_message("%llx\n", (unsigned long long)dice.state);
+		if (run_random(&dice, &packets, n % 4 == 0, &sum))
+			n++;
+		else
+			refused++;
+		loops++;
+	} while (pfs_clock_mono() < end);
+	print_message("%u random programs (%u refused), %llu accept something; %llu runs; %u in the kernel, %llu runs\n",
+		      n, refused, (unsigned long long)sum.accepted, (unsigned long long)sum.runs, sum.n,
+		      (unsigned long long)sum.kernel);
+	assert_true(n > 10 && n * 4 > refused && sum.accepted * 4 > n);
+	packets_release(&packets);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_random),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
