@@ -120,33 +120,49 @@ static bool is_wide(const struct pfs_portal *portal, size_t size)
 	       (portal->type == PFS_PORTAL_STREAM || portal->command);
 }
 
+/* How many bytes were answered; -errno: nothing was. 0: nothing was, and it has to be read without a tube. */
+static ssize_t tube_get(struct pfs_portal *portal, fuse_req_t req, const struct pfs_asked *asked,
+			size_t size)
+{
+	struct pfs_tube *tube = is_wide(portal, size) ? pfs_tube_get() : NULL;
+	ssize_t n = tube ? read_soon(portal, tube, NULL, size) : 0;
+
+	if (n > 0)
+		pfs_tube_answer(tube, portal->channel.file.mount, req, asked->unique);
+	if (tube)
+		pfs_tube_put(tube);
+	/* Nothing need not be the end: splice(2) stops in front of an urgent byte. */
+	return n;
+}
+
+/* The same for what is in the buffer, with the end. */
+static ssize_t buffer_get(struct pfs_portal *portal, fuse_req_t req, size_t size)
+{
+	uint8_t *buf = pfs_buffer_get();
+	ssize_t n;
+
+	if (!buf)
+		return -ENOMEM;
+	n = portal->eof ? 0 : read_soon(portal, NULL, buf, size);
+	if (n == 0 && portal->command)
+		n = command_end(portal);
+	if (n >= 0)
+		fuse_reply_buf(req, (const char *)buf, (size_t)n);
+	pfs_buffer_put(buf);
+	return n;
+}
+
 static int portal_get(struct pfs_channel *channel, fuse_req_t req, const struct pfs_asked *asked)
 {
 	struct pfs_portal *portal = pfs_portal_of(channel);
 	size_t size = pfs_min(asked->size, PFS_REQUEST_MAX);
-	struct pfs_tube *tube = is_wide(portal, size) ? pfs_tube_get() : NULL;
-	uint8_t *buf = tube ? NULL : pfs_buffer_get();
-	ssize_t n = 0;
+	ssize_t n = portal->eof ? 0 : tube_get(portal, req, asked, size);
 
-	if (!tube && !buf) {
-		fuse_reply_err(req, ENOMEM);
-		return 0;
-	}
-	if (!portal->eof)
-		n = read_soon(portal, tube, buf, size);
+	if (n == 0)
+		n = buffer_get(portal, req, size);
 	portal->before = n;
-	if (n == 0 && portal->command)
-		n = command_end(portal);
-	if (n > 0 && tube)
-		pfs_tube_answer(tube, channel->file.mount, req, asked->unique);
-	else if (n >= 0)
-		fuse_reply_buf(req, (const char *)buf, (size_t)n);
-	else if (n != -EAGAIN)
+	if (n < 0 && n != -EAGAIN)
 		fuse_reply_err(req, (int)-n);
-	if (tube)
-		pfs_tube_put(tube);
-	if (buf)
-		pfs_buffer_put(buf);
 	return n == -EAGAIN ? -EAGAIN : 0;
 }
 
