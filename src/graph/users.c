@@ -1,8 +1,8 @@
 /*
  * users - what each user has of the graph, and how much of it he may have
  *
- * A user pays for the directories he made and for their rings, queues and sockets, whoever they belong to later, and
- * for the pipes he has open. Root and whoever mounted have no share of their own, and an eighth of the whole is for them
+ * A user pays for the directories he made and their rings, queues and sockets, whoever they belong to later, and for
+ * the pipes he has open. Root and whoever mounted have no share of their own, and an eighth of the whole is for them
  * alone: they can always look, and remove.
  */
 #include "graph/graph_i.h"
