@@ -34,12 +34,12 @@ static const char *port_find(const char *text, size_t *ret_host_len)
 	return colon + 1;
 }
 
-static int address_parse(const char *text, bool listen, struct pfs_portal_plan *plan,
-			 struct pfs_diag *diag)
+/* plan->listen: as it was asked for; to receive datagrams from anybody is to listen, too. */
+static int address_parse(const char *text, struct pfs_portal_plan *plan, struct pfs_diag *diag)
 {
 	size_t len = 0;
 	const char *port = port_find(text, &len);
-	bool v6;
+	bool listen = plan->listen, any = len == 3 && !memcmp(text, "ANY", 3), v6;
 
 	if (!port && listen && text[0] && !strchr(text, '[')) {
 		port = text;
@@ -53,6 +53,8 @@ static int address_parse(const char *text, bool listen, struct pfs_portal_plan *
 	v6 = len > 1 && text[0] == '[' && text[len - 1] == ']';
 	text += v6;
 	len -= v6 ? 2 : 0;
+	if (v6 && !len)
+		return pfs_diag_set(diag, EINVAL, "there is no address between the brackets");
 	if (!v6 && len && port[-1] == ':' && memchr(text, ':', len))
 		return pfs_diag_set(diag, EINVAL,
 				    "'%.100s': write an IPv6 address in brackets: [::1]:80", text);
@@ -61,7 +63,8 @@ static int address_parse(const char *text, bool listen, struct pfs_portal_plan *
 	plan->port = strdup(port);
 	if (!plan->port)
 		return -ENOMEM;
-	if (listen && (len == 0 || (len == 3 && !memcmp(text, "ANY", 3))))
+	plan->listen |= any && plan->kind == PFS_PORTAL_UDP;
+	if (plan->listen && (len == 0 || any))
 		return 0;
 	plan->host = strndup(text, len);
 	return plan->host ? 0 : -ENOMEM;
@@ -70,14 +73,10 @@ static int address_parse(const char *text, bool listen, struct pfs_portal_plan *
 int pfs_dial_parse(enum pfs_portal_kind kind, bool listen, const char *text,
 		   struct pfs_portal_plan *ret_plan, struct pfs_diag *diag)
 {
-	PFS_PORTAL_PLAN struct pfs_portal_plan plan = { .kind = kind };
-	/* To receive from anybody is to listen. */
-	bool any = kind == PFS_PORTAL_UDP && (!strncmp(text, "ANY:", 4) || !strncmp(text, "ANY ", 4));
-	int r;
+	PFS_PORTAL_PLAN struct pfs_portal_plan plan = { .kind = kind, .listen = listen };
+	int r = kind == PFS_PORTAL_UNIX ? path_parse(text, &plan, diag)
+					: address_parse(text, &plan, diag);
 
-	plan.listen = listen || any;
-	r = kind == PFS_PORTAL_UNIX ? path_parse(text, &plan, diag)
-				    : address_parse(text, plan.listen, &plan, diag);
 	if (r < 0)
 		return r;
 	*ret_plan = plan;
@@ -109,7 +108,7 @@ void pfs_dial_release(struct pfs_dial *dial)
 
 static bool is_expected(const struct pfs_dial *dial, enum pfs_portal_type type)
 {
-	if (dial->plan.kind == PFS_PORTAL_TCPLISTEN)
+	if (dial->plan.listen && dial->plan.kind != PFS_PORTAL_UDP)
 		return type == PFS_PORTAL_LISTENER;
 	return type == PFS_PORTAL_STREAM || type == PFS_PORTAL_PACKETS;
 }
