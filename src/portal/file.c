@@ -1,5 +1,5 @@
 /*
- * file - fs and unix: a child opens or connects
+ * file - fs and unix: a child opens, connects or listens
  *
  * Both may wait: for a FIFO's other end, a file server, a socket's full queue. The child has our rights, so the
  * kernel checks them. First it takes hold of the file without opening it (O_PATH): what lies in a pipesfs is
@@ -171,10 +171,86 @@ static int unix_connect(const struct pfs_portal_opening *opening, struct answer 
 	return refuse(answer, errno, path, NULL);
 }
 
+/*
+ * No program has it any more, but its name was left behind. A socket of datagrams disturbs nobody when it asks: one of
+ * another type refuses it by that, and one of its own does not notice.
+ */
+static bool is_left_behind(int dir, const char *name, const struct sockaddr_un *address)
+{
+	PFS_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct stat st;
+
+	return fd >= 0 && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISSOCK(st.st_mode) &&
+	       connect(fd, (const void *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+}
+
+/* The name as found through the directory that is held. */
+static int name_in(int dir, const char *name, struct sockaddr_un *ret_address)
+{
+	int n;
+
+	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	n = snprintf(ret_address->sun_path, sizeof(ret_address->sun_path), "/proc/self/fd/%d/%s",
+		     dir, name);
+	return n >= (int)sizeof(ret_address->sun_path) ? -ENAMETOOLONG : 0;
+}
+
+static int unix_bind(int fd, const char *path, struct answer *answer)
+{
+	PFS_FREE char *copy = strdup(path);
+	char *slash = copy ? strrchr(copy, '/') : NULL;
+	PFS_CLOSE int dir = -1;
+	struct sockaddr_un address;
+	int r;
+
+	if (!slash)
+		return refuse(answer, ENOMEM, path, NULL);
+	*slash = '\0';
+	dir = hold(*copy ? copy : "/", O_DIRECTORY, answer);
+	if (dir < 0)
+		return dir;
+	r = name_in(dir, slash + 1, &address);
+	if (r < 0)
+		return refuse(answer, -r, path, NULL);
+	r = bind(fd, (const void *)&address, sizeof(address)) < 0 ? -errno : 0;
+	if (r == -EADDRINUSE && is_left_behind(dir, slash + 1, &address) &&
+	    unlinkat(dir, slash + 1, 0) == 0)
+		r = bind(fd, (const void *)&address, sizeof(address)) < 0 ? -errno : 0;
+	return r < 0 ? refuse(answer, -r, path, NULL) : 0;
+}
+
+static int unix_listen(const struct pfs_portal_opening *opening, struct answer *answer)
+{
+	const char *path = opening->plan->path;
+	PFS_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address;
+	socklen_t size;
+	int r;
+
+	if (fd < 0)
+		return refuse(answer, errno, path, NULL);
+	umask(opening->umask);
+	if (path[0] == '@') {
+		r = unix_address(path, -1, &address, &size);
+		if (r == 0 && bind(fd, (const void *)&address, size) < 0)
+			r = -errno;
+		if (r < 0)
+			return refuse(answer, -r, path, NULL);
+	} else if (unix_bind(fd, path, answer) < 0) {
+		return answer->result;
+	}
+	if (listen(fd, SOMAXCONN) < 0)
+		return refuse(answer, errno, path, NULL);
+	answer->type = PFS_PORTAL_LISTENER;
+	return TAKE_FD(fd);
+}
+
 static void unix_run(const void *arg, int sock)
 {
+	const struct pfs_portal_opening *opening = arg;
 	struct answer answer = { 0 };
-	int fd = unix_connect(arg, &answer);
+	int fd = opening->plan->listen ? unix_listen(opening, &answer)
+				       : unix_connect(opening, &answer);
 
 	pfs_errand_answer(sock, &answer, sizeof(answer), fd < 0 ? -1 : fd);
 }

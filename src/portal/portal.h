@@ -77,7 +77,8 @@ struct pfs_portal_plan {
 	char *port;	 /* sockets: name or number; owned */
 	bool priv;	 /* tcp */
 	uint64_t linger; /* tcplisten: ns that the listener stays after its last connection was closed */
-	bool listen; /* tcplisten: what is opened is the listener itself; udp: bound to host, not connected */
+	/* tcplisten, unix: what is opened is the listener itself; udp: bound to host, not connected */
+	bool listen;
 	struct pfs_argv argv; /* command: argv[0] is absolute, or (rfilter, wfilter) looked for in the clean PATH */
 	bool read_only, write_only; /* command by rfilter, wfilter */
 };

@@ -72,7 +72,7 @@ static void socket_take(struct intake *in, int fd)
 static int parse(struct intake *in, const char *name, enum pfs_portal_kind kind, bool listen,
 		 const struct pfs_args *args, struct pfs_portal_plan *plan, struct pfs_diag *diag)
 {
-	uint64_t max = kind == PFS_PORTAL_TCPLISTEN ? INTAKE_CLIENTS : 1;
+	uint64_t max = listen && kind != PFS_PORTAL_UDP ? INTAKE_CLIENTS : 1;
 	int r = pfs_args_number(args, "clients", false, 1, 4096, &max, diag);
 
 	if (r == 0)
@@ -345,6 +345,20 @@ static int datagrams_read(struct run *run, struct intake_connection *c, short ev
 
 /* --- connections -------------------------------------------------------------------------------- */
 
+/* Who it is: of a Unix socket's clients the kernel says which process. */
+static void peer_text(int fd, const struct sockaddr_in6 *peer, char *text, size_t size)
+{
+	struct ucred who = { 0 };
+	socklen_t len = sizeof(who);
+
+	if (peer->sin6_family != AF_UNIX)
+		address_text(peer, text, size);
+	else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0)
+		snprintf(text, size, "pid %ld uid %lu", (long)who.pid, (unsigned long)who.uid);
+	else
+		snprintf(text, size, "?");
+}
+
 static void accept_all(struct run *run)
 {
 	struct intake *in = run->in;
@@ -372,7 +386,7 @@ static void accept_all(struct run *run)
 		}
 		/* Who has gone without a word is noticed some time. */
 		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-		address_text(&peer, text, sizeof(text));
+		peer_text(fd, &peer, text, sizeof(text));
 		connection_add(in, fd, text);
 	}
 }
@@ -511,3 +525,8 @@ void intake_stats(void *state, struct pfs_buf *out)
 	if (error)
 		pfs_buf_printf(out, "error %s\n", strerrordesc_np(error));
 }
+
+const struct pfs_param intake_listen_params[] = {
+	{ "clients", "connections at a time, 1 to 4096; default 256" },
+	{ NULL, NULL },
+};

@@ -1,5 +1,5 @@
 /*
- * intake - what the sources share that read sockets: tcp, tcplisten, udp, udplisten, unix
+ * intake - what the sources share that read sockets: tcp, tcplisten, udp, udplisten, unix, unixlisten
  *
  * mkdir opens the socket, as its maker (portal/dial.h), so that its errors are those of mkdir. Bytes and connections
  * wait in it until there is a consumer, and again when the last one has left. A connection that has ended is the end of
@@ -48,6 +48,9 @@ struct intake {
 };
 
 #define INTAKE_CLIENTS 256 /* default of clients= */
+
+/* clients= */
+extern const struct pfs_param intake_listen_params[];
 
 /* For init: opens. name: of the source, for origins. */
 int intake_init(struct intake *intake, const char *name, enum pfs_portal_kind kind, bool listen,

@@ -25,16 +25,11 @@ static int tcplisten_init(void *state, const char *name, const struct pfs_args *
 	return intake_init(state, name, PFS_PORTAL_TCPLISTEN, true, args, place, diag);
 }
 
-static const struct pfs_param tcplisten_params[] = {
-	{ "clients", "connections at a time, 1 to 4096; default 256" },
-	{ NULL, NULL },
-};
-
 const struct pfs_source pfs_source_tcplisten = {
 	.name = "tcplisten",
 	.summary = "the bytes that TCP clients send",
 	.out = PFS_FLOW_BYTES,
-	.params = tcplisten_params,
+	.params = intake_listen_params,
 	.init = tcplisten_init,
 	INTAKE_SOURCE,
 };
