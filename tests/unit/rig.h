@@ -14,10 +14,9 @@
 
 #include "base/bytes.h"
 #include "graph/graph.h"
+#include "until.h"
 
 #define UNUSED __attribute__((unused))
-
-#define RIG_PATIENCE 20000 /* ms: not until a test should pass, but until it has failed */
 
 struct rig {
 	struct pfs_graph *graph;
@@ -119,16 +118,14 @@ static UNUSED void rig_finish(struct rig *rig, struct pfs_buf *out)
 {
 	int r;
 
-	for (int i = 0; (r = rig_drain(rig, out)) == -EAGAIN && i < RIG_PATIENCE; i++)
-		usleep(1000);
+	WAIT_WHILE((r = rig_drain(rig, out)) == -EAGAIN);
 	assert_int_equal(r, 0);
 }
 
 /* The same until len bytes are there in all. */
 static UNUSED void rig_wait(struct rig *rig, struct pfs_buf *out, size_t len)
 {
-	for (int i = 0; rig_drain(rig, out) == -EAGAIN && out->len < len && i < RIG_PATIENCE; i++)
-		usleep(1000);
+	WAIT_WHILE(rig_drain(rig, out) == -EAGAIN && out->len < len);
 	assert_int_equal(out->len, len);
 }
 
@@ -201,8 +198,7 @@ static UNUSED uint64_t rig_stat(struct rig *rig, const char *name)
 /* The number is, or becomes, that. */
 static UNUSED void node_expect(struct pfs_node *node, const char *name, uint64_t want)
 {
-	for (int i = 0; node_stat(node, name) != want && i < RIG_PATIENCE; i++)
-		usleep(1000);
+	WAIT_WHILE(node_stat(node, name) != want);
 	assert_int_equal(node_stat(node, name), want);
 }
 

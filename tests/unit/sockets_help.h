@@ -72,7 +72,7 @@ static UNUSED int accept_one(int listener)
 	struct pollfd p = { .fd = listener, .events = POLLIN };
 	int fd;
 
-	assert_int_equal(poll(&p, 1, RIG_PATIENCE), 1);
+	assert_int_equal(poll(&p, 1, PATIENCE), 1);
 	fd = accept(listener, NULL, NULL);
 	assert_true(fd >= 0);
 	return fd;
@@ -105,7 +105,7 @@ static UNUSED void receive(int fd, struct pfs_buf *out, size_t len)
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		ssize_t n;
 
-		assert_int_equal(poll(&p, 1, RIG_PATIENCE), 1);
+		assert_int_equal(poll(&p, 1, PATIENCE), 1);
 		n = recv(fd, bytes, pfs_min(sizeof(bytes), len - out->len), 0);
 		assert_true(n >= 0);
 		if (n == 0)
@@ -149,8 +149,7 @@ static UNUSED unsigned port_of(struct pfs_node *node)
 /* Until the number in .stats of the last directory is at least that. */
 static UNUSED void wait_stat(struct rig *rig, const char *name, uint64_t least)
 {
-	for (int i = 0; rig_stat(rig, name) < least && i < RIG_PATIENCE; i++)
-		usleep(1000);
+	WAIT_WHILE(rig_stat(rig, name) < least);
 	assert_true(rig_stat(rig, name) >= least);
 }
 

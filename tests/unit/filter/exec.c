@@ -45,8 +45,7 @@ static bool said_has(const char *part)
 
 static void expect_said(const char *part)
 {
-	for (int i = 0; !said_has(part) && i < RIG_PATIENCE; i++)
-		usleep(1000);
+	WAIT_WHILE(!said_has(part));
 	if (!said_has(part))
 		print_error("wanted '%s', got:\n%s", part, said.text.data ? said.text.data : "");
 	assert_true(said_has(part));
@@ -88,7 +87,7 @@ static int refused(const char *above, const char *command, const char *params, s
 /* Reads on over the ends of generations. */
 static void wait_len(struct rig *rig, struct pfs_buf *out, size_t len)
 {
-	for (int i = 0; out->len < len && i < RIG_PATIENCE; i++) {
+	for (int i = 0; out->len < len && i < PATIENCE; i++) {
 		rig_drain(rig, out);
 		usleep(1000);
 	}
@@ -329,7 +328,7 @@ static pid_t wait_pid(struct rig *rig)
 {
 	pid_t pid = 0;
 
-	for (int i = 0; pid == 0 && i < RIG_PATIENCE; i++) {
+	for (int i = 0; pid == 0 && i < PATIENCE; i++) {
 		pid = (pid_t)rig_stat(rig, "pid");
 		usleep(1000);
 	}
@@ -339,8 +338,7 @@ static pid_t wait_pid(struct rig *rig)
 
 static void expect_dead(pid_t pid)
 {
-	for (int i = 0; alive(pid) && i < RIG_PATIENCE; i++)
-		usleep(1000);
+	WAIT_WHILE(alive(pid));
 	assert_false(alive(pid));
 }
 
@@ -386,7 +384,7 @@ static void test_ends_with_its_readers(void **state)
 		pid = wait_pid(&rig);
 		rig_release(&rig);
 		expect_dead(pid);
-		for (int j = 0; kill(-pid, 0) == 0 && j < RIG_PATIENCE; j++)
+		for (int j = 0; kill(-pid, 0) == 0 && j < PATIENCE; j++)
 			usleep(1000);
 		assert_int_equal(kill(-pid, 0), -1); /* nobody of its group is left */
 	}
@@ -401,7 +399,7 @@ static void test_what_is_left(void **state)
 
 	(void)state;
 	rig_open(&rig, path_of("accept", "sh -c 'sleep 1000 & echo $!'", ""), NULL);
-	for (int i = 0; out.len == 0 && i < RIG_PATIENCE; i++) {
+	for (int i = 0; out.len == 0 && i < PATIENCE; i++) {
 		rig_drain(&rig, &out);
 		usleep(1000);
 	}

@@ -115,7 +115,7 @@ static void test_lines_come_in_time(void **state)
 	assert_int_equal(pfs_writer_write(writer, "de", 2), 2);
 	rig_drain(&rig, &out);
 	assert_int_equal(number_in(last_line(&out), "bytes"), 3);
-	for (int i = 0; number_in(last_line(&out), "bytes") == 3 && i < RIG_PATIENCE; i++) {
+	for (int i = 0; number_in(last_line(&out), "bytes") == 3 && i < PATIENCE; i++) {
 		usleep(1000);
 		rig_drain(&rig, &out);
 	}

@@ -91,8 +91,7 @@ static void test_nobody_waits_for_a_slow_filter(void **state)
 	for (int i = 0; i < 3000; i++)
 		write_n(writer, "x", 1);
 	pthread_create(&thread, NULL, open_slow, dir);
-	while (number_of(dir, PFS_TEXT_STATS, "in") < 1)
-		usleep(1000);
+	WAIT_WHILE(number_of(dir, PFS_TEXT_STATS, "in") < 1);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (int i = 0; i < 20; i++)
 		readers[i] = open_reader(i % 2 ? dir : accept, NULL, -1);

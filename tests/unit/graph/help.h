@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "../until.h"
 #include "graph/graph.h"
 #include "graph/tables.h"
 

@@ -348,8 +348,7 @@ static void test_target_removed(void **state)
 		else
 			usleep(1000);
 	}
-	for (int i = 0; number_of(node, PFS_TEXT_STATS, "lost.target-removed") < 50 && i < 20000; i++)
-		usleep(1000);
+	WAIT_WHILE(number_of(node, PFS_TEXT_STATS, "lost.target-removed") < 50);
 	assert_int_equal(number_of(node, PFS_TEXT_STATS, "joined"), joined);
 	assert_true(number_of(node, PFS_TEXT_STATS, "lost.target-removed") >= 50);
 	assert_int_equal(said.n, 1);

@@ -25,12 +25,7 @@ static unsigned long long memory_of(struct pfs_graph *graph)
 {
 	unsigned long long n = 0;
 
-	for (int i = 0; i < 3000; i++) {
-		n = pfs_graph_memory(graph);
-		if (n == 0)
-			break;
-		usleep(1000);
-	}
+	WAIT_WHILE((n = pfs_graph_memory(graph)) != 0);
 	return n;
 }
 

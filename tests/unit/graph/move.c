@@ -398,8 +398,7 @@ static void test_what_waits_outlives_its_source(void **state)
 	pfs_reader_close(reader);
 	pfs_node_unref(leaf);
 	pfs_node_unref(to);
-	for (int i = 0; pfs_graph_memory(graph) && i < 3000; i++)
-		usleep(1000);
+	WAIT_WHILE(pfs_graph_memory(graph));
 	assert_int_equal(pfs_graph_memory(graph), 0);
 	pfs_graph_free(graph);
 }

@@ -256,8 +256,7 @@ static void test_counters_are_not_shared(void **state)
 	one = stage(source, "count", &ann);
 	pfs_node_unref(source);
 	start(a);
-	while (number_of(one, PFS_TEXT_STATS, "records") < 640)
-		usleep(1000);
+	WAIT_WHILE(number_of(one, PFS_TEXT_STATS, "records") < 640);
 	fake.count = 0; /* the source is at its end and begins anew for who comes */
 	source = stage(b, "flood", &ann);
 	two = stage(source, "count", &ann);

@@ -368,8 +368,7 @@ static void keep_places(struct pfs_reader *kept[])
 		struct pfs_node *place = make_path(all.graph, places[i]);
 
 		kept[i] = open_reader(place, NULL, 0);
-		while (number_of(place, PFS_TEXT_STATS, "out") == 0)
-			usleep(1000);
+		WAIT_WHILE(number_of(place, PFS_TEXT_STATS, "out") == 0);
 		pfs_node_unref(place);
 	}
 }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+#include "../until.h"
 #include "portal/helper.h"
 
 #define NOBODY 65534
@@ -280,8 +281,7 @@ static void *opens(void *arg)
 
 		if (try(&probe, paths[i % 4], O_RDONLY) < 0)
 			continue;
-		while (i % 3 && !probe.done)
-			usleep(100);
+		WAIT_WHILE(i % 3 && !probe.done);
 		end(&probe);
 	}
 	return arg;

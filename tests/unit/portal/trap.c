@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "../until.h"
 #include "portal/notify_i.h"
 #include "portal/trap.h"
 
@@ -209,8 +210,7 @@ static void trapped_start(struct trapped *t, long (*call)(void))
 {
 	*t = (struct trapped){ .call = call, .listener = -1 };
 	assert_int_equal(pthread_create(&t->thread, NULL, trapped_run, t), 0);
-	while (!atomic_load(&t->ready))
-		usleep(100);
+	WAIT_WHILE(!atomic_load(&t->ready));
 	if (t->listener == -EBUSY || t->listener == -EPERM || t->listener == -ENOSYS) {
 		print_message("%s\n", t->diag.text);
 		pthread_join(t->thread, NULL);

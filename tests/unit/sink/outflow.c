@@ -135,8 +135,7 @@ static void test_other_side_goes(void **state)
 	expect_text(fd, "one\n");
 	close(listener);
 	close(fd);
-	for (int i = 0; rig_stat(&rig, "open") && i < RIG_PATIENCE; i++)
-		usleep(1000);
+	WAIT_WHILE(rig_stat(&rig, "open"));
 	for (int i = 0; i < 10; i++)
 		rig_write(&rig, writer, "lost\n", 5, 0, NULL);
 	wait_stat(&rig, "lost.not-connected", 10);
@@ -149,7 +148,7 @@ static void test_other_side_goes(void **state)
 	assert_int_equal(bind(listener, (void *)&a, sizeof(a)), 0);
 	assert_int_equal(listen(listener, 5), 0);
 	fcntl(listener, F_SETFL, O_NONBLOCK);
-	for (int i = 0; rig_stat(&rig, "connections") < 2 && i < RIG_PATIENCE; i++) {
+	for (int i = 0; rig_stat(&rig, "connections") < 2 && i < PATIENCE; i++) {
 		rig_write(&rig, writer, "again\n", 6, 0, NULL);
 		usleep(10000);
 	}
@@ -176,8 +175,7 @@ static void test_wait(void **state)
 	rig_write(&rig, writer, "one\n", 4, 0, NULL);
 	expect_text(fd, "one\n");
 	close(fd);
-	for (int i = 0; rig_stat(&rig, "open") && i < RIG_PATIENCE; i++)
-		usleep(1000);
+	WAIT_WHILE(rig_stat(&rig, "open"));
 	rig_write(&rig, writer, "two\nthree\n", 10, 0, NULL);
 	fd = accept_one(listener);
 	expect_text(fd, "two\nthree\n");
@@ -222,8 +220,7 @@ static void test_clients(void **state)
 		expect_end(fd[i]);
 		close(fd[i]);
 	}
-	for (int i = 0; rig_stat(&rig, "open") && i < RIG_PATIENCE; i++)
-		usleep(1000);
+	WAIT_WHILE(rig_stat(&rig, "open"));
 	/* The next generation. */
 	fd[0] = connect_to(SOCK_STREAM, port);
 	write_text(&rig, "second");
@@ -304,7 +301,7 @@ static void test_datagrams(void **state)
 	rig_expect(&rig, "lost.oversize", 1);
 	close(fd);
 	/* Nobody is there: the kernel is told, and counts it to what was sent before. */
-	for (int i = 0; rig_stat(&rig, "lost.refused") < 5 && i < RIG_PATIENCE; i++) {
+	for (int i = 0; rig_stat(&rig, "lost.refused") < 5 && i < PATIENCE; i++) {
 		rig_write(&rig, writer, "refused\n", 8, 0, NULL);
 		usleep(1000);
 	}

@@ -230,7 +230,7 @@ static ssize_t read_record(struct rig *rig, void *to, size_t size)
 	ssize_t n = -EAGAIN;
 	unsigned niov;
 
-	for (int i = 0; n == -EAGAIN && i < RIG_PATIENCE; i++) {
+	for (int i = 0; n == -EAGAIN && i < PATIENCE; i++) {
 		n = pfs_reader_get(rig->reader, size, true, false, gather, iov, &niov);
 		if (n == -EAGAIN)
 			usleep(1000);
@@ -283,7 +283,7 @@ static void test_datagrams_lost(void **state)
 	read_record(&rig, got, sizeof(got));
 	n++;
 	/* The count of what was lost comes with the next that is not. */
-	for (int i = 0; !rig_stat(&rig, "lost.socket-buffer-full") && i < RIG_PATIENCE; i++) {
+	for (int i = 0; !rig_stat(&rig, "lost.socket-buffer-full") && i < PATIENCE; i++) {
 		PFS_BUF struct pfs_buf out = { 0 };
 
 		rig_drain(&rig, &out);

@@ -46,8 +46,7 @@ static void read_to_end(struct rig *rig, struct pfs_buf *out)
 {
 	int r;
 
-	for (int i = 0; i < 20000 && (r = rig_drain(rig, out)) != 0; i++)
-		usleep(500);
+	WAIT_WHILE((r = rig_drain(rig, out)) != 0);
 	assert_int_equal(r, 0);
 }
 

@@ -42,7 +42,7 @@ static void describe(const struct pfs_buf *stream, struct pfs_buf *out)
 /* Drains until n packets are in the stream. */
 static void drain_packets(struct rig *rig, struct pfs_buf *stream, unsigned n)
 {
-	for (int i = 0; i < RIG_PATIENCE; i++) {
+	for (int i = 0; i < PATIENCE; i++) {
 		unsigned found = 0;
 
 		rig_drain(rig, stream);
