@@ -276,6 +276,8 @@ int pfs_time_parse(const char *text, uint64_t *ret_ns)
 		const char *unit;
 		uint64_t ns;
 	} units[] = { { "", 1000000000ULL },
+		      { "h", 3600 * 1000000000ULL },
+		      { "m", 60 * 1000000000ULL },
 		      { "s", 1000000000ULL },
 		      { "ms", 1000000ULL },
 		      { "us", 1000 },
@@ -303,7 +305,7 @@ int pfs_time_parse(const char *text, uint64_t *ret_ns)
 			continue;
 		if (whole > UINT64_MAX / 2 / ns)
 			return -ERANGE;
-		*ret_ns = whole * ns + part * ns / scale;
+		*ret_ns = whole * ns + ns / scale * part + ns % scale * part / scale;
 		return 0;
 	}
 	return -EINVAL;

@@ -64,7 +64,7 @@ const char *pfs_args_get(const struct pfs_args *args, const char *key);
 int pfs_number_parse(const char *text, bool binary, uint64_t min, uint64_t max, uint64_t *ret_value);
 
 /*
- * A time as ns: digits, a fraction, a unit (ns us ms s; none: seconds): "1.5ms". -EINVAL, -ERANGE.
+ * A time as ns: digits, a fraction, a unit (ns us ms s m h; none: seconds): "1.5ms". -EINVAL, -ERANGE.
  */
 int pfs_time_parse(const char *text, uint64_t *ret_ns);
 

@@ -13,7 +13,7 @@
 enum kind {
 	KIND_SIZE,  /* bytes, k M G */
 	KIND_COUNT, /* a number, k M */
-	KIND_TIME,  /* ns us ms s; a bare number is seconds */
+	KIND_TIME,  /* ns us ms s m h; a bare number is seconds */
 	KIND_TEXT,  /* what follows, up to the next comma */
 	KIND_FLAG,
 	KIND_FILE, /* an absolute path */

@@ -122,19 +122,11 @@ static int parse_append(const struct pfs_args *args, bool *ret_append, struct pf
 /* A time has a unit, a size has none of those. */
 static int parse_rotate(const char *text, struct files *files, struct pfs_diag *diag)
 {
-	char *end;
-	uint64_t minutes = strtoull(text, &end, 10), unit;
+	bool timed = *text && strchr("smh", text[strlen(text) - 1]);
+	int r = timed ? pfs_time_parse(text, &files->period)
+		      : pfs_number_parse(text, true, 1, (uint64_t)1 << 50, &files->size);
 
-	if (*text >= '0' && *text <= '9' && (!strcmp(end, "m") || !strcmp(end, "h"))) {
-		unit = (*end == 'h' ? 3600 : 60) * UINT64_C(1000000000);
-		files->period = minutes <= UINT64_MAX / unit ? minutes * unit : 0;
-	} else if (*text && text[strlen(text) - 1] == 's') {
-		if (pfs_time_parse(text, &files->period) < 0)
-			files->period = 0;
-	} else if (pfs_number_parse(text, true, 1, (uint64_t)1 << 50, &files->size) < 0) {
-		files->size = 0;
-	}
-	if (files->size || files->period)
+	if (r == 0 && (files->size || files->period))
 		return 0;
 	return pfs_diag_set(
 		diag, EINVAL,

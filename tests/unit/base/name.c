@@ -96,6 +96,38 @@ static void test_numbers(void **state)
 	assert_int_equal(pfs_number_parse("5x", false, 0, 5, &n), -EINVAL);
 }
 
+static void test_times(void **state)
+{
+	static const struct {
+		const char *text;
+		int r;
+		uint64_t ns;
+	} cases[] = {
+		{ "2", 0, 2000000000 },
+		{ "1.000000001s", 0, 1000000001 },
+		{ "1.5ms", 0, 1500000 },
+		{ "0.5us", 0, 500 },
+		{ "7ns", 0, 7 },
+		{ "15m", 0, UINT64_C(900000000000) },
+		{ "1.5h", 0, UINT64_C(5400000000000) },
+		{ "0.999999999h", 0, UINT64_C(3599999996400) },
+		{ "9999999h", -ERANGE, 0 },
+		{ "1M", -EINVAL, 0 },
+		{ "m", -EINVAL, 0 },
+		{ "1min", -EINVAL, 0 },
+		{ "-1s", -EINVAL, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		uint64_t ns = 0;
+		int r = pfs_time_parse(cases[i].text, &ns);
+
+		if (r != cases[i].r || ns != cases[i].ns)
+			fail_msg("%s: %d, %llu", cases[i].text, r, (unsigned long long)ns);
+	}
+}
+
 static void test_text_has_no_control_characters(void **state)
 {
 	PFS_BUF struct pfs_buf json = { 0 }, clean = { 0 };
@@ -120,6 +152,7 @@ int main(void)
 		cmocka_unit_test(test_parse),
 		cmocka_unit_test(test_merge_is_all_or_nothing),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_text_has_no_control_characters),
 	};
 
