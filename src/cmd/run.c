@@ -204,18 +204,16 @@ static int open_feed(struct run *run)
 static int start(struct run *run)
 {
 	PFS_BUF struct pfs_buf sentence = { 0 };
-	int error;
+	int error = EINTR;
 
 	if (run_tell_begin(run) < 0)
 		return pfs_fail("not enough memory");
 	run_count(run, &run->before);
-	do {
-		if (write(run->hold, "start", 5) == 5)
-			return 0;
-		error = errno;
-	} while (error == EINTR && !run_stopped());
-	if (error == EINTR)
-		return 0; /* it ends before it has begun */
+	/* A signal that ends it before it has begun is no error. */
+	while (error == EINTR && !run_stopped())
+		error = write(run->hold, "start", 5) == 5 ? 0 : errno;
+	if (error == 0 || error == EINTR)
+		return 0;
 	if (run_mount_ended(run, error))
 		return PFS_EXIT_FAILED;
 	stages_reason(run->root, run->dir, error, &sentence);

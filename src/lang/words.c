@@ -15,15 +15,16 @@
 /* A name in the making. */
 struct maker {
 	struct pfs_buf argument; /* escaped */
+	struct pfs_buf quoted;	 /* the same, its words quoted again */
 	struct pfs_buf params;	 /* escaped: ",key=value" */
-	bool has_argument;
-	bool quotes; /* the words of the argument are quoted again */
+	size_t words;		 /* of the argument */
 	struct lang_error *error;
 };
 
 static void maker_release(struct maker *maker)
 {
 	pfs_buf_release(&maker->argument);
+	pfs_buf_release(&maker->quoted);
 	pfs_buf_release(&maker->params);
 }
 
@@ -118,11 +119,12 @@ static int add_tail(struct maker *maker, const struct lang_token *word, size_t i
 		return 0;
 	}
 	if (!plain_at(word, i, ',')) { /* a colon, or the slash behind `dev` */
-		maker->has_argument = true;
+		maker->words++;
 		while (end < word->size &&
 		       !(plain_at(word, end, ',') && key_at(word, end + 1, type->params)))
 			end++;
 		add_syntax(&maker->argument, word, i + 1, end);
+		add_syntax(&maker->quoted, word, i + 1, end);
 	}
 	while (end < word->size) {
 		size_t key = key_at(word, end + 1, type->params), from = end + 1;
@@ -147,15 +149,14 @@ static void add_word(struct maker *maker, const struct lang_token *word, const s
 		pfs_name_escape(&maker->params, word->text + key + 1, word->size - key - 1);
 		return;
 	}
-	if (maker->has_argument)
+	if (maker->words++) {
 		pfs_buf_str(&maker->argument, " ");
-	maker->has_argument = true;
-	if (maker->quotes)
-		pfs_argv_quote(word->text, word->size, &quoted);
-	else
-		pfs_buf_add(&quoted, word->text, word->size);
-	pfs_name_escape(&maker->argument, quoted.data, quoted.len);
-	maker->argument.failed |= quoted.failed;
+		pfs_buf_str(&maker->quoted, " ");
+	}
+	pfs_name_escape(&maker->argument, word->text, word->size);
+	pfs_argv_quote(word->text, word->size, &quoted);
+	pfs_name_escape(&maker->quoted, quoted.data, quoted.len);
+	maker->quoted.failed |= quoted.failed;
 }
 
 /* How much of the first word is the type. */
@@ -182,18 +183,20 @@ static int check_length(const struct pfs_buf *name, const struct lang_token *wor
 	return 0;
 }
 
-static int finish(struct maker *maker, const char *type, size_t len, const struct lang_token *word,
-		  char **ret_name)
+/* argv: the argument is a command line, whose words are told apart if they are several. */
+static int finish(struct maker *maker, bool argv, const char *type, size_t len,
+		  const struct lang_token *word, char **ret_name)
 {
+	const struct pfs_buf *argument = argv && maker->words > 1 ? &maker->quoted : &maker->argument;
 	PFS_BUF struct pfs_buf name = { 0 };
 	int r;
 
 	pfs_name_escape(&name, type, len);
-	if (maker->has_argument)
-		pfs_buf_printf(&name, ":%s", maker->argument.len ? maker->argument.data : "");
+	if (maker->words)
+		pfs_buf_printf(&name, ":%s", argument->len ? argument->data : "");
 	if (maker->params.len)
 		pfs_buf_str(&name, maker->params.data);
-	if (maker->argument.failed || maker->params.failed)
+	if (argument->failed || maker->params.failed)
 		return -ENOMEM;
 	r = check_length(&name, word, maker->error);
 	if (r == 0)
@@ -221,17 +224,6 @@ static int check_type(const struct lang_token *word, size_t len, bool devices, s
 	return 0;
 }
 
-/* Is the argument of more than one word? */
-static bool has_several(const struct maker *maker, const struct lang_token *words, size_t n,
-			const struct type *type)
-{
-	size_t several = maker->has_argument;
-
-	for (size_t i = 1; i < n; i++)
-		several += key_at(&words[i], 0, type->params) == 0;
-	return several > 1;
-}
-
 int lang_name(const char *type, const struct lang_token *words, size_t n, char **ret_name,
 	      struct lang_error *error)
 {
@@ -244,7 +236,7 @@ int lang_name(const char *type, const struct lang_token *words, size_t n, char *
 		known = type_of(type, strlen(type));
 		for (size_t i = 0; i < n; i++)
 			add_word(&maker, &words[i], &known);
-		return finish(&maker, type, strlen(type), &words[0], ret_name);
+		return finish(&maker, false, type, strlen(type), &words[0], ret_name);
 	}
 	len = type_len(&words[0]);
 	known = type_of(words[0].text, len);
@@ -254,10 +246,9 @@ int lang_name(const char *type, const struct lang_token *words, size_t n, char *
 	r = check_type(&words[0], len, known.devices, error);
 	if (r == 0 && len < words[0].size)
 		r = add_tail(&maker, &words[0], len, &known);
-	maker.quotes = known.argv && has_several(&maker, words, n, &known);
 	for (size_t i = 1; r == 0 && i < n; i++)
 		add_word(&maker, &words[i], &known);
-	return r < 0 ? r : finish(&maker, words[0].text, len, &words[0], ret_name);
+	return r < 0 ? r : finish(&maker, known.argv, words[0].text, len, &words[0], ret_name);
 }
 
 int lang_class_name(const struct lang_token *word, char **ret_name, struct lang_error *error)
