@@ -67,16 +67,17 @@ change() { # SOURCE, until the file `over` is there
 			case $1,$text in netfilter*,direction*) continue ;; esac
 			echo "$text" >"$P/$1/.params"
 			changes=$((changes + 1))
+			: >changing
 		done
 	done
 }
 for source in dev/near netfilter_in; do
-	rm -f over
+	rm -f over changing
 	seen=$(t_stat "$source" seen)
 	cat "$P/$source/all" >/dev/null &
 	READER=$!
 	t_wait_for 10 active "$source"
-	(sleep 0.1; if [ $source = dev/near ]; then
+	(t_wait_for 10 test -e changing; if [ $source = dev/near ]; then
 		t_in far python3 "$TOP/tests/tools/tally.py" send 50000
 	else
 		ip link set lo up

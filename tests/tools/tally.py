@@ -148,12 +148,14 @@ def main():
     out, comers = [], []
     chance = random.Random(46)
     sender = subprocess.Popen(["ip", "netns", "exec", "far", sys.executable, "-c", SEND, "0", str(FRAMES)])
+    due = 0
     while sender.poll() is None:
         t = threading.Thread(target=read_apart, args=(chance.choice([TOP, watched, thinned, kept]), chance.random() / 2, out,
                                                      chance.randrange(1 << 30)))
         t.start()
         comers.append(t)
-        time.sleep(0.15)
+        due += FRAMES // 12
+        wait(60, "some frames more have come", lambda due=due: sender.poll() is not None or source()["seen"] >= due)
     for t in comers:
         t.join()
     wait(30, "the source has seen all", lambda: source()["in"] + source()["lost"] >= FRAMES)
