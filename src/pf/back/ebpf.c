@@ -8,6 +8,7 @@
 #include <pipesfs/pf.h>
 
 #include "pf/back/lower.h"
+#include "pf/back/search.h"
 
 #define STACK_MAX 512
 #define COPY_MIN 16u
@@ -894,6 +895,10 @@ int pf_ebpf_emit(const struct pf_unit *u, struct pf_ebpf_spec *spec, struct kcod
 
 	pf_unit_init(&known);
 	r = know(&known, u);
+	if (r == 0)
+		r = pf_unit_compact(&known);
+	if (r == 0)
+		r = pf_search(&known);
 	if (r == 0)
 		r = pf_lower(&known, NREG, &l);
 	pf_unit_release(&known);

@@ -1,8 +1,8 @@
 /*
  * search - a long chain of comparisons of one value with constants becomes a binary search
  *
- *	if v == 7 go yes else b1			if v < 20 go b1 else b2
- *	b1: if v == 3 go yes else b2 ...		b1: if v == 3 go yes else ... no
+ *	if v == 7 go b7 else b1				if v < 20 go b1 else b2
+ *	b1: if v == 3 go b3 else b2 ...			b1: if v == 3 go b3 else ... no
  *
  * For back ends that run the code as it stands; in classic BPF it would be longer.
  */
