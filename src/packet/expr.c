@@ -135,6 +135,9 @@ static bool is_plain(const struct pf_unit *u, uint16_t link_type)
 			    (operands > 1 && is_direction(u, value->b)) ||
 			    (value->op == PF_OP_RESULT && is_direction(u, value->a));
 
+		/* Tables belong to the program. */
+		if (value->op == PF_OP_FIND)
+			return false;
 		/* Packets that start at the IP header come without the type. */
 		if ((value->op == PF_OP_AUX || value->op == PF_OP_KNOWN) &&
 		    (value->k != PF_AUX_PKTTYPE || link_type == PFS_LINK_RAW))
