@@ -1,8 +1,8 @@
 /*
  * pffilter - filters written in C by hand, as one would who needs just this filter
  *
- * What they do is what tcpdump's expression beside them says, for Ethernet frames of any length: each reads only what has
- * been captured.
+ * What they do is what tcpdump's expression beside them says, for Ethernet frames of any length: each reads only what
+ * has been captured.
  */
 #ifndef BENCH_PFFILTER_H
 #define BENCH_PFFILTER_H

@@ -251,17 +251,17 @@ int pf_emit_cbpf(const struct pf_prog *prog, unsigned flags, struct pf_insn **re
 		 size_t *ret_n, struct pf_error *error);
 
 /*
- * Makes the program, as classic BPF for Linux, the filter of a socket of any kind (SO_ATTACH_FILTER), in place of the one
- * that it had. What the filter is shown, and what `len` is then, depends on the kind: whole frames for a packet socket
- * (SOCK_DGRAM: without link header), what follows the IP header for UDP and TCP, the bytes that were sent for Unix and
- * netlink sockets. A result above 0 that is less than a packet cuts it.
+ * Makes the program, as classic BPF for Linux, the filter of a socket of any kind (SO_ATTACH_FILTER), in place of the
+ * one that it had. What the filter is shown, and what `len` is then, depends on the kind: whole frames for a packet
+ * socket (SOCK_DGRAM: without link header), what follows the IP header for UDP and TCP, the bytes that were sent for
+ * Unix and netlink sockets. A result above 0 that is less than a packet cuts it.
  *
  * A socket that has messages drops those that it has got so far, so that from then on it has only what the filter let
  * through; not with PF_ATTACH_KEEP. A stream keeps its bytes; segments that the filter of a TCP socket rejects are sent
  * again by the peer until it gives up. With PF_ATTACH_LOCK (SO_LOCK_FILTER) nobody can change or remove it any more.
  *
- * 0; when it fails the socket has the filter that it had: -EPERM: that is locked; -ENOMEM: the kernel has no room for it
- * (net.core.optmem_max); -E2BIG, -ENOTSUP: see pf_emit_cbpf(); -EINVAL: unknown flags; -EBADF, -ENOTSOCK.
+ * 0; when it fails the socket has the filter that it had: -EPERM: that is locked; -ENOMEM: the kernel has no room for
+ * it (net.core.optmem_max); -E2BIG, -ENOTSUP: see pf_emit_cbpf(); -EINVAL: unknown flags; -EBADF, -ENOTSOCK.
  */
 #define PF_ATTACH_KEEP 1u
 #define PF_ATTACH_LOCK 2u

@@ -2,8 +2,9 @@
  * packetring - frames of a packet socket without eBPF
  *
  * For processes that may open a packet socket and may not load programs. The kernel copies each frame into a
- * TPACKET_V3 ring; here it is copied once more, into a ring of the graph. A classic filter on the socket
- * limits the length, and decides what is copied at all if it is told what is wanted. What the kernel dropped is counted by the socket.
+ * TPACKET_V3 ring; here it is copied once more, into a ring of the graph. A classic filter on the socket limits the
+ * length, and decides what is copied at all if it is told what is wanted. What the kernel dropped is counted by the
+ * socket.
  *
  * Threads: new and free on any, run on the source's.
  */
@@ -36,11 +37,11 @@ int packetring_new(int sock, const struct packetring_options *options, struct pa
 void packetring_free(struct packetring *p); /* NULL is fine */
 
 /*
- * Of all frames only those that this classic BPF accepts (PF_CBPF_LINUX) come into the ring from now on; n 0: all. What is in
- * the ring already stays, and frames whose VLAN tag the adapter took off come whatever the filter says, since it would not
- * see the tag where the graph does: it lets through at least what is wanted, the graph finishes. At any time, on any
- * thread. -EINVAL: it returns something else than constants; -E2BIG: more than the kernel takes; -errno of the kernel; the
- * filter that was there stays then.
+ * Of all frames only those that this classic BPF accepts (PF_CBPF_LINUX) come into the ring from now on; n 0: all. What
+ * is in the ring already stays, and frames whose VLAN tag the adapter took off come whatever the filter says, since it
+ * would not see the tag where the graph does: it lets through at least what is wanted, the graph finishes. At any time,
+ * on any thread. -EINVAL: it returns something else than constants; -E2BIG: more than the kernel takes; -errno of the
+ * kernel; the filter that was there stays then.
  */
 int packetring_filter(struct packetring *p, const struct pf_insn *insns, size_t n);
 

@@ -241,8 +241,9 @@ static void try_value(struct cb_plan *p, pf_val v, struct pf_insn **insns, size_
 }
 
 /*
- * Parameters whose home is not yet the best: another register, a word; or a word that was given to them while another home
- * had been tried and that they no longer need. Misses change more than one value, so all is put back where that was no use.
+ * Parameters whose home is not yet the best: another register, a word; or a word that was given to them while another
+ * home had been tried and that they no longer need. Misses change more than one value, so all is put back where that
+ * was no use.
  */
 static void try_homes(struct cb_plan *p, struct pf_insn **insns, size_t *n)
 {
