@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "pf/back/lower.h"
+#include "pf/back/search.h"
 
 #define REGS_MAX 512u
 
@@ -26,6 +27,7 @@ enum opcode {
 	I_LDX8, /* dst = byte at R a + k */
 	I_LDX16,
 	I_LDX32,
+	I_MSH,	/* dst = 4 * (byte at k & 15) */
 	I_FIND, /* dst = what table k has for R a, R b */
 	I_GET,	  /* dst = word k */
 	I_GETX,	  /* dst = word R a + k, if R a < Z, else 0 */
@@ -56,14 +58,30 @@ enum opcode {
 	I_BEQX8, /* byte at R a + z == K */
 	I_BEQX16,
 	I_BEQX32,
+	I_BMEQ8, /* (byte at z & m) == K */
+	I_BMEQ16,
+	I_BMEQ32,
+	/* m fits? else to out; then as BEQ. */
+	I_CBEQ8,
+	I_CBEQ16,
+	I_CBEQ32,
+	/* R a + m fits? else to out; then as BEQX. */
+	I_CBEQX8,
+	I_CBEQX16,
+	I_CBEQX32,
+	/* m fits? else to out; dst = load at k; the next instruction is left out. */
+	I_CLD8,
+	I_CLD16,
+	I_CLD32,
 	I_OPCODES
 };
 
 struct code {
 	uint16_t op;
 	uint16_t dst, a, b;
-	uint32_t k, z;
-	uint32_t yes, no; /* of a branch: where to go on */
+	uint32_t k, z, m;
+	uint32_t yes, no,
+		out; /* of a branch: where to go on; in the end, bytes from the first instruction */
 };
 
 struct pf_interp {
@@ -239,13 +257,18 @@ static unsigned fused(struct writing *w, const struct pf_test *t, struct code *c
 	const struct pf_value *load = &w->l->u.val[t->left];
 	unsigned size = load->op - PF_OP_LOAD8;
 
-	if (!(w->l->flags[t->left] & PF_LOWER_FOLDED) || t->masked || !pf_is_const(&w->l->u, t->right))
+	if (!(w->l->flags[t->left] & PF_LOWER_FOLDED) || !pf_is_const(&w->l->u, t->right))
+		return 0;
+	if (t->masked && load->a)
 		return 0;
 	if (t->op != PF_OP_EQ && (t->op != PF_OP_AND || load->a))
 		return 0;
 	code->z = load->k;
 	code->a = load->a ? w->l->place[load->a] : 0;
 	code->k = w->l->u.val[t->right].k;
+	code->m = t->mask;
+	if (t->masked)
+		return I_BMEQ8 + size;
 	if (t->op == PF_OP_AND)
 		return I_BAND8 + size;
 	return (load->a ? I_BEQX8 : I_BEQ8) + size;
@@ -374,6 +397,23 @@ static int put_result(struct writing *w, const struct pf_value *pin)
 	return put(w, code);
 }
 
+/* The length of an IP header: three instructions that have just been put, on one register, become one. */
+static void fuse_header_length(struct writing *w, uint32_t first)
+{
+	struct code *c = w->i->code + w->i->n;
+	uint16_t reg;
+
+	if (w->i->n < first + 3)
+		return;
+	reg = c[-1].dst;
+	if (c[-1].op != I_BINARY + (PF_OP_SHL - PF_OP_ADD) * 2 + 1 || c[-1].k != 2 || c[-1].a != reg ||
+	    c[-2].op != I_BINARY + (PF_OP_AND - PF_OP_ADD) * 2 + 1 || c[-2].k != 15 ||
+	    c[-2].dst != reg || c[-2].a != reg || c[-3].op != I_LD8 || c[-3].dst != reg)
+		return;
+	c[-3].op = I_MSH;
+	w->i->n -= 2;
+}
+
 static int put_block(struct writing *w, uint32_t at)
 {
 	const struct pf_block *b = &w->l->u.blk[w->l->flow.order[at]];
@@ -381,8 +421,11 @@ static int put_block(struct writing *w, uint32_t at)
 	int r = 0;
 
 	w->at[at] = w->i->n;
-	for (uint32_t s = w->l->first[at]; s < w->l->first[at + 1] && r == 0; s++)
+	for (uint32_t s = w->l->first[at]; s < w->l->first[at + 1] && r == 0; s++) {
 		r = put_value(w, w->l->step[s], w->l->place[w->l->step[s]]);
+		if (r == 0)
+			fuse_header_length(w, w->at[at]);
+	}
 	for (uint32_t p = 0; p < b->npin && r == 0; p++)
 		r = w->l->u.val[b->pin[p]].op == PF_OP_RESULT
 			    ? put_result(w, &w->l->u.val[b->pin[p]])
@@ -408,13 +451,63 @@ static int keep_tables(struct pf_interp *i, const struct pf_unit *u)
 	return 0;
 }
 
+/* A check and what follows it where it fits: a comparison, or a load that comes next anyway. */
+static void fuse_check(const struct pf_interp *i, struct code *c)
+{
+	const struct code *next = &i->code[c->yes];
+	bool indexed = c->op == I_BFITS;
+	unsigned first = indexed ? I_BEQX8 : I_BEQ8;
+	uint32_t m = c->k, out = c->no;
+
+	if ((c->op != I_BFITS0 && !indexed) || (indexed && next->a != c->a))
+		return;
+	if (next->op >= first && next->op <= first + 2) {
+		*c = *next;
+		c->op = (uint16_t)((indexed ? I_CBEQX8 : I_CBEQ8) + (next->op - first));
+	} else if (!indexed && next == c + 1 && next->op >= I_LD8 && next->op <= I_LD32) {
+		*c = *next;
+		c->op = (uint16_t)(I_CLD8 + (next->op - I_LD8));
+	} else {
+		return;
+	}
+	c->m = m;
+	c->out = out;
+}
+
+/* Where branches go: from positions of blocks. */
+static void resolve(struct pf_interp *i, const uint32_t *at)
+{
+	for (uint32_t k = 0; k < i->n; k++) {
+		struct code *code = &i->code[k];
+
+		if (code->op != I_GO && code->op < I_BNZ)
+			continue;
+		code->yes = at[code->yes];
+		code->no = at[code->no];
+	}
+	for (uint32_t k = 0; k < i->n; k++)
+		fuse_check(i, &i->code[k]);
+	for (uint32_t k = 0; k < i->n; k++) {
+		i->code[k].yes *= (uint32_t)sizeof(struct code);
+		i->code[k].no *= (uint32_t)sizeof(struct code);
+		i->code[k].out *= (uint32_t)sizeof(struct code);
+	}
+}
+
 int pf_interp_make(const struct pf_unit *u, struct pf_interp **ret_interp)
 {
 	PF_LOWER struct pf_lower l = { 0 };
 	PFS_FREE uint32_t *at = NULL;
 	struct writing w = { .l = &l };
-	int r = pf_lower(u, REGS_MAX, &l);
+	PFS_CLEANUP(pf_unit_release) struct pf_unit own;
+	int r;
 
+	pf_unit_init(&own);
+	r = pf_unit_copy(&own, u);
+	if (r == 0)
+		r = pf_search(&own);
+	if (r == 0)
+		r = pf_lower(&own, REGS_MAX, &l);
 	if (r < 0)
 		return r;
 	if (l.nplace + 1 >= REGS_MAX)
@@ -432,14 +525,7 @@ int pf_interp_make(const struct pf_unit *u, struct pf_interp **ret_interp)
 		pf_interp_free(w.i);
 		return r;
 	}
-	for (uint32_t i = 0; i < w.i->n; i++) {
-		struct code *code = &w.i->code[i];
-
-		if (code->op != I_GO && code->op < I_BNZ)
-			continue;
-		code->yes = at[code->yes];
-		code->no = at[code->no];
-	}
+	resolve(w.i, at);
 	*ret_interp = w.i;
 	return 0;
 }
@@ -486,22 +572,55 @@ static bool test(const struct code *c, const struct pf_packet *packet, const uin
 	}
 }
 
-/* Cases for each size of loads, and for each operation on two numbers. */
+static inline const struct code *at(const struct pf_interp *interp, uint32_t bytes)
+{
+	return (const void *)((const char *)interp->code + bytes);
+}
+
+/*
+ * Cases for each size of loads, and for each operation on two numbers. Nobody goes out to the first instruction, so there
+ * is one in front of where he goes.
+ */
 #define LOAD(bits)                                                     \
 	case I_LD##bits:                                               \
 		r[c->dst] = load(data + c->k, (bits) / 8);             \
 		continue;                                              \
+	case I_CLD##bits:                                              \
+		if (!fits(packet, 0, c->m)) {                          \
+			c = at(interp, c->out) - 1;                    \
+			continue;                                      \
+		}                                                      \
+		r[c->dst] = load(data + c->k, (bits) / 8);             \
+		c++;                                                   \
+		continue;                                              \
 	case I_LDX##bits:                                              \
 		r[c->dst] = load(data + r[c->a] + c->k, (bits) / 8);   \
 		continue;                                              \
-	case I_BEQ##bits:                                              \
-		yes = load(data + c->z, (bits) / 8) == c->k;           \
-		break;                                                 \
 	case I_BAND##bits:                                             \
 		yes = load(data + c->z, (bits) / 8) & c->k;            \
 		break;                                                 \
+	case I_CBEQX##bits:                                            \
+		if (!fits(packet, r[c->a], c->m)) {                    \
+			c = at(interp, c->out) - 1;                    \
+			continue;                                      \
+		}                                                      \
+		yes = load(data + r[c->a] + c->z, (bits) / 8) == c->k; \
+		break;                                                 \
 	case I_BEQX##bits:                                             \
 		yes = load(data + r[c->a] + c->z, (bits) / 8) == c->k; \
+		break;                                                 \
+	case I_CBEQ##bits:                                             \
+		if (!fits(packet, 0, c->m)) {                          \
+			c = at(interp, c->out) - 1;                    \
+			continue;                                      \
+		}                                                      \
+		yes = load(data + c->z, (bits) / 8) == c->k;           \
+		break;                                                 \
+	case I_BEQ##bits:                                              \
+		yes = load(data + c->z, (bits) / 8) == c->k;           \
+		break;                                                 \
+	case I_BMEQ##bits:                                             \
+		yes = (load(data + c->z, (bits) / 8) & c->m) == c->k;  \
 		break
 #define EACH_LOAD(x) \
 	x(8);        \
@@ -538,7 +657,7 @@ uint32_t pf_interp_run_words(const struct pf_interp *interp, const struct pf_pac
 	uint32_t r[REGS_MAX], nhit = 0;
 	bool yes = false;
 
-	for (;; c = interp->code + (yes ? c->yes : c->no))
+	for (;; c = at(interp, yes ? c->yes : c->no))
 		for (;; c++) {
 			switch (c->op) {
 			case I_STOP:
@@ -574,6 +693,9 @@ uint32_t pf_interp_run_words(const struct pf_interp *interp, const struct pf_pac
 				continue;
 			case I_FITS0:
 				r[c->dst] = fits(packet, 0, c->k);
+				continue;
+			case I_MSH:
+				r[c->dst] = (data[c->k] & 15u) << 2;
 				continue;
 			case I_FIND:
 				r[c->dst] = pf_table_find(interp->table[c->k], r[c->a], r[c->b]);
