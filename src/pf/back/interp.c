@@ -578,8 +578,8 @@ static inline const struct code *at(const struct pf_interp *interp, uint32_t byt
 }
 
 /*
- * Cases for each size of loads, and for each operation on two numbers. Nobody goes out to the first instruction, so there
- * is one in front of where he goes.
+ * Cases for each size of loads, and for each operation on two numbers. Nobody goes out to the first instruction, so
+ * there is one in front of where he goes.
  */
 #define LOAD(bits)                                                     \
 	case I_LD##bits:                                               \
