@@ -77,7 +77,8 @@ static struct taker taker_open(const char *kind, uint32_t snaplen)
 			die("TPACKET_V3");
 	} else {
 		spec.snaplen = snaplen;
-		if (kcap_new(&spec, &t.kcap, &diag) < 0 || kcap_swap(t.kcap, NULL, &diag) < 0)
+		if (kcap_new(&spec, &t.kcap, &diag) < 0 || kcap_prepare(t.kcap, NULL, &diag) < 0 ||
+		    kcap_commit(t.kcap) < 0)
 			die(diag.text);
 		attach_ebpf(t.fd, t.kcap->stub);
 	}
