@@ -2,6 +2,7 @@
 
 #include "pf/back/cbpf.h"
 #include "pf/back/ebpf.h"
+#include "pf/back/flat.h"
 #include "pf/back/interp.h"
 #include "pf/back/native.h"
 #include "pf/back/x86_64.h"
@@ -486,6 +487,21 @@ static int dump_ebpf(const struct pf_prog *prog, struct pfs_buf *out, struct pf_
 /* For all packets of up to so many bytes. */
 #define PROVE_BYTES 256u
 
+/* What machine code is made of: the decisions are numbers there. */
+static int claim_flat(const struct pf_prog *prog, struct pfs_buf *out)
+{
+	PFS_CLEANUP(pf_unit_release) struct pf_unit flat;
+	int r;
+
+	pf_unit_init(&flat);
+	r = pf_flat(&prog->opt, &flat);
+	if (r == 0)
+		r = pf_smt_unit(&flat, "flat", out);
+	pfs_buf_str(out, "; that and the graph that machine code is made of differ?\n");
+	pf_smt_claim("opt", "flat", out);
+	return r;
+}
+
 static int claims(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
 {
 	PFS_FREE struct pf_insn *insns = NULL;
@@ -504,11 +520,14 @@ static int claims(const struct pf_prog *prog, struct pfs_buf *out, struct pf_err
 	pf_smt_claim("said", "ir", out);
 	pfs_buf_str(out, "; the graph and what the passes have made of it differ?\n");
 	pf_smt_claim("ir", "opt", out);
+	r = claim_flat(prog, out);
+	if (r < 0)
+		return r;
 	r = pf_emit_cbpf(prog, 0, &insns, &n, error);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0; /* there is none to speak of */
 	r = pf_smt_insns(insns, n, "cbpf", out);
-	pfs_buf_str(out, "; that and the classic BPF made of it differ?\n");
+	pfs_buf_str(out, "; the graph behind the passes and the classic BPF made of it differ?\n");
 	pf_smt_claim("opt", "cbpf", out);
 	return r;
 }

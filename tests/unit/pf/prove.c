@@ -1,11 +1,14 @@
 /*
  * prove - a solver finds no packet about which two stages differ; and finds one where a pass is wrong
  *
- * Expressions of the corpus (each thirteenth; all with PF_PROVE_FULL=1) and programs made at random. What the solver
+ * Expressions of the corpus (each thirteenth; all with PF_PROVE_FULL=1) and programs made at random (a few; or for so
+ * many seconds as PF_PROVE_SECONDS says). What the solver
  * cannot decide in ten seconds is counted, not believed. A packet that it finds for a mistake made on purpose is run
  * by the evaluator, which must differ, too.
  */
 #include "help.h"
+
+#include <time.h>
 
 #include "pf/front/cbpf.h"
 #include "pf/front/pcap.h"
@@ -17,7 +20,7 @@ struct counts {
 	unsigned proved, unknown;
 };
 
-/* All answers to the text; names[i] is whose the i-th three are. */
+/* All answers to the text; names[i] is whose the i-th four are. */
 static void expect_proofs(const struct pfs_buf *text, char *const *names, struct counts *counts)
 {
 	PFS_BUF struct pfs_buf answer = { 0 };
@@ -32,7 +35,7 @@ static void expect_proofs(const struct pfs_buf *text, char *const *names, struct
 		else if ((len == 7 && !memcmp(line, "unknown", 7)) || !memcmp(line, "timeout", 7))
 			counts->unknown++;
 		else
-			fail_msg("%s, claim %u: %.*s", names[i / 3], i % 3, (int)len, line);
+			fail_msg("%s, claim %u: %.*s", names[i / 4], i % 4, (int)len, line);
 		line += len + (line[len] == '\n');
 	}
 }
@@ -49,7 +52,7 @@ static unsigned add_claims(struct pf_prog *prog, struct pfs_buf *text)
 	}
 	for (const char *p = claims; (p = strstr(p, "(check-sat)")); p++)
 		n++;
-	assert_int_equal(n, 3);
+	assert_int_equal(n, 4);
 	pfs_buf_str(text, "(reset)\n");
 	pfs_buf_str(text, claims);
 	return n;
@@ -97,21 +100,16 @@ static void test_the_corpus(void **state)
 	corpus_release(corpus, n);
 }
 
-static void test_random_programs(void **state)
+static void prove_some(struct dice *dice, struct counts *counts)
 {
 	PFS_BUF struct pfs_buf text = { 0 };
-	struct dice dice = { 31 };
-	struct counts counts = { 0 };
-	char *names[120], name[120][40];
+	char *names[90], name[90][40];
 	size_t done = 0;
 
-	(void)state;
-	if (!solver_is_here())
-		skip();
 	while (done < ARRAY_SIZE(names)) {
 		struct pf_insn insns[24];
-		uint64_t seed = dice.state;
-		size_t n = random_program(&dice, insns, ARRAY_SIZE(insns));
+		uint64_t seed = dice->state;
+		size_t n = random_program(dice, insns, ARRAY_SIZE(insns));
 		struct pf_prog *prog;
 		bool hard = false;
 
@@ -132,7 +130,22 @@ static void test_random_programs(void **state)
 		}
 		pf_unref(prog);
 	}
-	expect_proofs(&text, names, &counts);
+	expect_proofs(&text, names, counts);
+}
+
+static void test_random_programs(void **state)
+{
+	const char *seconds = getenv("PF_PROVE_SECONDS");
+	time_t end = time(NULL) + (seconds ? atoi(seconds) : 0);
+	struct dice dice = { 31 };
+	struct counts counts = { 0 };
+
+	(void)state;
+	if (!solver_is_here())
+		skip();
+	do
+		prove_some(&dice, &counts);
+	while (time(NULL) < end);
 	print_message("%u claims proved, %u not decided\n", counts.proved, counts.unknown);
 	assert_true(counts.proved > counts.unknown * 10);
 }
