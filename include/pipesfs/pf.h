@@ -100,9 +100,9 @@ struct pf_options {
 
 /*
  * Languages: "pcap" (the expressions of pcap-filter(7)), "bpf" (classic BPF: the listings of tcpdump -d, -dd and
- * -ddd, assembler with labels), "cspf" (pf-cspf(7)), "dpf" (lists of atoms, pf-dpf(7)) and "xpf" (classic BPF with
- * memory and loops, pf-xpf(7)). -EINVAL: not understood; -ENOENT: no such language; -E2BIG: larger than any use for it;
- * -ENOMEM.
+ * -ddd, assembler with labels), "cspf" (pf-cspf(7)), "mpf" (pf-mpf(7)), "dpf" (lists of atoms, pf-dpf(7)) and "xpf"
+ * (classic BPF with memory and loops, pf-xpf(7)). -EINVAL: not understood; -ENOENT: no such language; -E2BIG: larger
+ * than any use for it; -ENOMEM.
  */
 int pf_compile(const char *language, const char *text, size_t len, const struct pf_options *options,
 	       struct pf_prog **ret_prog, struct pf_error *error);
@@ -301,6 +301,94 @@ int pf_compile_words(const uint16_t *words, size_t n, const struct pf_options *o
 #define PF_FIRST_CONSUMES 1u
 
 int pf_priority_take(const uint8_t *priorities, unsigned flags, uint32_t *ids, size_t n);
+
+/* --- sessions: MPF --------------------------------------------------------------------------- */
+
+/*
+ * Many endpoints whose filters differ in their keys alone (pf-mpf(7)): one program for all of them, a table of keys, and
+ * for fragments a table of what the first ones have registered. What a packet costs does not depend on how many
+ * sessions there are; adding one compiles nothing.
+ *
+ * Packets that have to wait stay with the caller, who gives each a number; nothing of them is kept but that. Time is
+ * the packets' own, in ns, whatever it counts from.
+ *
+ * Threads: one at a time for each struct pf_sessions. The callbacks may not call its functions.
+ */
+struct pf_sessions;
+
+enum pf_drop {
+	PF_DROP_TIMEOUT, /* nothing has registered what it waited for */
+	PF_DROP_FULL,	 /* others wait, too, and it waited longest */
+	PF_DROP_END	 /* pf_sessions_flush() */
+};
+
+struct pf_sessions_options {
+	size_t size;	    /* sizeof(struct pf_sessions_options) */
+	uint32_t sessions;  /* at most; 65536 */
+	uint32_t datagrams; /* that are remembered at a time, at most; 4096 */
+	uint32_t waiting;   /* packets, at most; 1024 */
+	/* The first `accept` bytes of the packet are for that session (those that there are). */
+	void (*deliver)(void *arg, uint64_t session, uint64_t packet, uint32_t accept);
+	/* One that waited is for nobody. */
+	void (*drop)(void *arg, uint64_t packet, enum pf_drop why);
+	void *arg;
+};
+
+#define PF_SESSIONS_OPTIONS_INIT                                                        \
+	{                                                                               \
+		sizeof(struct pf_sessions_options), 65536, 4096, 1024, NULL, NULL, NULL \
+	}
+
+/*
+ * program: len bytes of MPF, as text or as an array of struct pf_insn; its own keys do not count, they only say how many
+ * there are. options: how it is compiled, or NULL. -EINVAL: it asks for no session, or deliver is missing, or as
+ * pf_compile(); -E2BIG, -ENOMEM.
+ */
+int pf_sessions_new(const char *program, size_t len, const struct pf_options *options,
+		    const struct pf_sessions_options *sessions, struct pf_sessions **ret_sessions,
+		    struct pf_error *error);
+void pf_sessions_free(struct pf_sessions *s); /* NULL is fine. Nothing is called. */
+
+/* How many keys each session has. */
+unsigned pf_sessions_keys(const struct pf_sessions *s);
+/* -EEXIST: these are another one's; -ENOSPC: there are so many already; -EINVAL: another number of keys; -ENOMEM. */
+int pf_sessions_add(struct pf_sessions *s, const uint32_t *keys, unsigned n, uint64_t session,
+		    struct pf_error *error);
+/* The session of a program that is the same but for its keys. -EINVAL: it is not. */
+int pf_sessions_add_program(struct pf_sessions *s, const char *program, size_t len,
+			    uint64_t session, struct pf_error *error);
+/* What it has registered is forgotten. -ENOENT. */
+int pf_sessions_remove(struct pf_sessions *s, const uint32_t *keys, unsigned n);
+
+/* What became of the packet that was given. */
+enum pf_session_verdict {
+	PF_SESSION_REJECTS, /* for nobody */
+	PF_SESSION_DELIVERS, /* deliver was called for it, then maybe for others that waited for it */
+	PF_SESSION_WAITS     /* deliver or drop will be called for it */
+};
+
+enum pf_session_verdict pf_sessions_run(struct pf_sessions *s, const struct pf_packet *packet,
+					uint64_t time, uint64_t number);
+/* Drops what has waited too long at that time; pf_sessions_run() does so itself. */
+void pf_sessions_expire(struct pf_sessions *s, uint64_t time);
+/* Drops all that waits. */
+void pf_sessions_flush(struct pf_sessions *s);
+
+struct pf_sessions_counters {
+	size_t size;		     /* sizeof(struct pf_sessions_counters), set by the caller */
+	uint64_t sessions;	     /* that there are now */
+	uint64_t datagrams, waiting; /* likewise */
+	uint64_t packets;	     /* given to pf_sessions_run() */
+	uint64_t delivered;	     /* at once or later */
+	uint64_t rejected;
+	uint64_t postponed;		/* had to wait */
+	uint64_t timeouts, full, ended; /* waited and were dropped, by enum pf_drop */
+	uint64_t registered;		/* data, by first fragments */
+	uint64_t forgotten;		/* of those, before their time, because there were more */
+};
+
+/* packets = delivered + rejected + waiting + timeouts + full + ended. -EINVAL: a size that is not known. */
+int pf_sessions_count(const struct pf_sessions *s, struct pf_sessions_counters *counters);
 
 /* --- looking --------------------------------------------------------------------------------- */
 

@@ -404,6 +404,8 @@ static void make_match(struct making *m, size_t i)
 
 	if (dispatches(m)) {
 		say_words(m, data ? MPF_DATA : MPF_KEYS, insn->jt);
+		if (data)
+			say(m, MPF_DATA_WORDS, pf_const(m->u, insn->jt));
 		accept(m, data ? MPF_BY_DATA : MPF_BY_KEYS, pf_const(m->u, insn->k));
 	} else if (!data) {
 		need(m, keys_equal(m, i, insn->jt));
@@ -476,6 +478,7 @@ static void make_misc(struct making *m, const struct pf_insn *insn)
 		if (!dispatches(m))
 			break;
 		say(m, MPF_REGISTER, pf_const(m->u, insn->k));
+		say(m, MPF_REGISTER_WORDS, pf_const(m->u, insn->jt));
 		say_words(m, MPF_REGISTERS, insn->jt);
 		break;
 	case CB_POSTPONE:

@@ -26,12 +26,14 @@ enum mpf_kind {
 
 /* Results, by their number. */
 enum {
-	MPF_ACCEPT,   /* bytes */
-	MPF_KIND,     /* enum mpf_kind */
-	MPF_CHECKED,  /* it came to CKMATCH_IMM */
-	MPF_REGISTER, /* for so many ms */
-	MPF_WAIT,     /* ms, if the words are not registered */
-	MPF_KEYS,     /* words */
+	MPF_ACCEPT,	    /* bytes */
+	MPF_KIND,	    /* enum mpf_kind */
+	MPF_CHECKED,	    /* it came to CKMATCH_IMM */
+	MPF_REGISTER,	    /* for so many ms */
+	MPF_WAIT,	    /* ms, if the words are not registered */
+	MPF_REGISTER_WORDS, /* how many there are */
+	MPF_DATA_WORDS,	    /* likewise */
+	MPF_KEYS,	    /* words */
 	MPF_REGISTERS = MPF_KEYS + CB_WORDS,
 	MPF_DATA = MPF_REGISTERS + CB_WORDS,
 	MPF_RESULTS = MPF_DATA + CB_WORDS
