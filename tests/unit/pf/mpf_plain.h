@@ -263,7 +263,7 @@ HELP bool mpf_note_keys(void *arg, const uint32_t *keys, unsigned n)
 HELP void mpf_random(struct dice *dice, const struct bytes *b, struct mpf_program *prog)
 {
 	struct pf_packet p = { .data = b->data, .caplen = b->n, .len = b->n };
-	uint32_t keys[16] = { 0 }, n = 1 + roll(dice, 4), yes, no;
+	uint32_t keys[16] = { 0 }, n = 1 + roll(dice, 4), words = 1 + roll(dice, 4), yes, no;
 	size_t match;
 
 	*prog = (struct mpf_program){ .n = 0 };
@@ -287,8 +287,7 @@ HELP void mpf_random(struct dice *dice, const struct bytes *b, struct mpf_progra
 		yes = (uint32_t)(prog->n - match - 1);
 		mpf_random_body(dice, prog, roll(dice, 6));
 		if (roll(dice, 2))
-			mpf_add(prog, CB_MISC | CB_REG_DATA, (uint8_t)(1 + roll(dice, 4)), 0,
-				1 + roll(dice, 20));
+			mpf_add(prog, CB_MISC | CB_REG_DATA, (uint8_t)words, 0, 1 + roll(dice, 20));
 		if (roll(dice, 3))
 			mpf_add(prog, CB_RET | CB_K, 0, 0, 1 + roll(dice, 2000));
 		else
@@ -298,8 +297,7 @@ HELP void mpf_random(struct dice *dice, const struct bytes *b, struct mpf_progra
 		if (roll(dice, 2))
 			mpf_add(prog, CB_MISC | CB_POSTPONE, 0, 0, 1 + roll(dice, 20));
 		if (roll(dice, 3))
-			mpf_add(prog, CB_RET | CB_MATCH_DATA, (uint8_t)(1 + roll(dice, 4)), 0,
-				1 + roll(dice, 2000));
+			mpf_add(prog, CB_RET | CB_MATCH_DATA, (uint8_t)words, 0, 1 + roll(dice, 2000));
 		else
 			mpf_add(prog, CB_RET | CB_K, 0, 0, roll(dice, 2));
 		prog->insn[match].jt = (uint8_t)yes;
