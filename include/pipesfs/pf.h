@@ -351,6 +351,10 @@ void pf_sessions_free(struct pf_sessions *s); /* NULL is fine. Nothing is called
 
 /* How many keys each session has. */
 unsigned pf_sessions_keys(const struct pf_sessions *s);
+/* Those in the program that it was made of, pf_sessions_keys() of them. */
+void pf_sessions_own_keys(const struct pf_sessions *s, uint32_t *ret_keys);
+/* The graph of the program, with what it does if a session is found and if not. To be freed by free(3). */
+int pf_sessions_dump(const struct pf_sessions *s, char **ret_text, struct pf_error *error);
 /* -EEXIST: these are another one's; -ENOSPC: there are so many already; -EINVAL: another number of keys; -ENOMEM. */
 int pf_sessions_add(struct pf_sessions *s, const uint32_t *keys, unsigned n, uint64_t session,
 		    struct pf_error *error);

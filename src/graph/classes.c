@@ -95,6 +95,7 @@ static uint16_t class_make(struct pfs_classes *set, uint32_t hash, const struct 
 	};
 	*bucket = number;
 	pfs_counter_add(&set->n, 1);
+	pfs_counter_add(&set->changes, 1);
 	return number;
 }
 
@@ -132,6 +133,20 @@ uint16_t pfs_classes_of(struct pfs_classes *set, const struct pkt_key *key, uint
 	class_->packets++;
 	class_->bytes += len;
 	return number;
+}
+
+void pfs_classes_took(struct pfs_classes *set, uint16_t class_, uint32_t len, uint64_t now)
+{
+	struct pfs_class *took;
+
+	pfs_classes_lock(set);
+	took = class_ >= 1 && class_ <= set->used ? class_at(set, class_) : NULL;
+	if (took && took->used) {
+		took->last = now;
+		took->packets++;
+		took->bytes += len;
+	}
+	pfs_classes_unlock(set);
 }
 
 /* --- names --------------------------------------------------------------------------------------- */
@@ -250,6 +265,7 @@ static void class_free(struct pfs_classes *set, uint16_t number)
 	*gone = (struct pfs_class){ .next = set->free };
 	set->free = number;
 	pfs_counter_add(&set->n, (uint64_t)-1);
+	pfs_counter_add(&set->changes, 1);
 }
 
 void pfs_classes_forget(struct pfs_classes *set, uint16_t class_, bool idle)

@@ -34,10 +34,11 @@ struct pfs_classes {
 	struct pfs_class *classes; /* lock; owned; by number - 1, max of them; touched as they are used */
 	uint16_t *buckets;	   /* lock; owned; numbers, nbuckets of them, a power of two */
 	size_t nbuckets;
-	size_t used;	  /* lock: numbers given out so far */
-	uint16_t free;	  /* lock: list of those given back; 0: none */
-	pfs_counter n;	  /* classes; writer: the lock's holder */
-	pfs_counter full; /* packets without a class because there was none left; the same */
+	size_t used;	     /* lock: numbers given out so far */
+	uint16_t free;	     /* lock: list of those given back; 0: none */
+	pfs_counter n;	     /* classes; writer: the lock's holder */
+	pfs_counter full;    /* packets without a class because there was none left; the same */
+	pfs_counter changes; /* classes made and forgotten so far; the same */
 };
 
 /* -ENOMEM. max: 1 to PFS_CLASSES_MAX. */
@@ -55,6 +56,9 @@ void pfs_classes_unlock(struct pfs_classes *set);
 
 /* Number of the key's class, made when it is new; 0: the set is full. Counts a packet of len bytes in it. */
 uint16_t pfs_classes_of(struct pfs_classes *set, const struct pkt_key *key, uint32_t len, uint64_t now);
+
+/* Counts a packet of len bytes in the class with that number, if there is one. Takes the lock itself. */
+void pfs_classes_took(struct pfs_classes *set, uint16_t class_, uint32_t len, uint64_t now);
 
 /* --- the control side ---------------------------------------------------------------------------- */
 

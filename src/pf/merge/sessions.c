@@ -12,6 +12,7 @@
 #include "pf/error.h"
 #include "pf/front/cbpf.h"
 #include "pf/front/mpf.h"
+#include "pf/ir/print.h"
 #include "pf/merge/tuples.h"
 #include "pf/opt/opt.h"
 
@@ -62,7 +63,8 @@ struct pf_sessions {
 	struct pf_insn *insns; /* owned; the program */
 	size_t n;
 	unsigned keys;
-	bool checks; /* by CKMATCH_IMM: there is a miss */
+	bool checks;	  /* by CKMATCH_IMM: there is a miss */
+	uint64_t without; /* passes */
 	struct code hit, miss;
 	struct tuples names;	 /* keys; session[] goes with it */
 	struct session *session; /* owned */
@@ -85,6 +87,15 @@ static void code_release(struct code *code)
 	pf_interp_free(code->interp);
 }
 
+/* Into an empty unit, behind the passes. */
+static int unit_make(struct pf_unit *u, const struct pf_sessions *s, unsigned flags,
+		     uint64_t without, struct pf_error *error)
+{
+	int r = pf_front_cbpf(u, s->insns, s->n, CBPF_MPF | flags, error);
+
+	return r < 0 ? r : pf_optimise(u, without, NULL, NULL, error);
+}
+
 static int code_make(struct code *code, const struct pf_sessions *s, unsigned flags,
 		     const struct pf_options *options, struct pf_error *error)
 {
@@ -93,10 +104,7 @@ static int code_make(struct code *code, const struct pf_sessions *s, unsigned fl
 
 	pf_unit_init(&u);
 	u.share = false;
-	r = pf_front_cbpf(&u, s->insns, s->n, CBPF_MPF | flags, error);
-	if (r < 0)
-		return r;
-	r = pf_optimise(&u, options->without, NULL, NULL, error);
+	r = unit_make(&u, s, flags, options->without, error);
 	if (r == 0 && options->engine != PF_ENGINE_INTERP)
 		r = pf_native_make(&u, &code->native);
 	if (r < 0 && options->engine == PF_ENGINE_NATIVE)
@@ -153,6 +161,7 @@ static int sessions_init(struct pf_sessions *s, const char *program, size_t len,
 		return pf_fail(error, EINVAL,
 			       "the program asks for no session: match_imm or ckmatch_imm does");
 	s->keys = pf_mpf_keys(&s->insns[match]);
+	s->without = options->without;
 	s->checks = s->insns[match].code == (CB_JMP | CB_CKMATCH_IMM);
 	s->datagram = pfs_zalloc(s->options.datagrams, sizeof(*s->datagram));
 	s->waiting = pfs_zalloc(s->options.waiting, sizeof(*s->waiting));
@@ -211,6 +220,46 @@ void pf_sessions_free(struct pf_sessions *s)
 unsigned pf_sessions_keys(const struct pf_sessions *s)
 {
 	return s->keys;
+}
+
+void pf_sessions_own_keys(const struct pf_sessions *s, uint32_t *ret_keys)
+{
+	size_t match = pf_mpf_match(s->insns, s->n);
+
+	for (unsigned i = 0; i < s->keys; i++)
+		ret_keys[i] = s->insns[match + 1 + i].k;
+}
+
+/* The results that the units set are numbered as in pf/front/mpf.h. */
+static int dump(const struct pf_sessions *s, unsigned flags, const char *title, struct pfs_buf *out)
+{
+	PFS_CLEANUP(pf_unit_release) struct pf_unit u;
+	int r;
+
+	pf_unit_init(&u);
+	u.share = false;
+	r = unit_make(&u, s, flags, s->without, NULL);
+	pfs_buf_str(out, title);
+	return r < 0 ? r : pf_print(&u, out);
+}
+
+int pf_sessions_dump(const struct pf_sessions *s, char **ret_text, struct pf_error *error)
+{
+	PFS_BUF struct pfs_buf out = { 0 };
+	int r;
+
+	pfs_buf_printf(
+		&out,
+		"# results: 0 bytes, 1 how (1 checked, 2 keys, 3 data), 2 a session was asked for,\n"
+		"# 3 ms to register for, 4 ms to wait, %d and %d how many words; words: from %d keys, %d to register, %d data\n",
+		MPF_REGISTER_WORDS, MPF_DATA_WORDS, MPF_KEYS, MPF_REGISTERS, MPF_DATA);
+	r = dump(s, CBPF_MPF_HIT, s->checks ? "# with a session\n" : "", &out);
+	if (r == 0 && s->checks)
+		r = dump(s, CBPF_MPF_MISS, "# without one\n", &out);
+	if (r < 0 || out.failed)
+		return pf_fail(error, ENOMEM, "no memory for the listing");
+	*ret_text = TAKE_PTR(out.data);
+	return 0;
 }
 
 int pf_sessions_add(struct pf_sessions *s, const uint32_t *keys, unsigned n, uint64_t session,
