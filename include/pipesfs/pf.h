@@ -156,6 +156,19 @@ struct pf_member {
 	uint8_t unused[3];
 };
 
+/*
+ * As a CSPF kernel had them (pf-cspf(7)): priorities from 0 to 255, and who has 100 or more consumes what he accepts.
+ */
+#define PF_PRIORITY_MAX 255
+#define PF_PRIORITY_HIGH 100
+#define PF_MEMBER_CSPF(priority)                                                              \
+	{                                                                                     \
+		sizeof(struct pf_member), (priority), (priority) >= PF_PRIORITY_HIGH ? 1 : 0, \
+		{                                                                             \
+			0, 0, 0                                                               \
+		}                                                                             \
+	}
+
 struct pf_match {
 	uint32_t id;   /* of the member */
 	uint32_t keep; /* bytes, as its filter says */
@@ -287,20 +300,6 @@ int pf_emit_ebpf_map(const struct pf_prog *prog, int map, uint64_t **ret_insns, 
 /* The same as pf_compile() for the n words of a CSPF program, which are numbers: byte order does not matter to them. */
 int pf_compile_words(const uint16_t *words, size_t n, const struct pf_options *options,
 		     struct pf_prog **ret_prog, struct pf_error *error);
-
-/*
- * Priorities, as a CSPF kernel had them, for filters of any language: a packet is offered to those of greater priority
- * first (of one priority, as they stand in ids), and who accepts it with one of PF_PRIORITY_HIGH or more keeps it from
- * those behind. With PF_FIRST_CONSUMES so does everybody.
- *
- * ids are the n filters that accept the packet, priorities[id] is each one's. Puts those who get it first, in that
- * order, and returns how many they are: 1 where somebody consumes it, else n. -ENOMEM; -E2BIG: above INT_MAX.
- */
-#define PF_PRIORITY_MAX 255
-#define PF_PRIORITY_HIGH 100
-#define PF_FIRST_CONSUMES 1u
-
-int pf_priority_take(const uint8_t *priorities, unsigned flags, uint32_t *ids, size_t n);
 
 /* --- sessions: MPF --------------------------------------------------------------------------- */
 
