@@ -16,7 +16,7 @@
  *
  * A program may have 16384 bytes and 8 keys (a name only 255 bytes: write a long one to .params).
  *
- * Stats:      sessions, datagrams (remembered), waiting (fragments kept), postponed, registered
+ * Stats:      sessions, datagrams (remembered), kept (fragments that wait), postponed, registered
  * Parameters: program=   the program, instead of the argument; a new one must have as many keys
  *             waiting=N  fragments kept at most, 1 to 65536 (default 256)
  *             max=N      sessions at most, 1 to 65535 (default 4096)
@@ -56,8 +56,8 @@ struct filter {
 	struct pfs_classes classes;
 	struct pf_sessions *sessions; /* owned; a session's number is its class, a packet's its struct held */
 	unsigned keys;
-	struct known *known; /* owned; by class - 1, nknown of them: what of the classes was followed */
-	size_t nknown;
+	struct known *known; /* owned; by class - 1, followed of them: what of the classes was followed */
+	size_t followed;
 	uint64_t changes;   /* of the classes, then */
 	struct held *spare; /* owned; the packet in hand has its number */
 	struct held *ready; /* owned; behind the packet in hand, in order */
@@ -293,7 +293,7 @@ static int mpf_reconfigure(void *state, const struct pfs_args *args, const struc
 	pf_sessions_flush(f->sessions);
 	pf_sessions_free(f->sessions);
 	f->sessions = fresh;
-	memset(f->known, 0, f->nknown * sizeof(*f->known));
+	memset(f->known, 0, f->followed * sizeof(*f->known));
 	f->changes = 0;
 	return 0;
 }
@@ -320,10 +320,10 @@ static void mpf_fini(void *state)
 /* Room for what is known of this class. */
 static bool known_fit(struct filter *f, size_t class_)
 {
-	size_t n = pfs_max(f->nknown, 64);
+	size_t n = pfs_max(f->followed, 64);
 	void *p;
 
-	if (class_ <= f->nknown)
+	if (class_ <= f->followed)
 		return true;
 	while (n < class_)
 		n *= 2;
@@ -331,8 +331,8 @@ static bool known_fit(struct filter *f, size_t class_)
 	if (!p)
 		return false;
 	f->known = p;
-	memset(f->known + f->nknown, 0, (n - f->nknown) * sizeof(*f->known));
-	f->nknown = n;
+	memset(f->known + f->followed, 0, (n - f->followed) * sizeof(*f->known));
+	f->followed = n;
 	return true;
 }
 
@@ -353,7 +353,7 @@ static void forget_gone(struct filter *f)
 {
 	uint32_t keys[KEYS_MAX];
 
-	for (size_t i = 0; i < f->nknown; i++) {
+	for (size_t i = 0; i < f->followed; i++) {
 		struct known *known = &f->known[i];
 
 		if (!known->there || (class_keys(f, (uint16_t)(i + 1), keys) &&
@@ -554,7 +554,7 @@ static void mpf_stats(void *state, struct pfs_buf *out)
 
 	pfs_buf_printf(out, "sessions %llu\n", (unsigned long long)pfs_counter_get(&f->classes.n));
 	pfs_buf_printf(out, "datagrams %llu\n", (unsigned long long)pfs_counter_get(&f->datagrams));
-	pfs_buf_printf(out, "waiting %llu\n", (unsigned long long)pfs_counter_get(&f->waiting));
+	pfs_buf_printf(out, "kept %llu\n", (unsigned long long)pfs_counter_get(&f->waiting));
 	pfs_buf_printf(out, "postponed %llu\n", (unsigned long long)pfs_counter_get(&f->postponed));
 	pfs_buf_printf(out, "registered %llu\n", (unsigned long long)pfs_counter_get(&f->registered));
 }

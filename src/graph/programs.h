@@ -5,8 +5,8 @@
  * link type that is seen. A filter of this kind is a language, which its init gives to pfs_programs_init(), and a
  * manual.
  *
- * Threads: programs are immutable. The table of them grows in batch() alone; who prints them at the same time sees those
- * that were complete before.
+ * Threads: programs are immutable. The table of them grows in batch() alone; who prints them at the same time sees
+ * those that were complete before.
  */
 #ifndef PFS_GRAPH_PROGRAMS_H
 #define PFS_GRAPH_PROGRAMS_H

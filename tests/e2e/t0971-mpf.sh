@@ -55,6 +55,16 @@ escape() {
 	sed 's/;.*//; s/%/%25/g; s/$/%0a/' "$1" | tr -d '\n\t'
 }
 
+# How many are there, in all of these directories?
+readers() {
+	want=$1
+	shift
+	for dir in "$@"; do
+		cat "$dir/.readers"
+	done >.readers
+	[ "$(grep -c cat .readers)" = "$want" ]
+}
+
 t_mount
 mkdir "$P/accept:a"
 mkdir "$P/accept:a/unpcap"
@@ -72,10 +82,7 @@ t_has ".program shows both ways" "$(cat "$d/.program")" '# without one'
 cat "$d/53/all.txt" >got.53 &
 cat "$d/80/all.pcapng" >got.80 &
 cat "$d/all.pcapng" >got.all &
-ready() {
-	[ "$(cat "$d/.readers" "$d/53/.readers" "$d/80/.readers" | grep -c cat)" = 3 ]
-}
-t_wait_for 10 ready
+t_wait_for 10 readers 3 "$d" "$d/53" "$d/80"
 cat frag.pcap >"$P/accept:a/all"
 wait
 t_eq "port 53 has its packet" "$(grep -c '10.0.0.1' got.53)" 1
@@ -83,7 +90,7 @@ t_eq "port 80 has four fragments" "$(filter -r got.80 '')" "4 of 4 packets"
 t_eq "... the first one first, the others as they came" \
 	"$(tcpdump -nn -v -r got.80 2>/dev/null | grep -o 'offset [0-9]*' | tr '\n' ' ')" "offset 0 offset 16 offset 8 offset 8 "
 t_eq "all of both in the directory itself" "$(filter -r got.all '')" "5 of 5 packets"
-grep -E '^(in|out|lost|sessions|waiting|postponed|registered)' "$d/.stats" >stats
+grep -E '^(in|out|lost|sessions|kept|postponed|registered)' "$d/.stats" >stats
 t_eq "the books: two waited in vain" "$(awk '/^lost\.incomplete/ { print $2 }' stats)" 2
 t_eq "... in" "$(awk '/^in / { print $2 }' stats)" 8
 t_eq "... out" "$(awk '/^out / { print $2 }' stats)" 5
@@ -95,10 +102,7 @@ rmdir "$d/80"
 mkdir "$d/99"
 cat "$d/99/all.pcapng" >got.99 &
 cat "$d/all.pcapng" >got.all &
-ready() {
-	[ "$(cat "$d/.readers" "$d/99/.readers" | grep -c cat)" = 2 ]
-}
-t_wait_for 10 ready
+t_wait_for 10 readers 2 "$d" "$d/99"
 cat frag.pcap >"$P/accept:a/all"
 wait
 t_eq "port 99 has its fragments, the first one first" \

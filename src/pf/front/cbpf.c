@@ -92,7 +92,7 @@ static unsigned successors(const struct pf_insn *insn, size_t at, size_t ret_nex
 {
 	unsigned class = CB_CLASS(insn->code);
 
-	if (class == CB_RET)
+	if (class == CB_RET || insn->code == (CB_MISC | CB_KEY))
 		return 0;
 	if (class != CB_JMP) {
 		ret_next[0] = at + 1;

@@ -1,8 +1,8 @@
 /*
  * sessions - the stateful half of MPF: keys, what first fragments have registered, and packets that wait for it
  *
- * A datagram is a tuple of registered words: it is there while it is registered or packets wait for it. Datagrams are in
- * a list by age, and so are waiting packets: who needs room takes the oldest's.
+ * A datagram is a tuple of registered words: it is there while it is registered or packets wait for it. Datagrams are
+ * in a list by age, and so are waiting packets: who needs room takes the oldest's.
  */
 #include <pipesfs/pf.h>
 
@@ -248,11 +248,11 @@ int pf_sessions_dump(const struct pf_sessions *s, char **ret_text, struct pf_err
 	PFS_BUF struct pfs_buf out = { 0 };
 	int r;
 
-	pfs_buf_printf(
-		&out,
-		"# results: 0 bytes, 1 how (1 checked, 2 keys, 3 data), 2 a session was asked for,\n"
-		"# 3 ms to register for, 4 ms to wait, %d and %d how many words; words: from %d keys, %d to register, %d data\n",
-		MPF_REGISTER_WORDS, MPF_DATA_WORDS, MPF_KEYS, MPF_REGISTERS, MPF_DATA);
+	pfs_buf_printf(&out,
+		       "# results: 0 bytes, 1 how (1 checked, 2 keys, 3 data), 2 a session was asked for,\n"
+		       "# 3 ms to register for, 4 ms to wait, %d and %d how many words;\n"
+		       "# from %d keys, from %d words to register, from %d words to look up\n",
+		       MPF_REGISTER_WORDS, MPF_DATA_WORDS, MPF_KEYS, MPF_REGISTERS, MPF_DATA);
 	r = dump(s, CBPF_MPF_HIT, s->checks ? "# with a session\n" : "", &out);
 	if (r == 0 && s->checks)
 		r = dump(s, CBPF_MPF_MISS, "# without one\n", &out);
@@ -465,7 +465,7 @@ static void deliver(struct pf_sessions *s, uint64_t session, uint64_t packet, ui
 	s->options.deliver(s->options.arg, session, packet, accept);
 }
 
-/* A first fragment has said whose the words are: all that waits for that is delivered, in the order in which it came. */
+/* A first fragment has said whose the words are: all that waits for that is delivered, in order of arrival. */
 static void register_data(struct pf_sessions *s, const uint32_t *results, uint32_t session,
 			  uint64_t time)
 {

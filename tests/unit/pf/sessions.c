@@ -9,7 +9,7 @@
 
 struct event {
 	uint64_t packet, session; /* session UINT64_MAX: dropped */
-	uint64_t accept; /* or why */
+	uint64_t accept;	  /* or why */
 };
 
 struct events {
@@ -524,7 +524,7 @@ static void test_interleaved(void **state)
 	assert_int_equal(e.n, N * PARTS);
 	for (size_t i = 0; i < e.n; i++)
 		assert_int_equal(e.of[i].session, e.of[i].packet >> 32 & 1 ? 1053 : 1080);
-	/* Those that waited come in the order of arrival, behind the first fragment, which is older than nobody else. */
+	/* Those that waited come in the order of arrival, behind the first fragment, which may be younger. */
 	memset(last, 0, sizeof(last));
 	for (size_t i = 0; i < e.n; i++) {
 		uint64_t d = e.of[i].packet >> 32, when = (e.of[i].packet & UINT32_MAX) + 1;
