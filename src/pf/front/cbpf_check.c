@@ -92,7 +92,10 @@ struct cbpf_effect cbpf_effect(const struct pf_insn *insn)
 	uint32_t target = CB_CLASS(insn->code) == CB_LD ? A_BIT : X_BIT;
 
 	if (is_mpf_code(insn->code)) {
-		uint32_t words = insn->code == (CB_JMP | CB_CKMATCH_IMM) ? insn->k : insn->jt;
+		bool none = insn->code == (CB_MISC | CB_KEY) || insn->code == (CB_MISC | CB_POSTPONE);
+		uint32_t words = insn->code == (CB_JMP | CB_CKMATCH_IMM) ? insn->k
+				 : none					 ? 0
+									 : insn->jt;
 
 		return (struct cbpf_effect){ (1u << words) - 1, 0 };
 	}

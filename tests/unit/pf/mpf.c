@@ -98,6 +98,9 @@ static void test_verdicts(void **state)
 		9);
 	/* One that asks for none is classic BPF. */
 	assert_int_equal(run("ldb [12]\nret a", p, 60), 8);
+	/* What a field has that its instruction does not use does not matter. */
+	assert_int_equal(run("4,0 0 0 7,2 0 0 0,30 1 0 9,23 97 97 7,", p, 60), 9);
+	assert_int_equal(run("5,0 0 0 7,39 97 97 5,2 0 0 0,30 1 0 9,23 0 0 7,", p, 60), 9);
 	/* Without a second label it goes on behind the keys. */
 	assert_int_equal(run("ld #1\nst M[0]\nckmatch_imm #1, y\nkey #2\nret #0\ny: ret #5", p, 60), 0);
 	assert_int_equal(run("ld #2\nst M[0]\nckmatch_imm #1, y\nkey #2\nret #0\ny: ret #5", p, 60), 5);
