@@ -389,8 +389,7 @@ static const struct pfs_option filter_options[] = {
 	  .value = "LANGUAGE",
 	  .help = "pcap (expressions, the default), bpf (classic BPF as text or bytes),\n"
 		  "cspf (words of a stack machine, pf-cspf(7)), mpf (classic BPF with keys, pf-mpf(7)),\n"
-		  "dpf (atoms, pf-dpf(7)),"
-		  " xpf (classic BPF with memory and loops, pf-xpf(7))",
+		  "dpf (atoms, pf-dpf(7)), xpf (classic BPF with memory and loops, pf-xpf(7))",
 	  .words = PFS_WORDS_CHOICE,
 	  .choices = languages },
 	{ .key = 'f',

@@ -112,7 +112,7 @@ static void mark_targets(struct making *m)
 	unsigned loops = 0;
 
 	for (size_t i = 0; i < m->n; i++) {
-		size_t next[2];
+		size_t next[2] = { 0 };
 		unsigned count = successors(&m->insn[i], i, next);
 
 		for (unsigned e = 0; e < count; e++) {
@@ -138,7 +138,7 @@ static void find_live(struct making *m)
 		for (size_t i = m->n; i-- > 0;) {
 			struct cbpf_effect effect = cbpf_effect(&m->insn[i]);
 			uint32_t live = 0;
-			size_t next[2];
+			size_t next[2] = { 0 };
 			unsigned count = successors(&m->insn[i], i, next);
 
 			if (m->budget && count == 1 && next[0] <= i)
@@ -418,7 +418,7 @@ static void make_match(struct making *m, size_t i)
 static void make_jump(struct making *m, size_t i)
 {
 	const struct pf_insn *insn = &m->insn[i];
-	size_t next[2];
+	size_t next[2] = { 0 };
 	unsigned count = successors(insn, i, next), op = CB_OP(insn->code);
 	pf_val a = m->reg[REG_A], b, cond;
 	bool swap = op == CB_JGE;
