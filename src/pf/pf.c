@@ -31,12 +31,7 @@ struct pf_prog {
 };
 
 static const struct pf_front *const fronts[] = {
-	&pf_front_pcap,
-	&pf_front_bpf,
-	&pf_front_cspf,
-	&pf_front_mpf,
-	&pf_front_dpf,
-	&pf_front_xpf,
+	&pf_front_pcap, &pf_front_bpf, &pf_front_cspf, &pf_front_mpf, &pf_front_dpf, &pf_front_xpf,
 };
 
 const char *pf_language_name(unsigned i)

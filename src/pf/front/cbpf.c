@@ -66,7 +66,7 @@ struct making {
 	pf_blk reject;
 	const struct cbpf_more *more; /* NULL: none */
 	bool budget;		      /* several loops share what more->loops says */
-	bool lost; /* something jumps back to where nothing leads from above */
+	bool lost;		      /* something jumps back to where nothing leads from above */
 	unsigned flags;
 	bool matches;	/* MPF: only a session accepts */
 	uint8_t *state; /* owned; MPF: by instruction, MPF_ bits */
@@ -265,8 +265,8 @@ static void jump_back(struct making *m, size_t to)
 		return;
 	if (m->budget) {
 		need(m, m->reg[REG_LOOPS]);
-		m->reg[REG_LOOPS] = pf_binary(m->u, PF_OP_ADD, m->reg[REG_LOOPS],
-					      pf_const(m->u, UINT32_MAX));
+		m->reg[REG_LOOPS] =
+			pf_binary(m->u, PF_OP_ADD, m->reg[REG_LOOPS], pf_const(m->u, UINT32_MAX));
 	}
 	if (m->u->err)
 		return;
