@@ -295,6 +295,7 @@ static void test_proof(void **state)
 		"PUSHWORD+1, PUSHHDRIND, PUSHWORD+2|SUB, PUSHWORD+3|RSH, PUSHWORD+4|CNAND, PUSHSTK|LE, PUSHONE|GE",
 	};
 	PFS_BUF struct pfs_buf all = { 0 }, answer = { 0 };
+	unsigned claims = 0;
 
 	(void)state;
 	if (!solver_is_here())
@@ -310,8 +311,10 @@ static void test_proof(void **state)
 		pf_unref(prog);
 	}
 	solver_ask(&all, &answer);
-	assert_string_equal(answer.data, "unsat\nunsat\nunsat\nunsat\nunsat\nunsat\n"
-					 "unsat\nunsat\nunsat\nunsat\nunsat\nunsat\n");
+	for (const char *line = answer.data; *line; line += strcspn(line, "\n") + 1, claims++)
+		if (strncmp(line, "unsat\n", 6) != 0)
+			fail_msg("claim %u: %.40s", claims, line);
+	assert_true(claims >= 3 * ARRAY_SIZE(texts));
 }
 
 /* A front end that took one word for another would be found. */
