@@ -7,12 +7,12 @@
 
 #include <pipesfs/pf.h>
 
+#include "pf/back/ebpf_i.h"
 #include "pf/back/lower.h"
 #include "pf/back/search.h"
 
 #define STACK_MAX 512
 #define COPY_MIN 16u
-#define COPY_MAX 256u
 #define LABELS_MAX 30000u /* numbers of 16 bits until they are placed */
 #define NREG 3u
 #define FETCH_MAX 0x10000u /* offsets from there on are in no packet's copy */
@@ -313,38 +313,10 @@ static unsigned binary(struct gen *g, const struct pf_value *v, unsigned to)
 	return to;
 }
 
-/* Where a field is in the context, and how it is stored; -1: nowhere. */
-static int field_offset(uint32_t field, bool *ret_turn)
-{
-	*ret_turn = field == PF_AUX_PROTOCOL || field == PF_AUX_VLAN_TPID;
-	switch (field) {
-	case PF_AUX_PROTOCOL:
-		return offsetof(struct __sk_buff, protocol);
-	case PF_AUX_PKTTYPE:
-		return offsetof(struct __sk_buff, pkt_type);
-	case PF_AUX_IFINDEX:
-		return offsetof(struct __sk_buff, ifindex);
-	case PF_AUX_MARK:
-		return offsetof(struct __sk_buff, mark);
-	case PF_AUX_QUEUE:
-		return offsetof(struct __sk_buff, queue_mapping);
-	case PF_AUX_RXHASH:
-		return offsetof(struct __sk_buff, hash);
-	case PF_AUX_VLAN_TCI:
-		return offsetof(struct __sk_buff, vlan_tci);
-	case PF_AUX_VLAN_PRESENT:
-		return offsetof(struct __sk_buff, vlan_present);
-	case PF_AUX_VLAN_TPID:
-		return offsetof(struct __sk_buff, vlan_proto);
-	default:
-		return -1;
-	}
-}
-
 static void field(struct gen *g, uint32_t k)
 {
 	bool turn;
-	int off = g->spec->dynptr ? -1 : field_offset(k, &turn);
+	int off = g->spec->dynptr ? -1 : ebpf_field(k, &turn);
 
 	if (k == PF_AUX_CPU) {
 		kcode_call(g->c, BPF_FUNC_get_smp_processor_id);
@@ -408,8 +380,7 @@ static void word_at(struct gen *g, const struct pf_value *v, unsigned outside, i
 {
 	const struct pf_unit *u = &g->l->u;
 	pf_val base = pf_place_base(v);
-	uint32_t at = g->spec->words_at +
-		      (pf_memory_at(u, pf_place_memory(v)) + pf_place_at(v)) * 4;
+	uint32_t at = g->spec->words_at + (pf_memory_at(u, pf_place_memory(v)) + pf_place_at(v)) * 4;
 
 	kcode_load(g->c, BPF_DW, R1, R10, g->spec->words);
 	if (base) {
@@ -613,13 +584,13 @@ static void branch(struct gen *g, uint32_t at, const struct pf_block *b)
 }
 
 /*
- * The same number, of which the verifier knows nothing: it would follow a loop round by round from a constant, and finds
- * that one round is like the other from a number.
+ * The same number, of which the verifier knows nothing: it would follow a loop round by round from a constant, and
+ * finds that one round is like the other from a number.
  */
 static void veil(struct gen *g, unsigned reg)
 {
-	kcode_load(g->c, BPF_W, R3, R6, offsetof(struct __sk_buff, len));
-	kcode_load(g->c, BPF_W, R4, R6, offsetof(struct __sk_buff, len));
+	load_len(g, R3, g->spec->caplen);
+	load_len(g, R4, g->spec->caplen);
 	kcode_alu32(g->c, BPF_SUB, R3, R4);
 	kcode_alu32(g->c, BPF_ADD, reg, R3);
 }
@@ -711,10 +682,8 @@ static int write_block(struct gen *g, uint32_t at)
 		return 0;
 	kcode_place(g->c, g->label[at]);
 	/* It has fuel of its own, which is less than the kernel's patience. */
-	if (b->loop) {
-		kcode_jump_imm(g->c, KCODE_MAY_GOTO, R0, 0, g->spec->reject);
-		g->spec->rejects = true;
-	}
+	if (b->loop)
+		fail_if(g, KCODE_MAY_GOTO);
 	for (uint32_t s = g->l->first[at]; s < g->l->first[at + 1] && !g->err; s++)
 		make_value(g, g->l->step[s]);
 	for (uint32_t p = 0; p < b->npin && g->spec->many; p++)
@@ -736,60 +705,10 @@ static int write_block(struct gen *g, uint32_t at)
 
 /* --- the frame ------------------------------------------------------------------------------- */
 
-/* How much of the packet the filter looks at, as far as can be said: headers have variable lengths. */
-static uint32_t wanted(const struct pf_unit *u)
-{
-	uint32_t most = 0;
-
-	for (pf_val v = 1; v < u->nval; v++) {
-		const struct pf_value *value = &u->val[v];
-		unsigned size = pf_load_size(value->op);
-		uint64_t end = value->k + (uint64_t)size;
-
-		if (!size)
-			continue;
-		/* IP headers are rarely longer than 20 bytes. */
-		if (value->a)
-			end += pfs_min(u->val[value->a].max, 20);
-		if (end <= COPY_MAX && end > most)
-			most = (uint32_t)end;
-	}
-	return most;
-}
-
-/* The beginning of the copy, modulo 4, for which most loads are aligned. */
-static unsigned best_shift(const struct pf_unit *u)
-{
-	unsigned best = 0, most = 0;
-
-	for (unsigned shift = 0; shift < 4; shift++) {
-		unsigned aligned = 0;
-
-		for (pf_val v = 1; v < u->nval; v++) {
-			unsigned size = pf_load_size(u->val[v].op);
-
-			aligned += size > 1 && !((u->val[v].k + shift) & (size - 1));
-		}
-		if (aligned > most) {
-			most = aligned;
-			best = shift;
-		}
-	}
-	return best;
-}
-
-static bool asks_for(const struct pf_unit *u, uint32_t field)
-{
-	for (pf_val v = 1; v < u->nval; v++)
-		if (u->val[v].op == PF_OP_AUX && u->val[v].k == field)
-			return true;
-	return false;
-}
-
 static int plan_frame(struct gen *g)
 {
 	const struct pf_unit *u = &g->l->u;
-	uint32_t bytes = wanted(u), shift = best_shift(u);
+	uint32_t bytes = ebpf_wanted(u), shift = ebpf_shift(u);
 	int at = g->spec->stack;
 	unsigned nslot = g->l->nplace > NREG ? g->l->nplace - NREG : 0;
 
@@ -798,7 +717,7 @@ static int plan_frame(struct gen *g)
 		return -E2BIG;
 	g->slots = at - 8;
 	at -= (int)nslot * 8;
-	if (asks_for(u, PF_AUX_RANDOM)) {
+	if (ebpf_asks_for(u, PF_AUX_RANDOM)) {
 		at -= 8;
 		g->random = at;
 	}
@@ -844,25 +763,6 @@ static int check(const struct pf_lower *l, const struct pf_ebpf_spec *spec)
 	return l->flow.n > LABELS_MAX ? -E2BIG : 0;
 }
 
-/* Everything is known there that can be seen at all: no branch is left that could not go both ways. */
-static int know(struct pf_unit *to, const struct pf_unit *from)
-{
-	int r = pf_unit_copy(to, from);
-	bool turn;
-
-	for (pf_val v = 1; v < to->nval && r == 0; v++) {
-		struct pf_value *value = &to->val[v];
-
-		if (value->op != PF_OP_KNOWN)
-			continue;
-		if (value->k != PF_AUX_CPU && value->k != PF_AUX_RANDOM &&
-		    field_offset(value->k, &turn) < 0)
-			r = -ENOTSUP;
-		*value = (struct pf_value){ .op = PF_OP_CONST, .k = 1, .max = 1, .may = 1 };
-	}
-	return r;
-}
-
 static int emit(struct gen *g)
 {
 	int r = check(g->l, g->spec);
@@ -877,7 +777,7 @@ static int emit(struct gen *g)
 	for (uint32_t i = 0; i < g->l->flow.n; i++)
 		g->label[i] = kcode_label(g->c);
 	copy_packet(g);
-	if (asks_for(&g->l->u, PF_AUX_RANDOM)) {
+	if (ebpf_asks_for(&g->l->u, PF_AUX_RANDOM)) {
 		kcode_call(g->c, BPF_FUNC_get_prandom_u32);
 		kcode_store(g->c, BPF_W, R10, g->random, R0);
 	}
@@ -894,7 +794,7 @@ int pf_ebpf_emit(const struct pf_unit *u, struct pf_ebpf_spec *spec, struct kcod
 	int r;
 
 	pf_unit_init(&known);
-	r = know(&known, u);
+	r = ebpf_know(&known, u);
 	if (r == 0)
 		r = pf_unit_compact(&known);
 	if (r == 0)

@@ -32,9 +32,9 @@ struct pf_ebpf_spec {
 	int (*map)(void *arg, const struct pf_table *table);
 	void *arg;
 	/*
-	 * Of a unit with memories: where on the stack, above `stack`, the address of a map's value lies (eight bytes at this
-	 * offset from R10; 0: nowhere), and at which of its bytes the memories begin, one behind the other. With a map that
-	 * is one for each CPU nobody else writes there meanwhile.
+	 * Of a unit with memories: where on the stack, above `stack`, the address of a map's value lies (eight bytes at
+	 * this offset from R10; 0: nowhere), and at which of its bytes the memories begin, one behind the other. With a
+	 * map that is one for each CPU nobody else writes there meanwhile.
 	 */
 	int words;
 	uint32_t words_at;

@@ -136,8 +136,8 @@ static bool is_told(const struct pf_unit *u, pf_blk b, uint32_t *ret_k)
 	*ret_k = 0;
 	if (u->nresult != 1 || block->npin > 1)
 		return false;
-	if (block->npin && (u->val[block->pin[0]].op != PF_OP_RESULT ||
-			    !pf_is_const(u, u->val[block->pin[0]].a)))
+	if (block->npin &&
+	    (u->val[block->pin[0]].op != PF_OP_RESULT || !pf_is_const(u, u->val[block->pin[0]].a)))
 		return false;
 	if (block->npin)
 		*ret_k = u->val[u->val[block->pin[0]].a].k;

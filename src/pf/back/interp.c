@@ -29,10 +29,10 @@ enum opcode {
 	I_LDX32,
 	I_MSH,	/* dst = 4 * (byte at k & 15) */
 	I_FIND, /* dst = what table k has for R a, R b */
-	I_GET,	  /* dst = word k */
-	I_GETX,	  /* dst = word R a + k, if R a < Z, else 0 */
-	I_SET,	  /* word k = R a */
-	I_SETX,	  /* word R b + k = R a, if R b < Z */
+	I_GET,	/* dst = word k */
+	I_GETX, /* dst = word R a + k, if R a < Z, else 0 */
+	I_SET,	/* word k = R a */
+	I_SETX, /* word R b + k = R a, if R b < Z */
 	/* dst = R a op R b, dst = R a op K, for every op with two operands. */
 	I_BINARY,
 	I_BINARY_LAST = I_BINARY + (PF_OP_LT - PF_OP_ADD) * 2 + 1,
@@ -427,9 +427,8 @@ static int put_block(struct writing *w, uint32_t at)
 			fuse_header_length(w, w->at[at]);
 	}
 	for (uint32_t p = 0; p < b->npin && r == 0; p++)
-		r = w->l->u.val[b->pin[p]].op == PF_OP_RESULT
-			    ? put_result(w, &w->l->u.val[b->pin[p]])
-			    : 0;
+		r = w->l->u.val[b->pin[p]].op == PF_OP_RESULT ? put_result(w, &w->l->u.val[b->pin[p]])
+							      : 0;
 	if (r < 0)
 		return r;
 	if (b->end == PF_END_BRANCH)
@@ -648,6 +647,12 @@ static inline const struct code *at(const struct pf_interp *interp, uint32_t byt
 	x(EQ);         \
 	x(LT)
 
+static inline void set_word(uint32_t *words, const struct code *c, const uint32_t *r)
+{
+	if (r[c->b] < c->z)
+		words[c->k + r[c->b]] = r[c->a];
+}
+
 /* Branches leave the inner loop by the end of its body; everything else goes on with the next instruction. */
 uint32_t pf_interp_run_words(const struct pf_interp *interp, const struct pf_packet *packet,
 			     struct pf_hit *hits, uint32_t *words)
@@ -712,8 +717,7 @@ uint32_t pf_interp_run_words(const struct pf_interp *interp, const struct pf_pac
 				words[c->k] = r[c->a];
 				continue;
 			case I_SETX:
-				if (r[c->b] < c->z)
-					words[c->k + r[c->b]] = r[c->a];
+				set_word(words, c, r);
 				continue;
 			case I_GO:
 				yes = true;

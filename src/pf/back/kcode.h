@@ -26,8 +26,9 @@
 
 enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 };
 
-#define KCODE_WIDE 0x18	 /* BPF_LD | BPF_IMM | BPF_DW: the one that takes two instructions */
-#define KCODE_MAY_GOTO 0xe0 /* BPF_JCOND: a jump that is taken when the kernel has had enough of a loop; Linux 6.9 */
+#define KCODE_WIDE 0x18 /* BPF_LD | BPF_IMM | BPF_DW: the one that takes two instructions */
+#define KCODE_MAY_GOTO \
+	0xe0 /* BPF_JCOND: a jump that is taken when the kernel has had enough of a loop; Linux 6.9 */
 #define KCODE_MAX 65536u /* instructions; far above what we generate */
 
 struct kcode_note {

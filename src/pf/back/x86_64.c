@@ -1,9 +1,9 @@
 /*
  * Registers: RDI data, RSI captured length, R8 where the next hit goes (with several filters), or the next result of a
  * batch; RAX, RCX and RDX are for moments; the length is in R10 and the address of what is known beside the bytes in
- * R9, if they are asked for; R11 has that of the memories of a unit with some. In a batch RBX is the packet, RBP how many are left, R12 what is known of those without
- * aux. All others are for values, those that the caller wants back last. Values that find none have four bytes below
- * the stack pointer.
+ * R9, if they are asked for; R11 has that of the memories of a unit with some. In a batch RBX is the packet, RBP how
+ * many are left, R12 what is known of those without aux. All others are for values, those that the caller wants back
+ * last. Values that find none have four bytes below the stack pointer.
  *
  * Short decisions are made without branches (flat.h). Comparing with a constant leaves a load's bytes in memory order
  * and turns the constant round.

@@ -1,7 +1,8 @@
 /*
  * x86_64 - machine code for x86-64 and the System V calling convention
  *
- *	uint64_t code(const struct pf_packet *packet, const struct pf_aux *nothing, struct pf_hit *hits, uint32_t *words)
+ *	uint64_t code(const struct pf_packet *packet, const struct pf_aux *nothing, struct pf_hit *hits,
+ *		      uint32_t *words)
  *	void batch(const struct pf_packet *packets, const struct pf_aux *nothing, uint32_t *results, size_t n)
  *
  * A packet without aux has `nothing`. A program with one filter returns its result; one with several returns the
