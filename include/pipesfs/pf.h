@@ -183,7 +183,7 @@ void pf_set_free(struct pf_set *set);
 
 /*
  * The program may go afterwards. how: NULL for priority 0. Numbers are from 1 on, and used again. 0, -E2BIG,
- * -ENOMEM.
+ * -ENOMEM; -ENOTSUP: it has memory.
  */
 int pf_set_add(struct pf_set *set, const struct pf_prog *prog, const struct pf_member *how,
 	       uint32_t *ret_id, struct pf_error *error);

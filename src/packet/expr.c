@@ -21,7 +21,8 @@ static int refuse(int code, const struct pf_error *error, struct pfs_diag *diag)
 		return pfs_diag_set(diag, code, "%s", error->text);
 	if (error->line == 1)
 		return pfs_diag_set(diag, code, "column %u: %s", error->column, error->text);
-	return pfs_diag_set(diag, code, "line %u, column %u: %s", error->line, error->column, error->text);
+	return pfs_diag_set(diag, code, "line %u, column %u: %s", error->line, error->column,
+			    error->text);
 }
 
 /*
@@ -72,21 +73,69 @@ void pkt_expr_free(struct pkt_expr *expr)
 	free(expr);
 }
 
+/* The packet with what is known of it; false: the program asks for a direction that nobody knows. */
+static bool as_packet(const struct pkt_expr *expr, struct pf_packet *packet, struct pf_aux *aux,
+		      unsigned flags)
+{
+	if (!expr->directed)
+		return true;
+	if (!(flags & (PFS_REC_IN | PFS_REC_OUT)))
+		return false;
+	aux->known = DIRECTION;
+	aux->value[PF_AUX_PKTTYPE] = flags & PFS_REC_OUT ? PACKET_TYPE_OUTGOING : PACKET_TYPE_HOST;
+	packet->aux = aux;
+	return true;
+}
+
 bool pkt_expr_match(const struct pkt_expr *expr, const uint8_t *p, uint32_t caplen,
 		    uint32_t wire_len, unsigned flags)
 {
 	struct pf_packet packet = { p, caplen, wire_len, NULL };
 	struct pf_aux aux;
 
-	if (expr->directed) {
-		if (!(flags & (PFS_REC_IN | PFS_REC_OUT)))
-			return false;
-		aux.known = DIRECTION;
-		aux.value[PF_AUX_PKTTYPE] = flags & PFS_REC_OUT ? PACKET_TYPE_OUTGOING
-								: PACKET_TYPE_HOST;
-		packet.aux = &aux;
-	}
-	return pf_run(expr->prog, &packet) != 0;
+	return as_packet(expr, &packet, &aux, flags) && pf_run(expr->prog, &packet) != 0;
+}
+
+/* --- programs with memory -------------------------------------------------------------------- */
+
+int pkt_expr_state(struct pkt_expr *expr, struct pf_state **ret_state)
+{
+	return pf_state_new(expr->prog, ret_state, NULL);
+}
+
+void pkt_expr_state_free(struct pf_state *state)
+{
+	pf_state_free(state);
+}
+
+bool pkt_expr_match_state(const struct pkt_expr *expr, struct pf_state *state, const uint8_t *p,
+			  uint32_t caplen, uint32_t wire_len, unsigned flags)
+{
+	struct pf_packet packet = { p, caplen, wire_len, NULL };
+	struct pf_aux aux;
+
+	return as_packet(expr, &packet, &aux, flags) && pf_run_state(state, &packet) != 0;
+}
+
+unsigned pkt_expr_words(const struct pkt_expr *expr)
+{
+	struct pf_info info = { .size = sizeof(info) };
+
+	pf_get_info(expr->prog, &info);
+	return info.memory;
+}
+
+const char *pkt_expr_cell_name(const struct pkt_expr *expr, unsigned i)
+{
+	return pf_cell_name(expr->prog, i);
+}
+
+uint64_t pkt_expr_cell(const struct pkt_expr *expr, const struct pf_state *state, unsigned i)
+{
+	uint64_t value = 0;
+
+	pf_state_cell(state, pf_cell_name(expr->prog, i), &value);
+	return value;
 }
 
 unsigned pkt_expr_tests(const struct pkt_expr *expr)
@@ -135,8 +184,8 @@ static bool is_plain(const struct pf_unit *u, uint16_t link_type)
 			    (operands > 1 && is_direction(u, value->b)) ||
 			    (value->op == PF_OP_RESULT && is_direction(u, value->a));
 
-		/* Tables belong to the program. */
-		if (value->op == PF_OP_FIND)
+		/* Tables belong to the program, memory to who runs it. */
+		if (value->op == PF_OP_FIND || pf_is_memory(value))
 			return false;
 		/* Packets that start at the IP header come without the type. */
 		if ((value->op == PF_OP_AUX || value->op == PF_OP_KNOWN) &&

@@ -36,6 +36,19 @@ int pkt_expr_compile(const char *text, uint16_t link_type, bool big_endian,
 		     struct pkt_expr **ret_expr, struct pfs_diag *diag);
 void pkt_expr_free(struct pkt_expr *expr); /* NULL is fine */
 
+/*
+ * Of a program with memory (xPF): what it keeps from packet to packet. One instance, one thread at a time.
+ */
+struct pf_state;
+int pkt_expr_state(struct pkt_expr *expr, struct pf_state **ret_state); /* 0, -ENOMEM */
+void pkt_expr_state_free(struct pf_state *state);			/* NULL is fine */
+bool pkt_expr_match_state(const struct pkt_expr *expr, struct pf_state *state, const uint8_t *p,
+			  uint32_t caplen, uint32_t wire_len, unsigned flags);
+unsigned pkt_expr_words(const struct pkt_expr *expr);
+/* Its named numbers; NULL behind the last. */
+const char *pkt_expr_cell_name(const struct pkt_expr *expr, unsigned i);
+uint64_t pkt_expr_cell(const struct pkt_expr *expr, const struct pf_state *state, unsigned i);
+
 /* Do the caplen bytes at p match? wire_len is what `len` means; flags: PFS_REC_IN, PFS_REC_OUT. */
 bool pkt_expr_match(const struct pkt_expr *expr, const uint8_t *p, uint32_t caplen,
 		    uint32_t wire_len, unsigned flags);

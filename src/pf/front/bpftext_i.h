@@ -33,9 +33,9 @@ struct bpf_asm {
 	size_t nlabel;
 	struct bpf_fix *fix; /* owned */
 	size_t nfix;
-	bool mpf;		/* the instructions of pf-mpf(7), too */
-	struct xpf_said *xpf;	/* borrowed; NULL: it is classic BPF and nothing more */
-	size_t back[2];		/* where a conditional jump goes back to: by way of jumps behind it */
+	bool mpf;	      /* the instructions of pf-mpf(7), too */
+	struct xpf_said *xpf; /* borrowed; NULL: it is classic BPF and nothing more */
+	size_t back[2];	      /* where a conditional jump goes back to: by way of jumps behind it */
 	unsigned nback;
 	struct pf_error *error; /* borrowed */
 };

@@ -158,10 +158,11 @@ static int check_persistent(const struct pf_insn *insn, size_t i, const struct c
 	if (!more || !is_persistent_code(insn->code))
 		return pf_fail(error, EINVAL, "instruction %zu: there is no code 0x%x", i, insn->code);
 	if (!more->words)
-		return pf_fail(error, EINVAL, "instruction %zu: no memory is declared: .memory WORDS", i);
+		return pf_fail(error, EINVAL,
+			       "instruction %zu: no memory is declared: .memory WORDS", i);
 	if (last >= more->words || last < insn->k)
-		return pf_fail(error, EINVAL, "instruction %zu: there is no P[%u], only 0 to %u", i, last,
-			       more->words - 1);
+		return pf_fail(error, EINVAL, "instruction %zu: there is no P[%u], only 0 to %u", i,
+			       last, more->words - 1);
 	return 0;
 }
 

@@ -45,7 +45,8 @@ static int declare_name(struct bpf_asm *a, uint8_t bits)
 
 	bpf_asm_word(a, word, sizeof(word));
 	if (!word[0] || strlen(word) > PF_CELL_NAME)
-		return bpf_asm_fail(a, EINVAL, word[0] ? "a name of more than 31 letters" : "a name is missing");
+		return bpf_asm_fail(a, EINVAL,
+				    word[0] ? "a name of more than 31 letters" : "a name is missing");
 	for (uint32_t i = 0; i < a->xpf->ncell; i++)
 		if (strcmp(a->xpf->cell[i].name, word) == 0)
 			return bpf_asm_fail(a, EINVAL, "a name that is given twice");
@@ -109,17 +110,19 @@ static void said_release(struct xpf_said *said)
 static int check_size(const struct xpf_said *said, size_t n, struct pf_error *error)
 {
 	if (n > XPF_INSNS_MAX)
-		return pf_fail(error, E2BIG, "a program of %zu instructions; at most %u", n, XPF_INSNS_MAX);
+		return pf_fail(error, E2BIG, "a program of %zu instructions; at most %u", n,
+			       XPF_INSNS_MAX);
 	if (n * (said->loops + (uint64_t)1) > XPF_STEPS_MAX)
 		return pf_fail(error, E2BIG,
-			       "%zu instructions that may jump back %u times could take too long: say fewer with .loops",
+			       "%zu instructions that may jump back %u times could take too long: "
+			       "say fewer with .loops",
 			       n, said->loops);
 	for (uint32_t i = 0; i < said->ncell; i++) {
 		uint64_t last = said->cell[i].at + (uint64_t)(said->cell[i].bits == 64);
 
 		if (last >= said->words)
-			return pf_fail(error, EINVAL, "'%s' is P[%llu], which is not there", said->cell[i].name,
-				       (unsigned long long)last);
+			return pf_fail(error, EINVAL, "'%s' is P[%llu], which is not there",
+				       said->cell[i].name, (unsigned long long)last);
 	}
 	return 0;
 }
@@ -173,8 +176,9 @@ static int make_unit(struct pf_unit *u, const struct xpf *xpf, struct pf_error *
 		return r;
 	r = pf_flow_make(u, &flow);
 	if (r == -ELOOP || (r == 0 && !is_tidy(u, &flow)))
-		return pf_fail(error, EINVAL,
-			       "a jump back to an instruction that the program may have jumped over: a loop has one way in");
+		return pf_fail(
+			error, EINVAL,
+			"a jump back to an instruction that the program may have jumped over: a loop has one way in");
 	return r < 0 ? pf_fail(error, -r, "no memory for the filter") : 0;
 }
 

@@ -333,8 +333,8 @@ uint32_t pf_memory(struct pf_unit *u, uint32_t words)
 	uint32_t *memory;
 
 	assert(words && words <= PF_MEMORY_MAX);
-	if (!u->err && (u->nmemory == PF_MEMORIES_MAX ||
-			pf_memory_at(u, u->nmemory) > PF_WORDS_MAX - words))
+	if (!u->err &&
+	    (u->nmemory == PF_MEMORIES_MAX || pf_memory_at(u, u->nmemory) > PF_WORDS_MAX - words))
 		u->err = -E2BIG;
 	if (u->err)
 		return 0;

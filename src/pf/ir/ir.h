@@ -105,9 +105,9 @@ struct pf_unit {
 	uint32_t nmemory;
 	struct pf_cell *cell; /* in the arena; of the unit that a front end has made: copies have none */
 	uint32_t ncell;
-	bool share;	  /* equal floating values are made once */
-	bool fold;	  /* constants are computed, identities applied */
-	uint32_t *hash;	  /* owned; of values, open addressing */
+	bool share;	/* equal floating values are made once */
+	bool fold;	/* constants are computed, identities applied */
+	uint32_t *hash; /* owned; of values, open addressing */
 	uint32_t caphash;
 	struct pf_table **table; /* owned, and a reference to each */
 	uint32_t ntable;

@@ -9,12 +9,12 @@ struct check {
 	struct pf_extents extents;
 	pf_blk *anchor; /* owned; by value: the deepest block whose parameters and words it is made of */
 	uint32_t *pinned; /* owned; by value: of GET, 1 + its place among the effects of its block */
-	uint32_t *seen; /* owned; by value: the last place whose uses reached it */
-	uint32_t place; /* a block, or one of its edges */
-	pf_val tested;	/* on the yes edge of FITS: its base, */
-	uint32_t fits;	/* and how far it has shown; 0: not there */
-	uint32_t pins;	/* effects of the block that stand before the use */
-	pf_val *stack;	/* owned */
+	uint32_t *seen;	  /* owned; by value: the last place whose uses reached it */
+	uint32_t place;	  /* a block, or one of its edges */
+	pf_val tested;	  /* on the yes edge of FITS: its base, */
+	uint32_t fits;	  /* and how far it has shown; 0: not there */
+	uint32_t pins;	  /* effects of the block that stand before the use */
+	pf_val *stack;	  /* owned */
 	struct pf_error *error; /* borrowed */
 };
 

@@ -9,6 +9,8 @@
  * pf_optimise() over the unit, whose pass "thread" leads each way past the tests that are settled on it. No block is
  * ever made twice, so what comes out is never larger than the sum of what goes in.
  *
+ * Each unit keeps memories of its own; in the merged one those of the last unit come first.
+ *
  * The inputs are verified units, which stay as they are; what comes out is a verified unit, too. Back ends give its
  * results as a list of hits (back/run.h). Threads: pure.
  */

@@ -245,6 +245,9 @@ int pf_set_add(struct pf_set *set, const struct pf_prog *prog, const struct pf_m
 	if (how && how->size != sizeof(*how))
 		return pf_fail(error, EINVAL, "a member of %zu bytes: made for another release",
 			       how->size);
+	if (pf_prog_ir(prog)->nmemory)
+		return pf_fail(error, ENOTSUP,
+			       "a filter with memory is in no set: its memory would have no place");
 	r = pf_shape_make(plain ? plain : pf_prog_ir(prog), plain, &shape);
 	if (r == 0) {
 		LOCKED(set);

@@ -36,7 +36,8 @@ static pf_val known_parts(struct assertion *a, pf_val v, unsigned depth)
 	const struct pf_value value = a->u->val[known];
 	unsigned operands = pf_operands(&value);
 
-	if (!operands || !depth || value.op == PF_OP_FITS || value.op == PF_OP_GET || pf_load_size(value.op))
+	if (!operands || !depth || value.op == PF_OP_FITS || value.op == PF_OP_GET ||
+	    pf_load_size(value.op))
 		return known;
 	x = known_parts(a, value.a, depth - 1);
 	y = operands > 1 ? known_parts(a, value.b, depth - 1) : value.b;

@@ -178,7 +178,8 @@ HELP size_t plain_jump(struct plain_run *r, const struct pf_insn *insn, size_t n
 	return next + (yes ? insn->jt : insn->jf);
 }
 
-HELP uint32_t plain_xpf_run(const struct plain_xpf *xpf, uint32_t *memory, const struct pf_packet *packet)
+HELP uint32_t plain_xpf_run(const struct plain_xpf *xpf, uint32_t *memory,
+			    const struct pf_packet *packet)
 {
 	struct plain_run r = { .xpf = xpf, .packet = packet, .memory = memory, .left = xpf->loops };
 	size_t at = 0;
