@@ -294,6 +294,52 @@ static void test_examples(void **state)
 	packets_release(&packets);
 }
 
+/* A thousand endpoints, written in two ways: few shapes with tables of constants; nothing is compiled for the rest. */
+static void test_a_set(void **state)
+{
+	struct pf_set_info info = { .size = sizeof(info) };
+	struct pf_set_reader *reader;
+	struct pf_match match[4];
+	uint8_t bytes[60] = { [12] = 8, [14] = 0x45, [23] = 6 };
+	struct pf_packet packet = { bytes, sizeof(bytes), sizeof(bytes), NULL };
+	uint32_t ids[1000];
+	struct pf_set *set;
+
+	(void)state;
+	assert_int_equal(pf_set_new(NULL, &set, NULL), 0);
+	assert_int_equal(pf_set_reader_new(set, &reader), 0);
+	for (unsigned i = 0; i < 1000; i++) {
+		struct pf_prog *prog;
+		char text[120];
+
+		snprintf(text, sizeof(text),
+			 i % 2 ? "12:16 == 0x800, 23:8 == 6, shift (14:8 & 0xf) << 2, 16:16 == %u"
+			       : "shift 14 && 9:8 == 6 && shift (0:8 & 0xf) << 2 && 2:16 == %u",
+			 i + 1);
+		assert_int_equal(pf_compile("dpf", text, strlen(text), NULL, &prog, NULL), 0);
+		assert_int_equal(pf_set_add(set, prog, NULL, &ids[i], NULL), 0);
+		pf_unref(prog);
+	}
+	assert_int_equal(pf_set_get_info(set, &info), 0);
+	print_message("%u members, %u shapes, %u programs, %llu compiled\n", info.members,
+		      info.shapes, info.programs, (unsigned long long)info.compiled);
+	assert_int_equal(info.members, 1000);
+	/* Some ports are also other constants of their filter: a shape of its own. */
+	assert_in_range(info.shapes, 2, 8);
+	assert_true(info.compiled < 20);
+	for (unsigned i = 0; i < 1002; i++) {
+		be16_store(bytes + 36, (uint16_t)i);
+		assert_int_equal(pf_set_run(reader, &packet, match, 4), i > 0 && i <= 1000);
+		if (i > 0 && i <= 1000)
+			assert_int_equal(match[0].id, ids[i - 1]);
+	}
+	bytes[23] = 17;
+	be16_store(bytes + 36, 5);
+	assert_int_equal(pf_set_run(reader, &packet, match, 4), 0);
+	pf_set_reader_free(reader);
+	pf_set_free(set);
+}
+
 /* The atoms as formulas, the graph, behind the passes, as classic BPF: no packet about which two differ. */
 static void test_proofs(void **state)
 {
@@ -335,7 +381,7 @@ int main(void)
 		cmocka_unit_test(test_forms),	 cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_limits),	 cmocka_unit_test(test_one_form),
 		cmocka_unit_test(test_examples), cmocka_unit_test(test_random),
-		cmocka_unit_test(test_proofs),
+		cmocka_unit_test(test_proofs),	 cmocka_unit_test(test_a_set),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
