@@ -439,8 +439,18 @@ static void emit_wanted(const struct kcap *kcap, const struct kcap_body *body, s
 	kcode_jump(c, out);
 }
 
+static bool wants(const struct kcap_body *body)
+{
+	uint32_t all = 0;
+
+	for (uint32_t w = 0; w < body->words; w++)
+		all |= body->wanted[w];
+	return all;
+}
+
+/* *ret_copies: what follows is reached. Where nobody wants anything it may not be. */
 static int emit_body(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
-		     unsigned out)
+		     unsigned out, bool *ret_copies)
 {
 	struct pf_ebpf_spec spec = {
 		.stack = AT_SET,
@@ -454,7 +464,7 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 		.unsure = kcode_label(c),
 	};
 	unsigned wanted = kcode_label(c), known = kcode_label(c);
-	bool asks = kcap->spec.kind == KCAP_PACKET && !body->plain;
+	bool asks = kcap->spec.kind == KCAP_PACKET && !body->plain, wanting = wants(body), unsure;
 	int r;
 
 	spec.reject = spec.accept;
@@ -471,38 +481,29 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 	kcode_load(c, BPF_DW, R7, R10, AT_SLOT);
 	emit_wanted(kcap, body, c, wanted, out);
 	kcode_place(c, spec.unsure);
-	if (asks || spec.unsures) {
+	unsure = asks || spec.unsures;
+	if (unsure) {
 		kcode_note(c, "for the engine to decide");
 		kcode_load(c, BPF_DW, R7, R10, AT_SLOT);
 		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 0);
-		kcode_jump(c, known);
 	}
+	if (unsure && wanting)
+		kcode_jump(c, known);
 	kcode_place(c, wanted);
-	kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 1);
+	if (wanting)
+		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 1);
 	kcode_place(c, known);
+	*ret_copies = unsure || wanting;
 	return 0;
 }
 
-int kcap_program_emit(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c)
+/* The packet goes into the ring. R7: the slot; on the stack what was decided. */
+static void emit_copy(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+		      unsigned out)
 {
-	unsigned out = kcode_label(c), lost = kcode_label(c), copied = kcode_label(c);
+	unsigned lost = kcode_label(c), copied = kcode_label(c);
 	bool netfilter = kcap->spec.kind == KCAP_NETFILTER;
-	int r = 0;
 
-	kcode_mov(c, R6, R1);
-	if (!netfilter)
-		emit_direction(kcap, c, out);
-	else
-		emit_netfilter_fields(kcap, c);
-	emit_length(kcap, c);
-	emit_cpu(kcap, c, out);
-	emit_count(kcap, c, SLOT(seen));
-	if (body && body->words)
-		r = emit_body(kcap, body, c, out);
-	else
-		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 0);
-	if (r < 0)
-		return r;
 	if (!netfilter) {
 		kcode_note(c, "what is known of the packet");
 		emit_packet_fields(kcap, c);
@@ -521,6 +522,30 @@ int kcap_program_emit(const struct kcap *kcap, const struct kcap_body *body, str
 	kcode_place(c, lost);
 	kcode_note(c, "no room");
 	emit_count(kcap, c, SLOT(lost));
+}
+
+int kcap_program_emit(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c)
+{
+	unsigned out = kcode_label(c);
+	bool netfilter = kcap->spec.kind == KCAP_NETFILTER, copies = true;
+	int r = 0;
+
+	kcode_mov(c, R6, R1);
+	if (!netfilter)
+		emit_direction(kcap, c, out);
+	else
+		emit_netfilter_fields(kcap, c);
+	emit_length(kcap, c);
+	emit_cpu(kcap, c, out);
+	emit_count(kcap, c, SLOT(seen));
+	if (body && body->words)
+		r = emit_body(kcap, body, c, out, &copies);
+	else
+		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 0);
+	if (r < 0)
+		return r;
+	if (copies)
+		emit_copy(kcap, body, c, out);
 	kcode_place(c, out);
 	kcode_mov_imm(c, R0, verdict(kcap));
 	kcode_exit(c);

@@ -1,5 +1,5 @@
 /*
- * tree - filters below each other in one program say what each says of what those above it have kept; and what filters of
+ * tree - filters below each other in one program say what each says of what those above have kept; what filters of
  * one protocol keep is what pkt_dissect() finds, or they are unsure
  *
  * PF_TREE_SECONDS, default 1.
