@@ -234,7 +234,8 @@ trees = records = decided = changes = 0
 start = time.monotonic()
 if not os.path.isdir(TOPS[1]):
     os.mkdir(TOPS[1])
-while time.monotonic() < start + SECONDS or trees == 0:
+# A tree may be such that everything is wanted.
+while time.monotonic() < start + SECONDS or (decided == 0 and trees < 50):
     tree = Tree()
     # Sometimes nobody reads, and only a count wants it at all.
     if dice.random() < 0.8 or not any(d.endswith("/count") for d in tree.dirs):
