@@ -23,6 +23,9 @@ static bool learn(struct pfs_node *node, uint16_t link_type)
 		return k->known;
 	if (!node->filter || !node->filter->keeps || !node->state || node->pulls)
 		return false;
+	/* Its records say their class, which nobody else could tell. */
+	if (node->filter->classes || node->filter->open_classes)
+		return false;
 	if (!k) {
 		k = node->keeps = pfs_zalloc(1, sizeof(*k));
 		if (!k)

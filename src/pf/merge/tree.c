@@ -115,7 +115,7 @@ static int graft(struct tree *t, const struct pf_branch *b, pf_blk below, pf_blk
 	const struct pf_unit *from = b->unit;
 	PFS_CLEANUP(graft_release)
 	struct graft g = { t->to, from, .result = b->result, .below = below, .no = no };
-	int r = from->nresult == 1 ? 0 : -ENOTSUP;
+	int r = from->nresult == 1 && !from->nmemory ? 0 : -ENOTSUP;
 
 	g.unsure = t->unsure;
 	g.val = pfs_zalloc(from->nval, sizeof(*g.val));

@@ -25,7 +25,7 @@ struct pf_branch {
 
 /*
  * Into an empty unit, with `results` + 1 results: the last is 1 when a filter was unsure, and then the others say
- * nothing. -ENOTSUP: a unit with loops or several filters; -ENOMEM, -E2BIG.
+ * nothing. -ENOTSUP: a unit with loops, memory or several filters; -ENOMEM, -E2BIG.
  */
 int pf_tree(const struct pf_branch *branch, size_t n, uint32_t results, struct pf_unit *ret_unit);
 
