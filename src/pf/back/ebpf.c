@@ -349,19 +349,47 @@ static void check_end(struct gen *g, pf_val base, uint32_t end, unsigned no)
 	kcode_jump_reg(g->c, BPF_JGT, R2, R0, no);
 }
 
+/* Goes to `none` if the bit of the pair is not set. The verifier knows how large what is left of a shift can be. */
+static void look_at_bit(struct gen *g, const struct pf_value *v, const struct pf_ebpf_table *t,
+			unsigned none)
+{
+	mov32(g, R1, get(g, v->b, R1));
+	kcode_alu32_imm(g->c, BPF_MUL, R1, t->m_b);
+	if (!pf_is(&g->l->u, v->a, 0)) {
+		mov32(g, R2, get(g, v->a, R2));
+		kcode_alu32_imm(g->c, BPF_MUL, R2, t->m_a);
+		kcode_alu32(g->c, BPF_XOR, R1, R2);
+	}
+	kcode_alu32_imm(g->c, BPF_RSH, R1, 32 - t->log);
+	kcode_alu32(g->c, BPF_MOV, R3, R1);
+	kcode_alu32_imm(g->c, BPF_RSH, R3, 3);
+	kcode_map_value(g->c, R2, t->bits);
+	kcode_alu(g->c, BPF_ADD, R2, R3);
+	kcode_load(g->c, BPF_B, R4, R2, 0);
+	kcode_alu32_imm(g->c, BPF_AND, R1, 7);
+	kcode_alu32(g->c, BPF_RSH, R4, R1);
+	kcode_alu32_imm(g->c, BPF_AND, R4, 1);
+	kcode_mov_imm(g->c, R0, 0);
+	kcode_jump_imm(g->c, BPF_JEQ, R4, 0, none);
+}
+
 /* Asks the map. What it has may be taken out at any time, but not while this runs. */
 static void find(struct gen *g, const struct pf_value *v)
 {
 	unsigned none = kcode_label(g->c);
-	int map = g->spec->map ? g->spec->map(g->spec->arg, g->l->u.table[v->k]) : -1;
+	struct pf_ebpf_table t = { .map = -1 };
 
-	if (map < 0) {
+	if (g->spec->table)
+		t = g->spec->table(g->spec->arg, g->l->u.table[v->k]);
+	if (t.map < 0) {
 		g->err = -ENOTSUP;
 		return;
 	}
+	if (t.bits >= 0)
+		look_at_bit(g, v, &t, none);
 	kcode_store(g->c, BPF_W, R10, g->fetch, get(g, v->a, R0));
 	kcode_store(g->c, BPF_W, R10, g->fetch + 4, get(g, v->b, R0));
-	kcode_map(g->c, R1, map);
+	kcode_map(g->c, R1, t.map);
 	kcode_mov(g->c, R2, R10);
 	kcode_alu_imm(g->c, BPF_ADD, R2, g->fetch);
 	kcode_call(g->c, BPF_FUNC_map_lookup_elem);
@@ -820,9 +848,13 @@ static void find_words(struct pf_ebpf_spec *spec, int map, struct kcode *c)
 	spec->stack = -8;
 }
 
-int pf_ebpf_program(const struct pf_unit *u, int map, struct kcode *c)
+int pf_ebpf_program_with(const struct pf_unit *u, int map,
+			 struct pf_ebpf_table (*table)(void *arg, const struct pf_table *table),
+			 void *arg, struct kcode *c)
 {
-	struct pf_ebpf_spec spec = { .accept = kcode_label(c), .reject = kcode_label(c) };
+	struct pf_ebpf_spec spec = {
+		.accept = kcode_label(c), .reject = kcode_label(c), .table = table, .arg = arg
+	};
 	int r;
 
 	kcode_mov(c, R6, R1);
@@ -837,4 +869,9 @@ int pf_ebpf_program(const struct pf_unit *u, int map, struct kcode *c)
 	kcode_place(c, spec.accept);
 	kcode_exit(c);
 	return kcode_finish(c);
+}
+
+int pf_ebpf_program(const struct pf_unit *u, int map, struct kcode *c)
+{
+	return pf_ebpf_program_with(u, map, NULL, NULL, c);
 }

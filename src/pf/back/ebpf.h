@@ -21,15 +21,29 @@
 #include "pf/back/kcode.h"
 #include "pf/ir/ir.h"
 
+/*
+ * Where a table is in the kernel. map: a descriptor; keys are two 32-bit numbers, a and b, the value is one.
+ * Negative: there is none. bits: an array with one value of 2^(log - 3) bytes, in which bit pf_ebpf_bit() is set
+ * for every key that the map has (others may be set, too), so that most keys which it does not have cost no look.
+ * Negative: there is none.
+ */
+struct pf_ebpf_table {
+	int map, bits;
+	unsigned log;	   /* 3 to 31 */
+	uint32_t m_a, m_b; /* odd */
+};
+
+static inline uint32_t pf_ebpf_bit(const struct pf_ebpf_table *t, uint32_t a, uint32_t b)
+{
+	return (a * t->m_a ^ b * t->m_b) >> (32 - t->log);
+}
+
 struct pf_ebpf_spec {
 	int stack;	 /* the code may use the stack below this offset from R10: 0, -64 ... */
 	unsigned accept; /* label: R0 has the result, which is not 0, of a program with one filter; */
 	unsigned reject; /* label */
-	/*
-	 * The descriptor of a map that has what a table has: keys are two 32-bit numbers, a and b, the value is
-	 * one. Negative: there is none. NULL: there are none at all.
-	 */
-	int (*map)(void *arg, const struct pf_table *table);
+	/* NULL: there are no tables. */
+	struct pf_ebpf_table (*table)(void *arg, const struct pf_table *table);
 	void *arg;
 	/*
 	 * Of a unit with memories: where on the stack, above `stack`, the address of a map's value lies (eight bytes at
@@ -69,5 +83,9 @@ int pf_ebpf_emit(const struct pf_unit *u, struct pf_ebpf_spec *spec, struct kcod
 
 /* A whole program: returns the result. map: the descriptor of an array whose value 0 has the memories; -1: none. */
 int pf_ebpf_program(const struct pf_unit *u, int map, struct kcode *c);
+/* The same of one that asks tables: table and arg are those of struct pf_ebpf_spec. */
+int pf_ebpf_program_with(const struct pf_unit *u, int map,
+			 struct pf_ebpf_table (*table)(void *arg, const struct pf_table *table),
+			 void *arg, struct kcode *c);
 
 #endif

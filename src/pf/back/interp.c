@@ -27,12 +27,13 @@ enum opcode {
 	I_LDX8, /* dst = byte at R a + k */
 	I_LDX16,
 	I_LDX32,
-	I_MSH,	/* dst = 4 * (byte at k & 15) */
-	I_FIND, /* dst = what table k has for R a, R b */
-	I_GET,	/* dst = word k */
-	I_GETX, /* dst = word R a + k, if R a < Z, else 0 */
-	I_SET,	/* word k = R a */
-	I_SETX, /* word R b + k = R a, if R b < Z */
+	I_MSH,	 /* dst = 4 * (byte at k & 15) */
+	I_FIND,	 /* dst = what table k has for R a, R b */
+	I_FIND0, /* dst = what table k has for 0, R b */
+	I_GET,	 /* dst = word k */
+	I_GETX,	 /* dst = word R a + k, if R a < Z, else 0 */
+	I_SET,	 /* word k = R a */
+	I_SETX,	 /* word R b + k = R a, if R b < Z */
 	/* dst = R a op R b, dst = R a op K, for every op with two operands. */
 	I_BINARY,
 	I_BINARY_LAST = I_BINARY + (PF_OP_LT - PF_OP_ADD) * 2 + 1,
@@ -73,6 +74,8 @@ enum opcode {
 	I_CLD8,
 	I_CLD16,
 	I_CLD32,
+	I_BFIND, /* dst as I_FIND; is it not 0? */
+	I_BFIND0,
 	I_OPCODES
 };
 
@@ -173,8 +176,12 @@ static int put_in_register(struct writing *w, pf_val v, uint16_t temp, uint16_t 
 static int put_find(struct writing *w, const struct pf_value *v, uint16_t dst)
 {
 	struct code code = { .op = I_FIND, .dst = dst, .k = v->k };
-	int r = put_in_register(w, v->a, w->temp, &code.a);
+	int r = 0;
 
+	if (pf_is(&w->l->u, v->a, 0))
+		code.op = I_FIND0;
+	else
+		r = put_in_register(w, v->a, w->temp, &code.a);
 	if (r == 0)
 		r = put_in_register(w, v->b, (uint16_t)(w->temp + 1), &code.b);
 	return r < 0 ? r : put(w, code);
@@ -324,6 +331,20 @@ static int put_test(struct writing *w, const struct pf_test *t, struct code *cod
 	return r;
 }
 
+/* Branches on what was found last, if that was all that came before. */
+static bool branch_found(struct writing *w, uint32_t first, const struct pf_block *b)
+{
+	struct code *last = w->i->n > first ? &w->i->code[w->i->n - 1] : NULL;
+
+	if (w->l->u.val[b->cond].op != PF_OP_FIND || !last ||
+	    (last->op != I_FIND && last->op != I_FIND0) || last->dst != w->l->place[b->cond])
+		return false;
+	last->op = last->op == I_FIND ? I_BFIND : I_BFIND0;
+	last->yes = w->l->flow.pos[b->edge[0].to];
+	last->no = w->l->flow.pos[b->edge[1].to];
+	return true;
+}
+
 static int put_branch(struct writing *w, const struct pf_block *b)
 {
 	const struct pf_value *v = &w->l->u.val[b->cond];
@@ -432,7 +453,7 @@ static int put_block(struct writing *w, uint32_t at)
 	if (r < 0)
 		return r;
 	if (b->end == PF_END_BRANCH)
-		return put_branch(w, b);
+		return branch_found(w, w->at[at], b) ? 0 : put_branch(w, b);
 	if (b->end == PF_END_JUMP)
 		return put_jump(w, at, &b->edge[0]);
 	/* Behind a return it would never run. */
@@ -626,6 +647,16 @@ static inline const struct code *at(const struct pf_interp *interp, uint32_t byt
 	x(16);       \
 	x(32)
 
+/* What was found, and whether anything was. */
+#define FIND(op, a)                                                           \
+	case I_##op:                                                          \
+		r[c->dst] = pf_table_find(interp->table[c->k], (a), r[c->b]); \
+		continue;                                                     \
+	case I_B##op:                                                         \
+		r[c->dst] = pf_table_find(interp->table[c->k], (a), r[c->b]); \
+		yes = r[c->dst] != 0;                                         \
+		break
+
 #define OP(op)                                                        \
 	case I_BINARY + (PF_OP_##op - PF_OP_ADD) * 2:                 \
 		r[c->dst] = pf_compute(PF_OP_##op, r[c->a], r[c->b]); \
@@ -702,9 +733,8 @@ uint32_t pf_interp_run_words(const struct pf_interp *interp, const struct pf_pac
 			case I_MSH:
 				r[c->dst] = (data[c->k] & 15u) << 2;
 				continue;
-			case I_FIND:
-				r[c->dst] = pf_table_find(interp->table[c->k], r[c->a], r[c->b]);
-				continue;
+				FIND(FIND, r[c->a]);
+				FIND(FIND0, 0);
 				EACH_LOAD(LOAD);
 				EACH_BINARY(OP);
 			case I_GET:

@@ -175,6 +175,12 @@ void kcode_map(struct kcode *c, unsigned dst, int map)
 	emit(c, insn(0, 0, 0, 0, 0));
 }
 
+void kcode_map_value(struct kcode *c, unsigned dst, int map)
+{
+	emit(c, insn(KCODE_WIDE, dst, BPF_PSEUDO_MAP_VALUE, 0, map));
+	emit(c, insn(0, 0, 0, 0, 0));
+}
+
 void kcode_call(struct kcode *c, int helper)
 {
 	emit(c, insn(BPF_JMP | BPF_CALL, 0, 0, 0, helper));

@@ -82,6 +82,8 @@ void kcode_jump32_imm(struct kcode *c, unsigned op, unsigned dst, uint32_t imm, 
 void kcode_jump32_reg(struct kcode *c, unsigned op, unsigned dst, unsigned src, unsigned label);
 
 void kcode_map(struct kcode *c, unsigned dst, int map);
+/* The address of the only value that an array has. */
+void kcode_map_value(struct kcode *c, unsigned dst, int map);
 void kcode_call(struct kcode *c, int helper);
 void kcode_kfunc(struct kcode *c, int32_t btf_id); /* of the running kernel */
 void kcode_exit(struct kcode *c);

@@ -175,6 +175,8 @@ static void print_insn(const struct bpf_insn *i, size_t at, struct pfs_buf *out)
 	case BPF_LD:
 		if (i->src_reg == BPF_PSEUDO_MAP_FD)
 			pfs_buf_printf(out, "r%u = map %d", i->dst_reg, i->imm);
+		else if (i->src_reg == BPF_PSEUDO_MAP_VALUE)
+			pfs_buf_printf(out, "r%u = value of map %d", i->dst_reg, i->imm);
 		else
 			pfs_buf_printf(out, "r%u = 0x%08x%08x", i->dst_reg, (unsigned)i[1].imm,
 				       (unsigned)i->imm);

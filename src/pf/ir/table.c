@@ -74,7 +74,7 @@ static void publish(struct pf_table *t, struct pf_table_rows *rows)
 	/* Pairs with the load in pf_table_find(). */
 	atomic_store_explicit(&t->rows, rows, memory_order_release);
 	if (t->retire)
-		t->retire(t->arg, old);
+		t->retire(t->retire_arg, old);
 	else
 		free(old);
 }
@@ -158,7 +158,7 @@ int pf_table_set(struct pf_table *t, uint32_t a, uint32_t b, uint32_t value)
 	t->live += !before;
 	t->live -= !value;
 	if (t->changed)
-		t->changed(t->arg, t, a, b, value);
+		t->changed(t->changed_arg, a, b, value);
 	return 0;
 }
 

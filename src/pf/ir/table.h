@@ -45,9 +45,10 @@ struct pf_table {
 	 * NULL: at once.
 	 */
 	void (*retire)(void *arg, void *rows);
-	/* A pair got another value; for copies elsewhere. NULL: nobody listens. */
-	void (*changed)(void *arg, const struct pf_table *t, uint32_t a, uint32_t b, uint32_t value);
-	void *arg;
+	void *retire_arg;
+	/* A pair got another value; for a copy elsewhere. NULL: nobody listens. */
+	void (*changed)(void *arg, uint32_t a, uint32_t b, uint32_t value);
+	void *changed_arg;
 };
 
 /* 0 or -ENOMEM. */

@@ -118,7 +118,7 @@ int pf_keyed_step(struct pf_keyed *k, unsigned node, unsigned word, bool wait)
 		return r;
 	if (to->table && k->reclaim) {
 		to->table->retire = pf_reclaim_memory;
-		to->table->arg = k->reclaim;
+		to->table->retire_arg = k->reclaim;
 	}
 	if (to->known == k->words)
 		k->leaf = k->n;

@@ -68,6 +68,9 @@ static void first_of(struct pf_unit *u, pf_blk b)
 
 int pf_merge_any(struct pf_unit *u)
 {
+	/* Who writes must not be left out. */
+	if (u->nmemory)
+		return -ENOTSUP;
 	for (pf_blk b = 1, n = u->nblk; b < n && !u->err; b++)
 		if (u->blk[b].npin)
 			first_of(u, b);

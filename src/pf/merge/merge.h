@@ -28,7 +28,10 @@ int pf_merge(const struct pf_unit *const *units, size_t n, struct pf_unit *ret_u
  */
 int pf_merge_front(struct pf_unit *to, const struct pf_unit *from, uint32_t base);
 
-/* Now there is one result, that of the first filter which accepts: does anybody want the packet? 0, -ENOMEM, -E2BIG. */
+/*
+ * Now there is one result, that of the first filter which accepts: does anybody want the packet? 0;
+ * -ENOTSUP: filters with memories; -ENOMEM, -E2BIG.
+ */
 int pf_merge_any(struct pf_unit *u);
 
 #endif

@@ -1,5 +1,5 @@
 /* Sets of filters: members come and go, readers run. set_i.h says how it is held. */
-#include <pipesfs/pf.h>
+#include "pf/merge/set.h"
 
 #include "pf/error.h"
 #include "pf/ir/print.h"
@@ -451,6 +451,13 @@ int pf_set_get_info(struct pf_set *set, struct pf_set_info *info)
 	return 0;
 }
 
+int pf_set_unit(struct pf_set *set, struct pf_unit *ret_unit)
+{
+	LOCKED(set);
+
+	return pf_part_merge_all(set, ret_unit);
+}
+
 int pf_set_dump(struct pf_set *set, const char *stage, char **ret_text, struct pf_error *error)
 {
 	PFS_BUF struct pfs_buf out = { 0 };
@@ -460,11 +467,7 @@ int pf_set_dump(struct pf_set *set, const char *stage, char **ret_text, struct p
 
 	if (!dot && strcmp(stage, "merged") != 0)
 		return pf_fail(error, ENOENT, "there is no stage '%.40s' of a set", stage);
-	{
-		LOCKED(set);
-
-		r = pf_part_merge_all(set, &u);
-	}
+	r = pf_set_unit(set, &u);
 	if (r == -ENOENT)
 		return pf_fail(error, ENOENT, "the set is empty");
 	if (r == -E2BIG)

@@ -161,16 +161,21 @@ int pf_group_enter(struct pf_set *set, struct pf_group *g, const struct pf_insid
 	return r;
 }
 
+uint32_t pf_group_entry(const struct pf_group *g, const uint32_t *key)
+{
+	uint32_t words[PF_SHAPE_WORDS];
+
+	tuple_of(g->vary, key, words);
+	return g->keyed ? pf_keyed_find(g->keyed, words) : 1;
+}
+
 int pf_group_leave(struct pf_set *set, struct pf_group *g, const struct pf_inside *m)
 {
-	uint32_t words[PF_SHAPE_WORDS], entry = 1;
-	const struct pf_list *list;
+	uint32_t words[PF_SHAPE_WORDS], entry = pf_group_entry(g, m->key);
+	const struct pf_list *list = list_at(g->answers, entry);
 	int r;
 
 	tuple_of(g->vary, m->key, words);
-	if (g->keyed)
-		entry = pf_keyed_find(g->keyed, words);
-	list = list_at(g->answers, entry);
 	assert(list);
 	if (g->keyed && list->n == 1)
 		pf_keyed_remove(g->keyed, words);

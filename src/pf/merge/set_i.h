@@ -111,6 +111,8 @@ void pf_group_free(struct pf_set *set, struct pf_group *g);
 /* Makes room for another member: where its key differs in a new word the group gets a new program. 1: it has. */
 int pf_group_widen(struct pf_set *set, struct pf_group *g, const uint32_t *key);
 int pf_group_enter(struct pf_set *set, struct pf_group *g, const struct pf_inside *m);
+/* The number by which results say that key; 0: nobody has it. */
+uint32_t pf_group_entry(const struct pf_group *g, const uint32_t *key);
 /* -ENOMEM: it is still there. */
 int pf_group_leave(struct pf_set *set, struct pf_group *g, const struct pf_inside *m);
 

@@ -24,7 +24,10 @@
 /* The packet: p, caplen, len, known, aux0 ..., and the words in which programs are said. Comes first, once. */
 void pf_smt_packet(struct pfs_buf *out, uint32_t max);
 
-/* Definitions that begin with `name.`; name.result is the program's result. 0, -ENOTSUP, -E2BIG, -ENOMEM. */
+/*
+ * Definitions that begin with `name.`; name.result is the program's result; of a unit with several filters name.r0,
+ * name.r1 ... are theirs. 0, -ENOTSUP, -E2BIG, -ENOMEM.
+ */
 int pf_smt_unit(const struct pf_unit *u, const char *name, struct pfs_buf *out);
 int pf_smt_insns(const struct pf_insn *insns, size_t n, const char *name, struct pfs_buf *out);
 /* The same with the instructions of pf-mpf(7): its own keys are the only session, and nothing is registered. */

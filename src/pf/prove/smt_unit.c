@@ -170,8 +170,8 @@ static void put_block(struct writing *w, pf_blk b)
 	const struct pf_block *block = &w->u->blk[b];
 
 	put_head(w, b);
-	if (block->npin)
-		define(w, w->u->val[block->pin[0]].a);
+	for (uint32_t i = 0; i < block->npin; i++)
+		define(w, w->u->val[block->pin[i]].a);
 	if (block->end == PF_END_BRANCH)
 		define(w, block->cond);
 	for (unsigned e = 0; e < pf_edges(block); e++) {
@@ -189,18 +189,30 @@ static void put_block(struct writing *w, pf_blk b)
 	}
 }
 
-static void put_result(struct writing *w)
+/* The result of filter `id`, in a block; 0: none. */
+static pf_val result_in(const struct writing *w, const struct pf_block *b, uint32_t id)
+{
+	for (uint32_t i = 0; i < b->npin; i++)
+		if (w->u->val[b->pin[i]].k == id)
+			return w->u->val[b->pin[i]].a;
+	return 0;
+}
+
+static void put_result(struct writing *w, uint32_t id)
 {
 	uint32_t n = 0;
 
-	pfs_buf_printf(w->out, "(define-fun %s.result () (_ BitVec 32) ", w->name);
+	if (w->u->nresult > 1)
+		pfs_buf_printf(w->out, "(define-fun %s.r%u () (_ BitVec 32) ", w->name, id);
+	else
+		pfs_buf_printf(w->out, "(define-fun %s.result () (_ BitVec 32) ", w->name);
 	for (uint32_t i = 0; i < w->flow.n; i++) {
-		const struct pf_block *b = &w->u->blk[w->flow.order[i]];
+		pf_val v = result_in(w, &w->u->blk[w->flow.order[i]], id);
 
-		if (!b->npin)
+		if (!v)
 			continue;
 		pfs_buf_printf(w->out, "(ite %s.b%u ", w->name, w->flow.order[i]);
-		put_ref(w, w->u->val[b->pin[0]].a);
+		put_ref(w, v);
 		pfs_buf_str(w->out, " ");
 		n++;
 	}
@@ -222,10 +234,11 @@ int pf_smt_unit(const struct pf_unit *u, const char *name, struct pfs_buf *out)
 	if (u->nmemory)
 		return -ENOTSUP;
 	for (uint32_t i = 0; i < w.flow.n; i++)
-		if (u->blk[w.flow.order[i]].loop || u->blk[w.flow.order[i]].npin > 1)
+		if (u->blk[w.flow.order[i]].loop)
 			return -ENOTSUP;
 	for (uint32_t i = 0; i < w.flow.n; i++)
 		put_block(&w, w.flow.order[i]);
-	put_result(&w);
+	for (uint32_t id = 0; id == 0 || id < u->nresult; id++)
+		put_result(&w, id);
 	return out->failed ? -ENOMEM : 0;
 }

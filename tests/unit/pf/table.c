@@ -9,6 +9,7 @@
 #include "pf/ir/print.h"
 #include "pf/ir/verify.h"
 #include "source/bpf.h"
+#include "source/bpftables.h"
 
 /* --- the table ------------------------------------------------------------------------------- */
 
@@ -173,54 +174,14 @@ static void test_find_agrees(void **state)
 
 /* --- in the kernel --------------------------------------------------------------------------- */
 
-struct mirror {
-	const struct pf_table *table[2];
-	int map[2];
-};
-
-static int map_of(void *arg, const struct pf_table *table)
-{
-	const struct mirror *m = arg;
-
-	return table == m->table[0] ? m->map[0] : table == m->table[1] ? m->map[1] : -1;
-}
-
-static void copy_key(void *arg, uint32_t a, uint32_t b, uint32_t value)
-{
-	const int *map = arg;
-	uint32_t key[2] = { a, b };
-
-	assert_int_equal(kbpf_map_set(*map, key, &value), 0);
-}
-
-static void changed(void *arg, const struct pf_table *t, uint32_t a, uint32_t b, uint32_t value)
-{
-	const int map = map_of(arg, t);
-	uint32_t key[2] = { a, b };
-
-	if (value)
-		assert_int_equal(kbpf_map_set(map, key, &value), 0);
-	else
-		assert_int_equal(kbpf_map_unset(map, key), 0);
-}
-
-static int load_program(const struct pf_unit *u, struct mirror *m)
+static int load_program(const struct pf_unit *u, struct kbpf_tables *tables)
 {
 	KCODE_CLEANUP struct kcode c = { 0 };
-	struct pf_ebpf_spec spec = { .map = map_of, .arg = m };
 	struct kbpf_prog_spec prog = { .type = BPF_PROG_TYPE_SCHED_CLS, .name = "pf_find" };
 	struct pfs_diag diag = { "" };
 	int fd;
 
-	spec.accept = kcode_label(&c);
-	spec.reject = kcode_label(&c);
-	kcode_mov(&c, R6, R1);
-	assert_int_equal(pf_ebpf_emit(u, &spec, &c), 0);
-	kcode_place(&c, spec.reject);
-	kcode_alu32_imm(&c, BPF_MOV, R0, 0);
-	kcode_place(&c, spec.accept);
-	kcode_exit(&c);
-	assert_int_equal(kcode_finish(&c), 0);
+	assert_int_equal(pf_ebpf_program_with(u, -1, kbpf_tables_where, tables, &c), 0);
 	prog.insns = c.insn;
 	prog.n = c.n;
 	fd = kbpf_prog_load(&prog, &diag);
@@ -231,33 +192,24 @@ static int load_program(const struct pf_unit *u, struct mirror *m)
 
 static void test_find_in_the_kernel(void **state)
 {
-	struct kbpf_map_spec spec = {
-		.type = BPF_MAP_TYPE_HASH, .key_size = 8, .value_size = 4, .entries = 1000, .name = "pf_find"
-	};
 	struct dice dice = { .state = 8 };
 	uint8_t b[60] = { 0 };
 	struct pf_table *t[2];
-	struct mirror m;
+	struct kbpf_tables tables;
 	struct pf_unit u;
 	unsigned hits = 0;
 	int fd;
 
 	(void)state;
-	m.map[0] = kbpf_map_new(&spec);
-	if (m.map[0] < 0) {
+	build(&u, t);
+	if (kbpf_tables_make(&tables, &u, 200) < 0) {
+		pf_unit_release(&u);
+		pf_table_unref(t[0]);
+		pf_table_unref(t[1]);
 		print_message("needs the right to load programs\n");
 		skip();
 	}
-	m.map[1] = kbpf_map_new(&spec);
-	assert_true(m.map[1] >= 0);
-	build(&u, t);
-	for (unsigned i = 0; i < 2; i++) {
-		m.table[i] = t[i];
-		pf_table_each(t[i], copy_key, &m.map[i]);
-		t[i]->changed = changed;
-		t[i]->arg = &m;
-	}
-	fd = load_program(&u, &m);
+	fd = load_program(&u, &tables);
 	for (unsigned i = 0; i < 500; i++) {
 		uint32_t got, want;
 
@@ -272,8 +224,12 @@ static void test_find_in_the_kernel(void **state)
 	}
 	assert_true(hits > 30);
 	close(fd);
-	close(m.map[0]);
-	close(m.map[1]);
+	assert_int_equal(kbpf_tables_lost(&tables), 0);
+	/* There is no room for so many. */
+	for (uint32_t i = 0; i < 300; i++)
+		assert_int_equal(pf_table_set(t[0], 7, i, 1), 0);
+	assert_true(kbpf_tables_lost(&tables) >= 100);
+	kbpf_tables_release(&tables);
 	pf_unit_release(&u);
 	pf_table_unref(t[0]);
 	pf_table_unref(t[1]);
