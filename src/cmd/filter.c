@@ -6,6 +6,7 @@
  *	pipesfs filter --run FILE 'tcp port 80'		how many packets match
  *	pipesfs filter --explain 'tcp port 80'		what each pass has done
  *	pipesfs filter --bench 'tcp port 80'		how long a packet takes, beside libpcap
+ *	pipesfs filter --set FILE			many filters, one a line, as one program
  */
 #include "cmd/cmd.h"
 #include "cmd/filter_i.h"
@@ -17,15 +18,14 @@
 
 #define PROGRAMS_MAX 64
 
-enum work { WORK_DUMP, WORK_EXPLAIN, WORK_BENCH, WORK_PROVE, WORK_RUN };
-
 struct asked {
 	struct filter_source source;
 	struct pfs_buf text;
-	enum work work;
+	enum filter_work work;
 	const char *stage;
 	const char *run; /* a capture */
 	bool numbers;
+	bool set; /* the text is many filters, one a line */
 };
 
 int filter_compile(const struct filter_source *source, const struct pf_options *options,
@@ -125,7 +125,7 @@ static const struct program *program_for(struct running *r, const struct filter_
 }
 
 /* What a capture says beside the bytes: the direction. */
-static struct pf_aux aux_of(const struct filter_packet *p)
+struct pf_aux filter_aux_of(const struct filter_packet *p)
 {
 	struct pf_aux aux = { 0 };
 
@@ -139,7 +139,7 @@ static struct pf_aux aux_of(const struct filter_packet *p)
 static void run_packet(struct running *r, const struct filter_packet *p, bool numbers)
 {
 	const struct program *program = program_for(r, p);
-	struct pf_aux aux = aux_of(p);
+	struct pf_aux aux = filter_aux_of(p);
 	struct pf_packet packet = { p->data, p->caplen, p->len, &aux };
 
 	r->packets++;
@@ -252,7 +252,8 @@ static int parse_number(const char *what, const char *text, unsigned long max, u
 }
 
 static const char *const languages[] = { "pcap", "bpf", "cspf", "mpf", "dpf", "xpf", NULL };
-static const char *const stages[] = { "ir", "opt", "cbpf", "ebpf", "x86", "dot", "smt", NULL };
+static const char *const stages[] = { "ir",  "opt", "cbpf",   "ebpf", "x86",
+				      "dot", "smt", "merged", NULL };
 static const char *const engines[] = { "best", "interp", "native", NULL };
 static const char *const passes[] = { "share",	"fold",	 "bool",  "assert", "thread", "tidy",
 				      "bounds", "order", "widen", "all",    NULL };
@@ -278,6 +279,9 @@ static int option(struct asked *asked, int c)
 		return choice("language", optarg, languages) < 0 ? PFS_EXIT_USAGE : 0;
 	case 'f':
 		return read_text(optarg, &asked->text);
+	case 'S':
+		asked->set = true;
+		return read_text(optarg, &asked->text);
 	case 'y':
 		r = parse_number("link type (a LINKTYPE_ number)", optarg, UINT16_MAX, &number);
 		options->link_type = (uint16_t)(r ? 0 : number);
@@ -297,13 +301,13 @@ static int option(struct asked *asked, int c)
 		asked->numbers = true;
 		return 0;
 	case 'b':
-		asked->work = WORK_BENCH;
+		asked->work = FILTER_BENCH;
 		return 0;
 	case 'e':
-		asked->work = WORK_EXPLAIN;
+		asked->work = FILTER_EXPLAIN;
 		return 0;
 	case 'p':
-		asked->work = WORK_PROVE;
+		asked->work = FILTER_PROVE;
 		return 0;
 	case 'w':
 		return parse_without(optarg, &options->without);
@@ -330,27 +334,33 @@ static int parse(struct asked *asked, int argc, char **argv)
 		return pfs_usage(&pfs_cmd_filter, "say which filter; '' is one that takes everything");
 	for (int i = optind; i < argc; i++)
 		pfs_buf_printf(&asked->text, "%s%s", i > optind ? " " : "", argv[i]);
-	if (asked->stage && asked->work != WORK_DUMP)
+	if (asked->stage && asked->work != FILTER_DUMP)
 		return pfs_usage(&pfs_cmd_filter, "one of --dump, --explain, --bench, --prove");
+	asked->set = asked->set || (asked->stage && !strcmp(asked->stage, "merged"));
+	if (asked->set && (asked->numbers || asked->work == FILTER_BENCH))
+		return pfs_usage(&pfs_cmd_filter,
+				 "of a set there are --dump, --explain, --prove and --run");
 	if (asked->stage && asked->run)
 		return pfs_usage(&pfs_cmd_filter, "--run shows no listing; leave out --dump");
-	if (asked->run && (asked->work == WORK_EXPLAIN || asked->work == WORK_PROVE))
+	if (asked->run && (asked->work == FILTER_EXPLAIN || asked->work == FILTER_PROVE))
 		return pfs_usage(&pfs_cmd_filter, "--explain and --prove take no capture");
-	if (asked->run && asked->work == WORK_DUMP)
-		asked->work = WORK_RUN;
+	if (asked->run && asked->work == FILTER_DUMP)
+		asked->work = FILTER_RUN;
 	return asked->text.failed ? pfs_fail("the filter is too large") : 0;
 }
 
 static int work(struct asked *asked)
 {
+	if (asked->set)
+		return filter_set(&asked->source, asked->work, asked->stage, asked->run);
 	switch (asked->work) {
-	case WORK_EXPLAIN:
+	case FILTER_EXPLAIN:
 		return filter_explain(&asked->source);
-	case WORK_BENCH:
+	case FILTER_BENCH:
 		return filter_bench(&asked->source, asked->run);
-	case WORK_PROVE:
+	case FILTER_PROVE:
 		return filter_prove(&asked->source);
-	case WORK_RUN:
+	case FILTER_RUN:
 		return run_capture(asked);
 	default:
 		asked->stage = asked->stage ? asked->stage : "opt";
@@ -398,6 +408,12 @@ static const struct pfs_option filter_options[] = {
 	  .value = "FILE",
 	  .help = "the filter is in FILE, - for the standard input",
 	  .words = PFS_WORDS_FILE },
+	{ .key = 'S',
+	  .name = "set",
+	  .value = "FILE",
+	  .help = "many filters, one a line of FILE: as one program, with --run how many\n"
+		  "packets each of them accepts",
+	  .words = PFS_WORDS_FILE },
 	{ .key = 'y',
 	  .letter = true,
 	  .name = "link-type",
@@ -413,7 +429,8 @@ static const struct pfs_option filter_options[] = {
 	  .letter = true,
 	  .name = "dump",
 	  .value = "STAGE",
-	  .help = "print a stage: ir, opt (the default), cbpf, ebpf, x86, dot, smt",
+	  .help = "print a stage: ir, opt (the default), cbpf, ebpf, x86, dot, smt;\n"
+		  "of a set merged (the default), dot, smt",
 	  .words = PFS_WORDS_CHOICE,
 	  .choices = stages },
 	{ .key = 'r',

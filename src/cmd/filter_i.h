@@ -6,6 +6,7 @@
  *	filter_explain.c  what each pass has changed, how large the programs are
  *	filter_bench.c	  how long a packet takes, beside libpcap
  *	filter_prove.c	  that the stages agree about every packet, by a solver
+ *	filter_set.c	  many filters, as one program
  */
 #ifndef PFS_CMD_FILTER_I_H
 #define PFS_CMD_FILTER_I_H
@@ -65,11 +66,21 @@ int filter_file_next(struct filter_file *file, struct filter_packet *ret_packet,
 void filter_file_close(struct filter_file *file);
 #define FILTER_FILE PFS_CLEANUP(filter_file_close)
 
-/* --- filter_explain.c, filter_bench.c, filter_prove.c ---------------------------------------- */
+/* What the capture says beside the bytes. */
+struct pf_aux filter_aux_of(const struct filter_packet *p);
+
+/* --- filter_explain.c, filter_bench.c, filter_prove.c, filter_set.c -------------------------- */
+
+enum filter_work { FILTER_DUMP, FILTER_EXPLAIN, FILTER_BENCH, FILTER_PROVE, FILTER_RUN };
 
 /* All return an exit status. */
 int filter_explain(const struct filter_source *source);
 int filter_prove(const struct filter_source *source);
+/* The claims of a listing "smt". */
+int filter_prove_text(const char *text);
+/* The text has a filter in each line. stage: NULL for the usual one. path: a capture file, to run. */
+int filter_set(const struct filter_source *source, enum filter_work work, const char *stage,
+	       const char *path);
 /* path: a capture file, NULL: made-up traffic. */
 int filter_bench(const struct filter_source *source, const char *path);
 

@@ -100,9 +100,20 @@ static int tell(const char *text, const char *answer)
 	return status;
 }
 
-int filter_prove(const struct filter_source *source)
+int filter_prove_text(const char *text)
 {
 	PFS_BUF struct pfs_buf answer = { 0 };
+	int r;
+
+	if (system("command -v z3 >/dev/null 2>&1") != 0)
+		return pfs_fail(
+			"z3 proves it, and is not installed; --dump smt prints what it would be asked");
+	r = ask(text, strlen(text), NULL, &answer);
+	return r ? r : tell(text, answer.data ? answer.data : "");
+}
+
+int filter_prove(const struct filter_source *source)
+{
 	FILTER_PROG struct pf_prog *prog = NULL;
 	PFS_FREE char *text = NULL;
 	struct pf_error error;
@@ -110,11 +121,7 @@ int filter_prove(const struct filter_source *source)
 
 	if (r)
 		return r;
-	if (system("command -v z3 >/dev/null 2>&1") != 0)
-		return pfs_fail(
-			"z3 proves it, and is not installed; --dump smt prints what it would be asked");
 	if (pf_dump(prog, "smt", &text, &error) < 0)
 		return pfs_fail("%s", error.text);
-	r = ask(text, strlen(text), NULL, &answer);
-	return r ? r : tell(text, answer.data ? answer.data : "");
+	return filter_prove_text(text);
 }
