@@ -6,14 +6,16 @@
  * For 1, 10, ... 10,000 filters, nanoseconds a packet: the set in native code, in the interpreter and as a program
  * of the kernel (BPF_PROG_TEST_RUN; where that is allowed), one filter by itself, and libpcap's interpreter, which
  * runs one program after the other. All of them take the same packets, of which one in ten is for a random member.
- * In each round everything runs once, in an order shuffled anew; told are median, least and most of the rounds, a
- * line each:
+ * In each round everything runs once, in an order shuffled anew. A line each has median, least and most of the
+ * rounds:
  *
- *	ENGINE FILTERS MEDIAN LEAST MOST
- *
- * Then, at 10,000: what pf_set_add() takes when the filter is compiled already, what compiling takes, in microseconds.
+ *	ns KIND FILTERS ...		a packet
+ *	of-one KIND FILTERS ...		times what the same engine takes for a set of one
+ *	of-alone native FILTERS ...	times what a filter takes that is in no set
+ *	of-ours libpcap FILTERS ...	times what our native code takes
+ *	us add 10000 ...		pf_set_add() of a filter that is compiled
+ *	us compile 10000 ...		pf_compile() of it
  */
-#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -23,8 +25,9 @@
 #include "base/bytes.h"
 #include "pf/back/ebpf.h"
 #include "pf/merge/merge.h"
-#include "pf/merge/set_i.h"
+#include "pf/merge/set.h"
 #include "source/bpf.h"
+#include "source/bpftables.h"
 
 #define PACKETS 512u
 #define BATCH 64u
@@ -118,79 +121,29 @@ static void make_traffic(struct traffic *t, uint32_t n)
 
 /* --- in the kernel --------------------------------------------------------------------------- */
 
-struct mirror {
-	const struct pf_table *table[64];
-	int map[64];
-	unsigned n;
-};
-
-static int map_of(void *arg, const struct pf_table *table)
-{
-	const struct mirror *m = arg;
-
-	for (unsigned i = 0; i < m->n; i++)
-		if (m->table[i] == table)
-			return m->map[i];
-	return -1;
-}
-
-static void copy_key(void *arg, uint32_t a, uint32_t b, uint32_t value)
-{
-	const int *map = arg;
-	uint32_t key[2] = { a, b };
-
-	if (kbpf_map_set(*map, key, &value) < 0)
-		die("a map does not take a key");
-}
-
-static void mirror_table(struct mirror *m, const struct pf_table *table)
-{
-	struct kbpf_map_spec spec = { .type = BPF_MAP_TYPE_HASH,
-				      .key_size = 8,
-				      .value_size = 4,
-				      .entries = 2 * MOST,
-				      .name = "pfset" };
-	int map = kbpf_map_new(&spec);
-
-	if (map < 0 || m->n == ARRAY_SIZE(m->map))
-		die("no map");
-	m->table[m->n] = table;
-	m->map[m->n++] = map;
-	pf_table_each(table, copy_key, &m->map[m->n - 1]);
-}
-
+/* The tables stay what they are, so the maps need not follow; the program holds them. Negative: not allowed. */
 static int kernel_program(struct pf_set *set)
 {
 	KCODE_CLEANUP struct kcode c = { 0 };
-	struct mirror m = { .n = 0 };
-	struct pf_ebpf_spec spec = { .map = map_of, .arg = &m };
+	struct kbpf_tables tables;
 	struct kbpf_prog_spec prog = { .type = BPF_PROG_TYPE_SCHED_CLS, .name = "pfset" };
 	struct pfs_diag diag = { "" };
 	struct pf_unit u;
 	int fd;
 
-	if (pf_part_merge_all(set, &u) < 0 || pf_merge_any(&u) < 0)
+	if (pf_set_unit(set, &u) < 0 || pf_merge_any(&u) < 0)
 		die("no merged program");
-	for (uint32_t i = 0; i < u.ntable; i++)
-		mirror_table(&m, u.table[i]);
-	spec.accept = kcode_label(&c);
-	spec.reject = kcode_label(&c);
-	kcode_mov(&c, R6, R1);
-	if (pf_ebpf_emit(&u, &spec, &c) < 0)
-		die("no eBPF");
-	kcode_place(&c, spec.reject);
-	kcode_alu32_imm(&c, BPF_MOV, R0, 0);
-	kcode_place(&c, spec.accept);
-	kcode_exit(&c);
-	if (kcode_finish(&c) < 0)
-		die("no eBPF");
-	prog.insns = c.insn;
-	prog.n = c.n;
-	fd = kbpf_prog_load(&prog, &diag);
+	fd = kbpf_tables_make(&tables, &u, 2 * MOST);
+	if (fd == 0) {
+		if (pf_ebpf_program_with(&u, -1, kbpf_tables_where, &tables, &c) < 0)
+			die("no eBPF");
+		prog.insns = c.insn;
+		prog.n = c.n;
+		fd = kbpf_prog_load(&prog, &diag);
+		kbpf_tables_release(&tables);
+	}
 	if (fd < 0)
-		fprintf(stderr, "pfset: %s\n", diag.text);
-	for (unsigned i = 0; i < m.n; i++)
-		close(m.map[i]);
+		fprintf(stderr, "pfset: no program in the kernel: %s\n", diag.text);
 	pf_unit_release(&u);
 	return fd;
 }
@@ -336,30 +289,50 @@ static int by_size(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void tell_sorted(const char *what, const char *kind, uint32_t n, double *x, unsigned rounds)
+{
+	qsort(x, rounds, sizeof(*x), by_size);
+	if (x[rounds / 2] > 0)
+		printf("%s %s %u %.2f %.2f %.2f\n", what, kind, n, x[rounds / 2], x[0], x[rounds - 1]);
+}
+
+/* Round by round: what both have suffered alike goes out. */
+static void tell_ratio(const struct sized *s, enum kind kind, const struct sized *to,
+		       enum kind to_kind, const char *what, unsigned rounds)
+{
+	double ratio[ROUNDS_MAX];
+
+	for (unsigned i = 0; i < rounds; i++)
+		ratio[i] = to->ns[to_kind][i] > 0 ? s->ns[kind][i] / to->ns[to_kind][i] : 0;
+	tell_sorted(what, names[kind], s->n, ratio, rounds);
+}
+
 static void tell(struct sized *s, unsigned rounds)
 {
-	if (s->matched[NATIVE] != s->matched[INTERP] ||
-	    (s->n <= 100 && s->matched[NATIVE] != s->matched[LIBPCAP]))
-		die("engines differ");
-	for (unsigned kind = 0; kind < KINDS; kind++) {
-		double *ns = s->ns[kind];
-
-		qsort(ns, rounds, sizeof(*ns), by_size);
-		if (ns[rounds / 2] > 0)
-			printf("%s %u %.2f %.2f %.2f\n", names[kind], s->n, ns[rounds / 2], ns[0],
-			       ns[rounds - 1]);
+	for (unsigned i = 0; i < SIZES; i++) {
+		if (s[i].matched[NATIVE] != s[i].matched[INTERP] ||
+		    (s[i].n <= 100 && s[i].matched[NATIVE] != s[i].matched[LIBPCAP]))
+			die("engines differ");
+		for (unsigned kind = NATIVE; kind <= KERNEL; kind++)
+			tell_ratio(&s[i], kind, &s[0], kind, "of-one", rounds);
+		tell_ratio(&s[i], NATIVE, &s[0], ALONE, "of-alone", rounds);
+		tell_ratio(&s[i], LIBPCAP, &s[i], NATIVE, "of-ours", rounds);
 	}
+	for (unsigned i = 0; i < SIZES; i++)
+		for (unsigned kind = 0; kind < KINDS; kind++)
+			tell_sorted("ns", names[kind], s[i].n, s[i].ns[kind], rounds);
 }
 
 /* --- one more -------------------------------------------------------------------------------- */
 
-static void tell_adding(struct sized *s, const char *family, unsigned rounds)
+#define ADDED 1000u
+
+static void tell_adding(struct sized *s, const char *family)
 {
-	double add[1000], compile[1000];
+	static double add[ADDED], compile[ADDED];
 	struct pf_error error;
 
-	rounds = 1000;
-	for (unsigned i = 0; i < rounds; i++) {
+	for (unsigned i = 0; i < ADDED; i++) {
 		struct pf_prog *prog;
 		char text[200];
 		double begin = now_ns();
@@ -375,11 +348,8 @@ static void tell_adding(struct sized *s, const char *family, unsigned rounds)
 		add[i] = (now_ns() - begin) / 1000;
 		pf_unref(prog);
 	}
-	qsort(add, rounds, sizeof(double), by_size);
-	qsort(compile, rounds, sizeof(double), by_size);
-	printf("add %u %.2f %.2f %.2f\n", s->n, add[rounds / 2], add[0], add[rounds - 1]);
-	printf("compile %u %.2f %.2f %.2f\n", s->n, compile[rounds / 2], compile[0],
-	       compile[rounds - 1]);
+	tell_sorted("us", "add", s->n, add, ADDED);
+	tell_sorted("us", "compile", s->n, compile, ADDED);
 }
 
 int main(int argc, char **argv)
@@ -404,8 +374,7 @@ int main(int argc, char **argv)
 		for (unsigned i = 0; i < SIZES * KINDS; i++)
 			measure(&s[order[i] / KINDS], (enum kind)(order[i] % KINDS), round);
 	}
-	for (unsigned i = 0; i < SIZES; i++)
-		tell(&s[i], rounds);
-	tell_adding(&s[SIZES - 1], argv[1], rounds);
+	tell(s, rounds);
+	tell_adding(&s[SIZES - 1], argv[1]);
 	return 0;
 }
