@@ -123,7 +123,7 @@ uint32_t pf_run(const struct pf_prog *prog, const struct pf_packet *packet);
 /*
  * What pf_run() calls, for those who call it often: code(packet, self). Both are there as long as the program.
  */
-typedef uint32_t pf_code_fn(const struct pf_packet *packet, const void *self);
+typedef uint32_t(pf_code_fn)(const struct pf_packet *packet, const void *self);
 pf_code_fn *pf_get_code(const struct pf_prog *prog, const void **ret_self);
 
 /* The same for n packets: results[i] is what pf_run() says of packets[i]. */
@@ -136,7 +136,7 @@ void pf_run_batch(const struct pf_prog *prog, const struct pf_packet *packets, s
  * Any number of filters, asked about a packet at once. Filters that differ in constants only (addresses, ports,
  * ...) are one program and a table of their constants, so a thousand of them cost about what one costs, and one
  * more is a line in that table: nothing is compiled. The rest is merged, as far as programs stay small. See
- * pf_set(3).
+ * the manual pf_set.
  *
  *	pf_set_add(set, prog, NULL, &id, &error);	any thread
  *	n = pf_set_run(reader, &packet, match, 16);	each thread with a reader of its own
