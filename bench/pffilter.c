@@ -3,11 +3,11 @@
  *
  *	bench-pffilter ROUNDS [EXPRESSION...]
  *
- * Prints `NAME ENGINE ROUND CYCLES` for each measurement: cycles of the time stamp counter, of one packet. All engines
- * of one expression run in each round, in an order that is shuffled anew. The packets (made-up traffic of all kinds) fit
- * the second-level cache. Each engine is called through a pointer, once for each packet: "native" and "interp" are
- * pf_run(), "direct" is the code of pf_get_code(), which C by hand is called like; "batch" is pf_run_batch(). Before
- * that, all must give the same answers.
+ * Prints `NAME ENGINE ROUND CYCLES` for each measurement: cycles of the time stamp counter, of one packet. All
+ * engines of one expression run in each round, in an order that is shuffled anew. The packets (made-up traffic of
+ * all kinds) fit the second-level cache. Each engine is called through a pointer, once for each packet: "native"
+ * and "interp" are pf_run(), "direct" is the code of pf_get_code(), which C by hand is called like; "batch" is
+ * pf_run_batch(). Before that, all must give the same answers.
  */
 #include <assert.h>
 #include <pcap/pcap.h>

@@ -1,9 +1,9 @@
 /*
  * What it costs to give a socket a filter, by the length of the filter: `SIZE HOW ROUND NS`
  *
- * A filter of n instructions tests n / 3 bytes one after the other. "attach": setsockopt(SO_ATTACH_FILTER) of it as it
- * stands. "compile": what we do to it before (verify, optimise, emit). "load": the same as eBPF, by bpf(2). "attach eBPF":
- * setsockopt(SO_ATTACH_BPF).
+ * A filter of n instructions tests n / 3 bytes one after the other. "attach": setsockopt(SO_ATTACH_FILTER) of it
+ * as it stands. "compile": what we do to it before (verify, optimise, emit). "load": the same as eBPF, by bpf(2).
+ * "attach eBPF": setsockopt(SO_ATTACH_BPF).
  */
 #include <linux/filter.h>
 #include <pipesfs/pf.h>

@@ -1,8 +1,8 @@
 /*
  * What it costs to get a packet that waits, by its length: `SIZE HOW ROUND NS`
  *
- * "recvfrom": one call a packet; "recvmmsg": 64 packets a call; "ring": the bytes are copied out of a TPACKET_V3 block as
- * one that wants to keep them would; there is no call.
+ * "recvfrom": one call a packet; "recvmmsg": 64 packets a call; "ring": the bytes are copied out of a TPACKET_V3
+ * block as one that wants to keep them would; there is no call.
  */
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>

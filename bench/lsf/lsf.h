@@ -1,8 +1,8 @@
 /*
  * lsf - what the parts of bench-lsf share
  *
- * Everything runs in a network namespace with one end `d0` of a veth pair, both up, which bench/lsf has made. Frames that are
- * sent there are shown to packet sockets and, at the other end, thrown away.
+ * Everything runs in a network namespace with one end `d0` of a veth pair, both up, which bench/lsf has made.
+ * Frames that are sent there are shown to packet sockets and, at the other end, thrown away.
  */
 #ifndef BENCH_LSF_H
 #define BENCH_LSF_H

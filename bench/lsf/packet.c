@@ -1,12 +1,14 @@
 /*
  * What one who captures costs the sender of a frame, by how much of it is kept: `SNAPLEN KIND ROUND NS`
  *
- * Frames of 9000 bytes. KIND: "none"; "reject": a packet socket whose filter rejects all; "queue": one with a filter that
- * keeps SNAPLEN bytes, read by recv(2); "ring": the same with TPACKET_V3; "pipesfs": our eBPF program, which copies into a
- * BPF ring. What has been captured is thrown away between the rounds, which is not counted. NS: of a send().
+ * Frames of 9000 bytes. KIND: "none"; "reject": a packet socket whose filter rejects all; "queue": one with a
+ * filter that keeps SNAPLEN bytes, read by recv(2); "ring": the same with TPACKET_V3; "pipesfs": our eBPF
+ * program, which copies into a BPF ring. What has been captured is thrown away between the rounds, which is not
+ * counted. NS: of a send().
  *
- * lsf_filter: what a filter costs that rejects, `EXPRESSION KIND ROUND NS`: many sockets with the same one. KIND: "empty":
- * `ret #0`; "libpcap": its optimiser's code; "pf classic", "pf eBPF": ours. NS: of a send() of made-up traffic.
+ * lsf_filter: what a filter costs that rejects, `EXPRESSION KIND ROUND NS`: many sockets with the same one. KIND:
+ * "empty": `ret #0`; "libpcap": its optimiser's code; "pf classic", "pf eBPF": ours. NS: of a send() of made-up
+ * traffic.
  */
 #include <linux/filter.h>
 #include <linux/if_ether.h>
@@ -161,7 +163,7 @@ static int load_ebpf(const struct pf_prog *prog)
 	if (pf_emit_ebpf(prog, &words, &spec.n, &error) < 0)
 		die(error.text);
 	insns = (struct bpf_insn *)(void *)words;
-	/* The result is what R0 gets from a number somewhere: rejected, whatever it is, one instruction before the end. */
+	/* The result is a number that R0 gets somewhere: none is accepted. */
 	for (size_t i = 0; i < spec.n; i++)
 		if ((insns[i].code == (BPF_ALU | BPF_MOV | BPF_K) ||
 		     insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_K)) &&

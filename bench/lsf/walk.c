@@ -1,11 +1,12 @@
 /*
  * The way of a packet through the kernel: `CALL WHAT ROUND NS`
  *
- * A packet socket with a filter is made on `lo`, a datagram is sent there and received. WHAT is a tracepoint, then NS is
- * the time since the system call CALL began; or a function with (), then it is how long that took. Functions are taken by
- * fentry and fexit, tracepoints as raw ones, by programs that note the time in memory shared with us, for this thread
- * alone. What the kernel has not, or does not let us trace, is named on standard error and left out. Noting costs time
- * itself: CALL is "(noting)" where two notes follow each other with nothing in between.
+ * A packet socket with a filter is made on `lo`, a datagram is sent there and received. WHAT is a tracepoint,
+ * then NS is the time since the system call CALL began; or a function with (), then it is how long that took.
+ * Functions are taken by fentry and fexit, tracepoints as raw ones, by programs that note the time in memory
+ * shared with us, for this thread alone. What the kernel has not, or does not let us trace, is named on standard
+ * error and left out. Noting costs time itself: CALL is "(noting)" where two notes follow each other with nothing
+ * in between.
  */
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
