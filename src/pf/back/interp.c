@@ -571,6 +571,8 @@ static inline bool known(const struct pf_packet *packet, uint32_t field)
 static bool test(const struct code *c, const struct pf_packet *packet, const uint32_t *r)
 {
 	switch (c->op) {
+	case I_GO:
+		return true;
 	case I_BNZ:
 		return r[c->a];
 	case I_BEQ:
@@ -749,9 +751,6 @@ uint32_t pf_interp_run_words(const struct pf_interp *interp, const struct pf_pac
 			case I_SETX:
 				set_word(words, c, r);
 				continue;
-			case I_GO:
-				yes = true;
-				break;
 			case I_BEQK:
 				yes = r[c->a] == c->k;
 				break;
