@@ -139,7 +139,8 @@ int lsf_deliver(unsigned rounds)
 			       (double)queue_round(out, n, false) / COUNT);
 			printf("%zu\trecvmmsg\t%u\t%.1f\n", n, round,
 			       (double)queue_round(out, n, true) / COUNT);
-			printf("%zu\tring\t%u\t%.1f\n", n, round, (double)ring_round(out, n) / COUNT);
+			printf("%zu\t%s\t%u\t%.1f\n", n, "ring", round,
+			       (double)ring_round(out, n) / COUNT);
 		}
 	close(out);
 	return 0;

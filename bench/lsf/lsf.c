@@ -52,14 +52,14 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		int (*run)(unsigned rounds);
-	} whats[] = {
+	} parts[] = {
 		{ "attach", lsf_attach },   { "packet", lsf_packet }, { "filter", lsf_filter },
 		{ "deliver", lsf_deliver }, { "walk", lsf_walk },
 	};
 
-	for (size_t i = 0; i < sizeof(whats) / sizeof(whats[0]) && argc == 3; i++)
-		if (strcmp(argv[1], whats[i].name) == 0)
-			return whats[i].run((unsigned)strtoul(argv[2], NULL, 10));
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && argc == 3; i++)
+		if (strcmp(argv[1], parts[i].name) == 0)
+			return parts[i].run((unsigned)strtoul(argv[2], NULL, 10));
 	fputs("usage: bench-lsf attach|packet|filter|deliver|walk ROUNDS\n", stderr);
 	return 2;
 }

@@ -63,7 +63,7 @@ static void find_chain(struct searching *s, pf_blk b)
 	}
 }
 
-/* Constants are numbered as they were made; here they are in the order of what they say, the first of equal ones first. */
+/* Constants are numbered as they were made; here they come in the order of what they say, equal ones as they were. */
 static int by_constant(const void *a, const void *b, void *arg)
 {
 	const struct pf_value *val = arg;

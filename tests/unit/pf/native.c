@@ -142,7 +142,7 @@ static bool writes(const char *line, char base[4])
 	return true;
 }
 
-/* Only these, and nothing writes elsewhere than to the stack and to where R8 points: hits, or the results of a batch. */
+/* Only these, and nothing writes elsewhere than to the stack and where R8 points: hits, or the results of a batch. */
 static void expect_harmless(const char *line)
 {
 	static const char *const known[] = {
