@@ -83,7 +83,8 @@ void filter_peer_free(struct bpf_program *program)
 struct program {
 	uint16_t link_type;
 	bool big_endian;
-	struct pf_prog *prog; /* owned */
+	struct pf_prog *prog;	/* owned */
+	struct pf_state *state; /* owned; what it keeps from packet to packet */
 };
 
 struct running {
@@ -96,8 +97,10 @@ struct running {
 
 static void running_release(struct running *r)
 {
-	for (unsigned i = 0; i < r->n; i++)
+	for (unsigned i = 0; i < r->n; i++) {
+		pf_state_free(r->programs[i].state);
 		pf_unref(r->programs[i].prog);
+	}
 }
 
 static const struct program *program_for(struct running *r, const struct filter_packet *p)
@@ -121,6 +124,10 @@ static const struct program *program_for(struct running *r, const struct filter_
 	if (pf_compile(r->source->language, r->source->text, r->source->len, &options,
 		       &program->prog, &r->error) < 0)
 		program->prog = NULL;
+	if (program->prog && pf_state_new(program->prog, &program->state, &r->error) < 0) {
+		pf_unref(program->prog);
+		program->prog = NULL;
+	}
 	return program;
 }
 
@@ -147,11 +154,24 @@ static void run_packet(struct running *r, const struct filter_packet *p, bool nu
 		r->unfit++;
 		return;
 	}
-	if (!pf_run(program->prog, &packet))
+	if (!pf_run_state(program->state, &packet))
 		return;
 	r->matched++;
 	if (numbers)
 		printf("%llu\n", (unsigned long long)r->packets);
+}
+
+/* The numbers that a program with memory has names for. */
+static void print_cells(const struct running *r)
+{
+	for (unsigned i = 0; i < r->n && r->programs[i].prog; i++)
+		for (unsigned k = 0; pf_cell_name(r->programs[i].prog, k); k++) {
+			const char *name = pf_cell_name(r->programs[i].prog, k);
+			uint64_t value = 0;
+
+			pf_state_cell(r->programs[i].state, name, &value);
+			printf("%s %llu\n", name, (unsigned long long)value);
+		}
 }
 
 static int run_capture(const struct asked *asked)
@@ -166,9 +186,11 @@ static int run_capture(const struct asked *asked)
 		return pfs_fail("%s: %s", asked->run, strerror(-r));
 	while ((r = filter_file_next(&file, &p, &diag)) > 0)
 		run_packet(&running, &p, asked->numbers);
-	if (!asked->numbers)
+	if (!asked->numbers) {
 		printf("%llu of %llu packets\n", (unsigned long long)running.matched,
 		       (unsigned long long)running.packets);
+		print_cells(&running);
+	}
 	if (running.unfit)
 		pfs_say("%llu packets have a link type that the filter does not fit: %s",
 			(unsigned long long)running.unfit, running.error.text);

@@ -25,6 +25,9 @@ for n in 1 2 3 4; do
 	t_ok "example $n compiles" "$PIPESFS" filter -l xpf -f $n.xpf --dump opt
 	"$PIPESFS" filter -l xpf -f $n.xpf --dump ebpf >$n.ebpf
 done
+t_eq "numbers by hand" "$("$PIPESFS" filter -l xpf -f 1.xpf -r in.pcap | sed -n '1p;2p')" "0 of $all packets
+packets $all"
+t_eq "the first 20, by hand" "$("$PIPESFS" filter -l xpf -f 2.xpf -r in.pcap)" "20 of $all packets"
 t_has "the loop is one in eBPF, too" "$(cat 4.ebpf)" may_goto
 t_fails "classic BPF has no memory" "$PIPESFS" filter -l xpf -f 1.xpf --dump cbpf
 
