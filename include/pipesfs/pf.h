@@ -304,8 +304,8 @@ int pf_compile_words(const uint16_t *words, size_t n, const struct pf_options *o
 /* --- sessions: MPF --------------------------------------------------------------------------- */
 
 /*
- * Many endpoints whose filters differ in their keys alone (pf-mpf(7)): one program for all of them, a table of keys, and
- * for fragments a table of what the first ones have registered. What a packet costs does not depend on how many
+ * Many endpoints whose filters differ in their keys alone (pf-mpf(7)): one program for all of them, a table of keys,
+ * and for fragments a table of what the first ones have registered. What a packet costs does not depend on how many
  * sessions there are; adding one compiles nothing.
  *
  * Packets that have to wait stay with the caller, who gives each a number; nothing of them is kept but that. Time is
@@ -339,8 +339,8 @@ struct pf_sessions_options {
 	}
 
 /*
- * program: len bytes of MPF, as text or as an array of struct pf_insn; its own keys do not count, they only say how many
- * there are. options: how it is compiled, or NULL. -EINVAL: it asks for no session, or deliver is missing, or as
+ * program: len bytes of MPF, as text or as an array of struct pf_insn; its own keys do not count, they only say how
+ * many there are. options: how it is compiled, or NULL. -EINVAL: it asks for no session, or deliver is missing, or as
  * pf_compile(); -E2BIG, -ENOMEM.
  */
 int pf_sessions_new(const char *program, size_t len, const struct pf_options *options,

@@ -95,10 +95,10 @@ struct pfs_source {
 	int (*run)(void *state, struct pfs_feed *feed);
 	void (*stop)(void *state); /* after run() returned */
 	/*
-	 * Gets ready to decide by these, beside run(): nothing is to change yet. Before start(), which asks for what is in
-	 * force with pfs_feed_interests(), there is nothing to do. A source may find that it cannot decide by these: then
-	 * all records come, undecided, as those of a source without this function. 0; -errno: nothing has changed. On the
-	 * control thread; the list is valid during the call.
+	 * Gets ready to decide by these, beside run(): nothing is to change yet. Before start(), which asks for what
+	 * is in force with pfs_feed_interests(), there is nothing to do. A source may find that it cannot decide by
+	 * these: then all records come, undecided, as those of a source without this function. 0; -errno: nothing has
+	 * changed. On the control thread; the list is valid during the call.
 	 */
 	int (*decide)(void *state, const struct pfs_interests *interests, struct pfs_diag *diag);
 	/* What decide() has made ready is in force from now on (yes), or is not wanted. */

@@ -58,8 +58,8 @@ int pkt_expr_compile_in(const char *language, const char *text, size_t len, uint
 			bool big_endian, struct pkt_expr **ret_expr, struct pfs_diag *diag);
 
 /*
- * What it keeps, into an initialised, empty unit, for who runs it over whole packets and knows of each the bytes and (of
- * frames) whether it goes out. -ENOTSUP: it asks for more, or has a loop; -ENOMEM, -E2BIG.
+ * What it keeps, into an initialised, empty unit, for who runs it over whole packets and knows of each the bytes and
+ * (of frames) whether it goes out. -ENOTSUP: it asks for more, or has a loop; -ENOMEM, -E2BIG.
  */
 int pkt_expr_keeps(const struct pkt_expr *expr, uint16_t link_type, struct pf_unit *ret_unit);
 /* The same of a text; also the errors of pkt_expr_compile_in(). */

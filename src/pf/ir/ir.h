@@ -81,7 +81,7 @@ struct pf_block {
 	pf_val *param; /* in the arena */
 	uint32_t nparam;
 	uint32_t fuel; /* loop: the parameter that counts down */
-	pf_val *pin; /* in the arena; in order */
+	pf_val *pin;   /* in the arena; in order */
 	uint32_t npin;
 };
 
