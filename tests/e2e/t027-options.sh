@@ -21,7 +21,7 @@ refused "no number" 2 'not a number' "$PIPESFS" mount -o ring=big "$P"
 refused "too small" 2 'out of range' "$PIPESFS" mount -o ring=1k "$P"
 refused "a missing value" 2 'needs a value' "$PIPESFS" mount -o stall "$P"
 refused "a value too many" 2 'takes no value' "$PIPESFS" mount -o ro=1 "$P"
-refused "no unit of time" 2 'not a number' "$PIPESFS" mount -o latency=3h "$P"
+refused "no unit of time" 2 'not a number' "$PIPESFS" mount -o latency=3d "$P"
 refused "no directory" 2 'one directory' "$PIPESFS" mount
 refused "two directories" 2 'one directory' "$PIPESFS" mount "$P" "$P"
 refused "a directory that is not there" 1 'mkdir -p' "$PIPESFS" mount "$P/no"
