@@ -2,9 +2,8 @@
  * prove - a solver finds no packet about which two stages differ; and finds one where a pass is wrong
  *
  * Expressions of the corpus (each nineteenth; all with PF_PROVE_FULL=1) and programs made at random (a few; or for so
- * many seconds as PF_PROVE_SECONDS says). What the solver
- * cannot decide in ten seconds is counted, not believed. A packet that it finds for a mistake made on purpose is run
- * by the evaluator, which must differ, too.
+ * many seconds as PF_PROVE_SECONDS says). What the solver cannot decide in ten seconds is counted, not believed. A packet
+ * that it finds for a mistake made on purpose is run by the evaluator, which must differ, too.
  */
 #include "help.h"
 
@@ -15,6 +14,8 @@
 #include "pf/ir/verify.h"
 #include "pf/opt/opt.h"
 #include "tests/unit/pf/solver.h"
+
+#define CLAIMS 4u /* of a program */
 
 struct counts {
 	unsigned proved, unknown;
@@ -35,16 +36,18 @@ static void expect_proofs(const struct pfs_buf *text, char *const *names, struct
 		else if ((len == 7 && !memcmp(line, "unknown", 7)) || !memcmp(line, "timeout", 7))
 			counts->unknown++;
 		else
-			fail_msg("%s, claim %u: %.*s", names[i / 4], i % 4, (int)len, line);
+			fail_msg("%s, claim %u: %.*s", names[i / CLAIMS], i % CLAIMS, (int)len, line);
 		line += len + (line[len] == '\n');
 	}
 }
 
 static unsigned add_claims(struct pf_prog *prog, struct pfs_buf *text)
 {
+	PFS_FREE struct pf_insn *insns = NULL;
 	PFS_FREE char *claims = NULL;
 	struct pf_error error;
 	unsigned n = 0;
+	size_t size;
 
 	if (pf_dump(prog, "smt", &claims, &error) < 0) {
 		assert_non_null(strstr(error.text, "loop"));
@@ -52,7 +55,10 @@ static unsigned add_claims(struct pf_prog *prog, struct pfs_buf *text)
 	}
 	for (const char *p = claims; (p = strstr(p, "(check-sat)")); p++)
 		n++;
-	assert_int_equal(n, 4);
+	/* Of a program that classic BPF has no room for there is one less: left out, so that each has as many. */
+	if (n == CLAIMS - 1 && pf_emit_cbpf(prog, 0, &insns, &size, NULL) == -E2BIG)
+		return 0;
+	assert_int_equal(n, CLAIMS);
 	pfs_buf_str(text, "(reset)\n");
 	pfs_buf_str(text, claims);
 	return n;
