@@ -134,7 +134,8 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 	}
 	step->wanted = is_wanted(step);
 	step->wanted_since = k->used && k->wanted ? k->wanted_since : l->generation;
-	items[index] = (struct pfs_interest){ k->unit, above, k->number, step->wanted };
+	items[index] = (struct pfs_interest){ k->unit, above, k->number, step->wanted,
+					      step->node->filter && step->node->filter->passed };
 }
 
 static bool is_same(const struct pfs_interests *a, const struct pfs_interests *b)
@@ -145,7 +146,7 @@ static bool is_same(const struct pfs_interests *a, const struct pfs_interests *b
 		const struct pfs_interest *x = &a->item[i], *y = &b->item[i];
 
 		if (x->unit != y->unit || x->above != y->above || x->number != y->number ||
-		    x->wanted != y->wanted)
+		    x->wanted != y->wanted || x->counted != y->counted)
 			return false;
 	}
 	return true;

@@ -44,6 +44,7 @@ struct pfs_interest {
 	uint32_t above; /* index of the one above it, which comes before; of the first, the source: itself */
 	uint16_t number; /* of the first: 0 */
 	bool wanted;	 /* records that it accepts have to come */
+	bool counted; /* their number is what it is for: they have to come, or passed() says it */
 };
 
 struct pfs_interests {

@@ -19,7 +19,9 @@
  *
  * How: a packet socket whose filter, an eBPF stub, always says "not for this socket": nothing is queued to it.
  * What the stub calls (source/bpfcapture.h) copies the frame into a ring of the CPU. Where eBPF is refused the same
- * socket gets a TPACKET ring and the frames are copied once more (source/packetring.h); `.program` says so.
+ * socket gets a TPACKET ring and the frames are copied once more (source/packetring.h); `.program` says so. Then a
+ * classic filter on the socket lets through what anybody below wants, so the numbers of directories on the way there
+ * are of what has come; those of `count`, and of directories that are read, are the same as ever.
  */
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -34,6 +36,7 @@
 #include "source/bpfdecide.h"
 #include "source/bpfring.h"
 #include "source/device.h"
+#include "source/packetdecide.h"
 #include "source/packetring.h"
 
 #ifndef PACKET_IGNORE_OUTGOING
@@ -68,9 +71,11 @@ struct dev {
 	struct kcap *kcap;	    /* owned; NULL: without eBPF */
 	struct bpfring *bpfring;    /* owned */
 	struct packetring *packets; /* owned; without eBPF */
-	struct pfs_feed *feed;	    /* borrowed */
-	int64_t clock;		    /* ns to add to records' time */
-	int64_t offset;		    /* as it was last: equal origins stay equal from run to run */
+	struct pf_insn *insns; /* owned; the filter of that which is ready; NULL: all packets */
+	size_t ninsns;
+	struct pfs_feed *feed; /* borrowed */
+	int64_t clock;	       /* ns to add to records' time */
+	int64_t offset;	       /* as it was last: equal origins stay equal from run to run */
 	bool down;
 	_Atomic uint16_t origin; /* of a single device */
 	struct known *known;	 /* owned; of `any`: open hash by ifindex */
@@ -240,14 +245,18 @@ static uint32_t loopback_of(const struct dev *d)
 	return d->device.loopback ? d->device.ifindex : 0;
 }
 
-/* `any`: packets are of Ethernet as far as the program decides about them. */
+/* `any`: packets are of Ethernet as far as a program decides about them. */
+static uint16_t link_type_of(const struct dev *d)
+{
+	return is_any(d) ? PFS_LINK_ETHERNET : d->device.link_type;
+}
+
 static int get_ready(struct dev *d, const struct pfs_interests *interests, struct pfs_diag *diag)
 {
-	uint16_t link_type = is_any(d) ? PFS_LINK_ETHERNET : d->device.link_type;
 	int r;
 
 	d->undecided.text[0] = 0;
-	r = kcap_decide(d->kcap, interests, link_type, d->engine, &d->will_decide, &d->undecided);
+	r = kcap_decide(d->kcap, interests, link_type_of(d), d->engine, &d->will_decide, &d->undecided);
 	if (r < 0)
 		*diag = d->undecided;
 	return r;
@@ -288,6 +297,35 @@ static int attach_bpf(struct dev *d, const struct pfs_feed *feed)
 	return r;
 }
 
+/* The filter that lets through what anybody wants; the engine finishes. */
+static void get_classic_ready(struct dev *d, const struct pfs_interests *interests)
+{
+	uint32_t snaplen = (uint32_t)pfs_min(d->snaplen, PACKETRING_SNAPLEN);
+
+	free(TAKE_PTR(d->insns));
+	d->ninsns = 0;
+	d->undecided.text[0] = 0;
+	if (d->engine)
+		pfs_diag_set(&d->undecided, EPERM, "kernel=off");
+	else
+		(void)packetdecide(interests, link_type_of(d), snaplen, &d->insns, &d->ninsns,
+				   &d->undecided);
+}
+
+/* One takes the other's place between two packets; what is in the ring by the old one stays. */
+static void put_classic(struct dev *d)
+{
+	int r = packetring_filter(d->packets, d->insns, d->ninsns);
+
+	if (r < 0) {
+		pfs_diag_set(&d->undecided, -r, "the socket takes no filter of %zu instructions: %s",
+			     d->ninsns, strerror(-r));
+		(void)packetring_filter(d->packets, NULL, 0);
+	}
+	free(TAKE_PTR(d->insns));
+	d->ninsns = 0;
+}
+
 static int attach_ring(struct dev *d, const struct pfs_feed *feed, struct pfs_diag *diag)
 {
 	struct packetring_options options = {
@@ -296,12 +334,16 @@ static int attach_ring(struct dev *d, const struct pfs_feed *feed, struct pfs_di
 		.loopback = loopback_of(d),
 		.latency = pfs_feed_latency(feed),
 		.bytes = pfs_feed_ring_size(feed),
+		.any = is_any(d),
 	};
 	int r = packetring_new(d->sock, &options, &d->packets);
 
-	return r < 0 ? pfs_diag_set(diag, -r, "cannot set up the packet socket of %s: %s", d->name,
-				    strerror(-r))
-		     : 0;
+	if (r < 0)
+		return pfs_diag_set(diag, -r, "cannot set up the packet socket of %s: %s", d->name,
+				    strerror(-r));
+	get_classic_ready(d, pfs_feed_interests(feed));
+	put_classic(d);
+	return 0;
 }
 
 /* What we do not want to see is not shown to us; an old kernel shows it and the filter drops it. */
@@ -348,6 +390,7 @@ static void detach(struct dev *d)
 	if (d->sock >= 0)
 		close(TAKE_FD(d->sock));
 	packetring_free(TAKE_PTR(d->packets));
+	free(TAKE_PTR(d->insns));
 	bpfring_free(TAKE_PTR(d->bpfring));
 	kcap_free(TAKE_PTR(d->kcap));
 	free(TAKE_PTR(d->known));
@@ -505,6 +548,8 @@ static int dev_decide(void *state, const struct pfs_interests *interests, struct
 	pthread_mutex_lock(&d->lock);
 	if (d->kcap)
 		r = get_ready(d, interests, diag);
+	else if (d->packets)
+		get_classic_ready(d, interests);
 	pthread_mutex_unlock(&d->lock);
 	return r;
 }
@@ -519,6 +564,8 @@ static void dev_decided(void *state, bool yes)
 	} else if (d->kcap && kcap_commit(d->kcap) == 0) {
 		d->decides = d->will_decide;
 		pfs_feed_decides(d->feed, d->decides);
+	} else if (d->packets && yes) {
+		put_classic(d);
 	}
 	pthread_mutex_unlock(&d->lock);
 }
@@ -634,9 +681,23 @@ static void dev_stats(void *state, struct pfs_buf *out)
 	pthread_mutex_lock(&d->lock);
 	if (d->bpfring)
 		bpfring_text(d->bpfring, out);
+	if (d->packets)
+		packetring_text(d->packets, out);
 	if (atomic_load(&d->vanished))
 		pfs_buf_str(out, "vanished 1\n");
 	pthread_mutex_unlock(&d->lock);
+}
+
+static void print_classic(const struct dev *d, struct pfs_buf *out)
+{
+	pfs_buf_printf(out, "; no eBPF: %s\n; packet socket with a classic filter\n", d->refused.text);
+	if (d->undecided.text[0])
+		pfs_buf_printf(out, "; all packets come, and the filters run in the engine: %s\n",
+			       d->undecided.text);
+	else
+		pfs_buf_str(out,
+			    "; it lets through what anybody wants; the filters run in the engine\n");
+	packetring_program(d->packets, out);
 }
 
 static void dev_program(void *state, struct pfs_buf *out)
@@ -649,9 +710,7 @@ static void dev_program(void *state, struct pfs_buf *out)
 	if (d->kcap)
 		kcode_print(&d->kcap->now.listing, out);
 	else if (d->packets)
-		pfs_buf_printf(out,
-			       "; no eBPF: %s\n; packet socket with a classic filter\n    0: ret #%u\n",
-			       d->refused.text, d->snaplen);
+		print_classic(d, out);
 	else
 		pfs_buf_str(out, "; not attached: nobody reads\n");
 	pthread_mutex_unlock(&d->lock);

@@ -1,6 +1,7 @@
 #include "source/packetring.h"
 
 #include <linux/filter.h>
+#include <linux/if_arp.h>
 #include <linux/if_packet.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -8,20 +9,23 @@
 #include <time.h>
 
 #include "base/bytes.h"
+#include "pf/back/cbpf.h"
 
 #define BLOCK_SIZE (1u << 20)
-#define SNAPLEN_MAX (BLOCK_SIZE - 4096)
 
 /* Where the sender's address stands behind a frame's header. */
 #define FRAME_ADDRESS \
 	((sizeof(struct tpacket3_hdr) + TPACKET_ALIGNMENT - 1) & ~(TPACKET_ALIGNMENT - 1ul))
 
-enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14 };
+enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14, LET_THROUGH_MAX = 7 };
 
 struct packetring {
 	struct packetring_options options;
-	int sock;	 /* borrowed */
-	uint8_t *blocks; /* owned; mapped */
+	int sock;		   /* borrowed */
+	struct sock_filter *insns; /* owned; the filter as it is */
+	size_t ninsns;
+	pfs_counter copied, lost; /* writer: the source's thread */
+	uint8_t *blocks;	  /* owned; mapped */
 	unsigned nblock;
 	unsigned next;
 	struct pfs_feed *feed; /* borrowed, while running */
@@ -31,52 +35,117 @@ struct packetring {
 	struct pfs_ref batch[PFS_BATCH];
 };
 
-static int attach(int sock, struct sock_filter *insns, size_t n)
+static int attach(struct packetring *p, struct sock_filter *insns, size_t n)
 {
 	struct sock_fprog program = { .len = (unsigned short)n, .filter = insns };
 
-	return setsockopt(sock, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0 ? -errno
-											     : 0;
+	if (setsockopt(p->sock, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
+		return -errno;
+	free(p->insns);
+	p->insns = insns;
+	p->ninsns = n;
+	return 0;
 }
 
 /* "Take the first snaplen bytes": the shortest classic program. */
-static int attach_snaplen(int sock, uint32_t snaplen)
+static int attach_snaplen(struct packetring *p)
 {
-	struct sock_filter insn = BPF_STMT(BPF_RET | BPF_K, snaplen);
+	struct sock_filter *insn = pfs_zalloc(1, sizeof(*insn));
+	int r = -ENOMEM;
 
-	return attach(sock, &insn, 1);
+	if (insn) {
+		*insn = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, p->options.snaplen);
+		r = attach(p, insn, 1);
+	}
+	if (r < 0)
+		free(insn);
+	return r;
 }
 
-int packetring_filter(struct packetring *p, const struct pf_insn *insns, size_t n)
+/* Without memory for that: take() cuts frames, too. */
+static void attach_nothing(struct packetring *p)
 {
+	int unused = 0;
+
+	setsockopt(p->sock, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
+	free(TAKE_PTR(p->insns));
+	p->ninsns = 0;
+}
+
+/* What the filter would not see as the graph does is let through. Returns how many instructions that takes. */
+static size_t let_through(const struct packetring *p, struct sock_filter *to)
+{
+	const struct sock_filter other[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_HATYPE)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARPHRD_ETHER, 2, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARPHRD_LOOPBACK, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, p->options.snaplen),
+	};
 	/* Is there a tag that is not among the bytes? */
 	const struct sock_filter tagged[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, p->options.snaplen),
 	};
-	PFS_FREE struct sock_filter *all = NULL;
+	size_t n = p->options.any ? ARRAY_SIZE(other) : 0;
 
+	static_assert(ARRAY_SIZE(other) + ARRAY_SIZE(tagged) == LET_THROUGH_MAX, "");
+	if (n)
+		memcpy(to, other, sizeof(other));
+	memcpy(to + n, tagged, sizeof(tagged));
+	return n + ARRAY_SIZE(tagged);
+}
+
+int packetring_filter(struct packetring *p, const struct pf_insn *insns, size_t n)
+{
+	struct sock_filter *all;
+	size_t before;
+	int r = 0;
+
+	if (!n && attach_snaplen(p) < 0)
+		attach_nothing(p);
 	if (!n)
-		return attach_snaplen(p->sock, p->options.snaplen);
-	if (n > BPF_MAXINSNS - ARRAY_SIZE(tagged))
+		return 0;
+	if (n > BPF_MAXINSNS - LET_THROUGH_MAX)
 		return -E2BIG;
-	all = pfs_zalloc(n + ARRAY_SIZE(tagged), sizeof(*all));
+	all = pfs_zalloc(LET_THROUGH_MAX + n, sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	memcpy(all, tagged, sizeof(tagged));
-	for (size_t i = 0; i < n; i++) {
-		struct sock_filter *insn = &all[ARRAY_SIZE(tagged) + i];
+	before = let_through(p, all);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		struct sock_filter *insn = &all[before + i];
 
 		*insn = (struct sock_filter){ insns[i].code, insns[i].jt, insns[i].jf, insns[i].k };
 		if (BPF_CLASS(insn->code) != BPF_RET)
 			continue;
 		if (BPF_RVAL(insn->code) != BPF_K)
-			return -EINVAL;
+			r = -EINVAL;
 		if (insn->k)
 			insn->k = p->options.snaplen;
 	}
-	return attach(p->sock, all, n + ARRAY_SIZE(tagged));
+	if (r == 0)
+		r = attach(p, all, before + n);
+	if (r < 0)
+		free(all);
+	return r;
+}
+
+void packetring_program(const struct packetring *p, struct pfs_buf *out)
+{
+	PFS_FREE struct pf_insn *insns = pfs_zalloc(p->ninsns, sizeof(*insns));
+
+	for (size_t i = 0; insns && i < p->ninsns; i++)
+		insns[i] = (struct pf_insn){ p->insns[i].code, p->insns[i].jt, p->insns[i].jf,
+					     p->insns[i].k };
+	if (insns)
+		pf_cbpf_print(insns, p->ninsns, out);
+}
+
+void packetring_text(const struct packetring *p, struct pfs_buf *out)
+{
+	pfs_buf_printf(out, "kernel.copied %llu\nkernel.lost %llu\n",
+		       (unsigned long long)pfs_counter_get(&p->copied),
+		       (unsigned long long)pfs_counter_get(&p->lost));
 }
 
 int packetring_new(int sock, const struct packetring_options *options, struct packetring **ret_ring)
@@ -93,22 +162,24 @@ int packetring_new(int sock, const struct packetring_options *options, struct pa
 	if (!p)
 		return -ENOMEM;
 	p->options = *options;
-	p->options.snaplen = (uint32_t)pfs_min(options->snaplen, SNAPLEN_MAX);
+	p->options.snaplen = (uint32_t)pfs_min(options->snaplen, PACKETRING_SNAPLEN);
 	p->sock = sock;
 	p->nblock = (unsigned)pfs_max(4, options->bytes / BLOCK_SIZE);
 	req.tp_block_nr = p->nblock;
 	req.tp_frame_nr = req.tp_block_nr * (req.tp_block_size / req.tp_frame_size);
-	r = attach_snaplen(sock, p->options.snaplen);
+	r = attach_snaplen(p);
 	if (r == 0 && (setsockopt(sock, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) < 0 ||
 		       setsockopt(sock, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)) < 0))
 		r = -errno;
 	if (r < 0) {
+		free(p->insns);
 		free(p);
 		return r;
 	}
 	m = mmap(NULL, (size_t)p->nblock * BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, sock, 0);
 	if (m == MAP_FAILED) {
 		r = -errno;
+		free(p->insns);
 		free(p);
 		return r;
 	}
@@ -122,6 +193,7 @@ void packetring_free(struct packetring *p)
 	if (!p)
 		return;
 	munmap(p->blocks, (size_t)p->nblock * BLOCK_SIZE);
+	free(p->insns);
 	free(p);
 }
 
@@ -205,7 +277,12 @@ static void tell_lost(struct packetring *p)
 	socklen_t size = sizeof(stats);
 
 	/* Reading resets them. */
-	if (getsockopt(p->sock, SOL_PACKET, PACKET_STATISTICS, &stats, &size) == 0 && stats.tp_drops)
+	if (getsockopt(p->sock, SOL_PACKET, PACKET_STATISTICS, &stats, &size) < 0)
+		return;
+	/* The kernel's first number has those in it that it dropped. */
+	pfs_counter_add(&p->copied, stats.tp_packets - stats.tp_drops);
+	pfs_counter_add(&p->lost, stats.tp_drops);
+	if (stats.tp_drops)
 		pfs_feed_lost(p->feed, "ring full", stats.tp_drops);
 }
 

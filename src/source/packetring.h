@@ -17,12 +17,15 @@
 
 struct packetring;
 
+#define PACKETRING_SNAPLEN ((1u << 20) - 4096) /* a frame and its header in a block */
+
 struct packetring_options {
 	uint32_t snaplen;
 	unsigned directions; /* PFS_REC_IN | PFS_REC_OUT */
 	uint32_t loopback;   /* ifindex of `lo`, whose outgoing copy is dropped; 0: do not */
 	uint64_t latency;    /* ns that the kernel may hold a block */
 	size_t bytes;	     /* of the kernel's ring */
+	bool any; /* of several devices: filters are for those of Ethernet, from others all comes */
 };
 
 struct packetring_ops {
@@ -37,13 +40,18 @@ int packetring_new(int sock, const struct packetring_options *options, struct pa
 void packetring_free(struct packetring *p); /* NULL is fine */
 
 /*
- * Of all frames only those that this classic BPF accepts (PF_CBPF_LINUX) come into the ring from now on; n 0: all. What
- * is in the ring already stays, and frames whose VLAN tag the adapter took off come whatever the filter says, since it
- * would not see the tag where the graph does: it lets through at least what is wanted, the graph finishes. At any time,
- * on any thread. -EINVAL: it returns something else than constants; -E2BIG: more than the kernel takes; -errno of the
- * kernel; the filter that was there stays then.
+ * Of all frames only those that this classic BPF accepts (PF_CBPF_LINUX) come into the ring from now on; n 0: all,
+ * which cannot fail. What is in the ring already stays, and frames whose VLAN tag the adapter took off come whatever
+ * the filter says, since it would not see the tag where the graph does: it lets through at least what is wanted, the
+ * graph finishes. One call at a time, also beside run. -EINVAL: it returns something else than constants; -E2BIG:
+ * more than the kernel takes; -errno of the kernel; the filter that was there stays then.
  */
 int packetring_filter(struct packetring *p, const struct pf_insn *insns, size_t n);
+
+/* The filter as it is, as a listing. */
+void packetring_program(const struct packetring *p, struct pfs_buf *out);
+/* kernel.copied: frames that the filter let into the ring; kernel.lost: there was no room for. On any thread. */
+void packetring_text(const struct packetring *p, struct pfs_buf *out);
 
 /* As bpfring_run(). */
 int packetring_run(struct packetring *p, struct pfs_feed *feed, const struct packetring_ops *ops);

@@ -50,8 +50,11 @@ static void graft_values(struct graft *g)
 /* A block of its own for each place where the filter accepts: what is known there is not known everywhere. */
 static pf_blk accept(struct pf_unit *to, uint32_t result, pf_blk below)
 {
-	pf_blk b = pf_block(to);
+	pf_blk b;
 
+	if (result == PF_TREE_SILENT)
+		return below;
+	b = pf_block(to);
 	pf_block_result(to, b, result, pf_const(to, 1));
 	pf_block_jump(to, b, below);
 	return b;

@@ -16,11 +16,12 @@
 #define PF_UNSURE 0xfffffffeu
 
 #define PF_TREE_TOP UINT32_MAX
+#define PF_TREE_SILENT UINT32_MAX
 
 struct pf_branch {
 	const struct pf_unit *unit; /* borrowed; one filter, no loops; NULL: accepts everything */
 	uint32_t above; /* index of the one above, which comes before; PF_TREE_TOP: there is none */
-	uint32_t result; /* which is 1 for the packets that it and all above it accept */
+	uint32_t result; /* which is 1 for the packets that it and all above it accept; PF_TREE_SILENT: none is */
 };
 
 /*
