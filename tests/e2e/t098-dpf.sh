@@ -57,8 +57,10 @@ dir="$P/pcap:in.pcap/$short"
 t_eq "as many as the expression" "$(kept "$dir")" "$(numbers 'ether proto 0x800' | wc -l)"
 t_has "the code" "$(cat "$dir/.program")" 'load16[12] == 0x800'
 t_has "tests" "$(cat "$dir/.stats")" 'tests 2'
-printf '# name servers\n%s\n' "$(echo "$long" | tr ',' '\n')" | sed 's/%/%25/g;s/$/%0a/;1s/^/program=/' | tr -d '\n' >program
-cat program >"$dir/.params"
+printf '# name servers\n%s\n' "$(echo "$long" | tr ',' '\n')" >endpoint.dpf
+example 5 | sed -n '/mkdir/d;s/\\e/\\/g;s/^\$ //p' | sed "s|/p/dev/eth0|$P/pcap:in.pcap|" >commands
+t_eq "the manual says how" "$(wc -l <commands)" 2
+t_ok "... and it is so" sh commands
 t_eq "the long one is in force" "$(kept "$dir")" "$(numbers -l dpf "$long" | wc -l)"
 t_has "and shown" "$(cat "$dir/.params")" '0x1fff == 0%0a'
 before=$(cat "$dir/.program")
