@@ -71,11 +71,14 @@ void pf_reclaim_later(struct pf_reclaim *r, void (*done)(void *arg, void *p, uin
 	uint64_t now = atomic_load_explicit(&r->epoch, memory_order_relaxed);
 	struct pf_retired *retired = pfs_zalloc(1, sizeof(*retired));
 
-	atomic_store_explicit(&r->epoch, now + 1, memory_order_relaxed);
+	/* Who comes in by this epoch sees what was published before. Pairs with the load in pf_reader_enter(). */
+	atomic_store_explicit(&r->epoch, now + 1, memory_order_release);
 	if (!retired) {
 		/* No memory to note it down. Readers are inside for the time of a batch. */
 		while (oldest(r) <= now)
 			sched_yield();
+		/* What was given up before is part of it, maybe, and goes first. */
+		pf_reclaim_poll(r);
 		done(arg, p, k);
 		return;
 	}

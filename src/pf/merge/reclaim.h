@@ -10,6 +10,7 @@
  *
  * A reader stores the epoch it came in, then loads pointers; who changes stores pointers, then loads the epochs of the
  * readers. Both have a sequentially consistent fence between, so that one of them sees what the other has stored.
+ * What is given up goes in the order in which it was, also where there is no memory to note it down.
  */
 #ifndef PFS_PF_MERGE_RECLAIM_H
 #define PFS_PF_MERGE_RECLAIM_H
@@ -38,7 +39,8 @@ void pf_reader_part(struct pf_reclaim *r, struct pf_reader *reader);
 
 static inline void pf_reader_enter(const struct pf_reclaim *r, struct pf_reader *reader)
 {
-	uint64_t now = atomic_load_explicit(&r->epoch, memory_order_relaxed);
+	/* Acquire: pairs with the store in pf_reclaim_later(). */
+	uint64_t now = atomic_load_explicit(&r->epoch, memory_order_acquire);
 
 	/* An exchange is a full barrier, and cheaper than a store and a fence. Its twin is in oldest(). */
 	atomic_exchange_explicit(&reader->at, now, memory_order_seq_cst);
