@@ -16,7 +16,7 @@
  * Packets are told apart by addresses, identification, protocol, VLAN and interface. Time is that of
  * the packets, not of the clock.
  *
- * Stats:      waiting (packets not complete yet), memory (bytes they take), reassembled, duplicates
+ * Stats:      pending (packets not complete yet), memory (bytes they take), reassembled, duplicates
  * Parameters: timeout=N  seconds to wait for the rest of a packet, 1 to 3600 (default 30)
  *             memory=N   bytes for fragments, 128k to 1G (default 16M)
  * Classes:    none
@@ -195,7 +195,7 @@ static void filter_stats(void *state, struct pfs_buf *out)
 {
 	const struct filter *f = state;
 
-	pfs_buf_printf(out, "waiting %llu\n", (unsigned long long)pfs_counter_get(&f->waiting));
+	pfs_buf_printf(out, "pending %llu\n", (unsigned long long)pfs_counter_get(&f->waiting));
 	pfs_buf_printf(out, "memory %llu\n", (unsigned long long)pfs_counter_get(&f->memory));
 	pfs_buf_printf(out, "reassembled %llu\n",
 		       (unsigned long long)pfs_counter_get(&f->reassembled));

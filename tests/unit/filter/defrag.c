@@ -253,7 +253,7 @@ static void expect_counts(const struct pfs_buf *cap, const char *path, const str
 	rig_expect(&rig, "out", want->out);
 	rig_expect(&rig, "lost", want->lost);
 	rig_expect(&rig, "duplicates", want->duplicates);
-	rig_expect(&rig, "waiting", 0);
+	rig_expect(&rig, "pending", 0);
 	rig_expect(&rig, "memory", 0);
 	if (want->reason) {
 		snprintf(name, sizeof(name), "lost.%s", want->reason);
