@@ -51,6 +51,17 @@ t_wait_for 10 all_tcp
 t_eq "frames in the ring with both" "$(t_stat dev/near kernel.copied)" 540
 kill "$reader" "$other"
 wait "$reader" "$other" || true
+# A count is what it is for: it counts what nobody reads.
+mkdir -p "$P/dev/near/ip/count/udp"
+t_read dev/near/ip/count/udp/all udp.pcap
+ip netns exec far python3 send.py
+all_counted() {
+	[ "$(t_stat dev/near/ip/count/udp out)" = 20 ]
+}
+t_wait_for 10 all_counted
+t_eq "counted, of 520 of which 20 are read" "$(t_stat dev/near/ip/count records)" 520
+kill "$BG"
+wait "$BG" || true
 
 for source in dev/near dev/any; do
 	python3 "$TOP/tests/tools/agree.py" "$P" "$source" "${PFS_AGREE_SECONDS:-0.5}" || t_fail "$source"
