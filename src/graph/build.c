@@ -9,6 +9,7 @@
 
 #include "base/caller.h"
 #include "graph/graph_i.h"
+#include "graph/verdict.h"
 
 /*
  * Two may have one name: a filter without an argument and a sink that needs one, `tcp` and `tcp:HOST:PORT`. What
@@ -213,7 +214,7 @@ bool pfs_filter_pulls(const struct pfs_filter *filter, unsigned flow)
 int pfs_filter_fits(const struct pfs_filter *filter, const struct pfs_node *source, unsigned flow,
 		    const char *above, struct pfs_diag *diag)
 {
-	if ((filter->flags & PFS_FILTER_VERDICT) && source->flow != PFS_FLOW_IP)
+	if (filter->verdict != PFS_VERDICT_NONE && !(source->from->flags & PFS_SOURCE_VERDICTS))
 		return pfs_diag_set(diag, EINVAL,
 				    "'%s' gives a verdict: it fits only below netfilter_*",
 				    filter->name);
@@ -231,12 +232,15 @@ int pfs_filter_fits(const struct pfs_filter *filter, const struct pfs_node *sour
 static int check_place(struct pfs_node *parent, const struct pfs_filter *filter,
 		       const struct pfs_args *args, struct pfs_diag *diag)
 {
+	int r;
+
 	if (args->arg && args->arg_len > 0 && !filter->has_arg)
 		return pfs_diag_set(diag, EINVAL, "'%s' takes no argument", filter->name);
 	if (!args->arg && filter->needs_arg)
 		return pfs_diag_set(diag, EINVAL, "'%s' needs an argument: %s:...", filter->name,
 				    filter->name);
-	return pfs_filter_fits(filter, parent->domain->source, parent->flow, parent->name, diag);
+	r = pfs_filter_fits(filter, parent->domain->source, parent->flow, parent->name, diag);
+	return r == 0 && filter->verdict != PFS_VERDICT_NONE ? pfs_verdict_fits(parent, diag) : r;
 }
 
 static int init_filter(struct pfs_node *node, const struct pfs_place *place, struct pfs_diag *diag)
@@ -354,6 +358,8 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 		r = still_free(parent, name, view);
 	if (r == 0)
 		r = follow(node, parent, &place, diag);
+	if (r == 0 && filter->verdict != PFS_VERDICT_NONE)
+		r = pfs_verdict_fits(parent, diag);
 	if (r == 0 && node->join)
 		r = link_join(node, parent, diag);
 	if (r == 0 && node->pulls)
@@ -367,6 +373,8 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 	pfs_class_begin(node);
 	if (filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)) {
 		r = pfs_domain_replan(node->domain);
+		if (r < 0)
+			pfs_decide_why(node->domain, diag);
 		if (r == 0)
 			r = pfs_feed_start(node->domain, diag);
 		if (r < 0) {

@@ -1,6 +1,7 @@
 #include "graph/decide.h"
 
 #include "graph/graph_i.h"
+#include "graph/verdict.h"
 #include "pf/ir/ir.h"
 
 /* --- what a node keeps ---------------------------------------------------------------------------- */
@@ -45,13 +46,18 @@ static bool learn(struct pfs_node *node, uint16_t link_type)
 	return k->known;
 }
 
+bool pfs_decide_knows(struct pfs_node *node)
+{
+	return learn(node, node->parent->link_type);
+}
+
 /* --- the list ----------------------------------------------------------------------------------------- */
 
 struct listing {
 	struct pfs_domain *domain;
 	struct pfs_plan *plan;
 	uint32_t generation; /* of the list that is being made */
-	size_t cap;
+	bool unruled;	     /* a verdict cannot be given */
 };
 
 static struct pfs_deciding *deciding_of(const struct listing *l)
@@ -103,6 +109,8 @@ static bool is_wanted(const struct pfs_step *step)
 {
 	bool wanted = step->queue || step->nclasses > 0;
 
+	if (step->verdict != PFS_VERDICT_NONE)
+		return false;
 	for (unsigned i = 0; i < step->nchildren && !wanted; i++)
 		wanted = step->children[i]->taker == PFS_NO_TAKER;
 	return wanted;
@@ -126,16 +134,24 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 
 		if (learn(child->node, d->next.link_type))
 			number = number_for(l, child->node);
-		if (number == PFS_NO_TAKER)
+		if (number == PFS_NO_TAKER) {
+			l->unruled |= pfs_has_verdict(child->node);
 			continue;
+		}
 		number_take(l, child->node, number);
 		child->above = step;
 		list_step(l, child, index);
 	}
 	step->wanted = is_wanted(step);
 	step->wanted_since = k->used && k->wanted ? k->wanted_since : l->generation;
-	items[index] = (struct pfs_interest){ k->unit, above, k->number, step->wanted,
-					      step->node->filter && step->node->filter->passed };
+	items[index] = (struct pfs_interest){
+		k->unit,
+		above,
+		k->number,
+		step->wanted,
+		step->node->filter && step->node->filter->passed,
+		step->verdict,
+	};
 }
 
 static bool is_same(const struct pfs_interests *a, const struct pfs_interests *b)
@@ -146,7 +162,7 @@ static bool is_same(const struct pfs_interests *a, const struct pfs_interests *b
 		const struct pfs_interest *x = &a->item[i], *y = &b->item[i];
 
 		if (x->unit != y->unit || x->above != y->above || x->number != y->number ||
-		    x->wanted != y->wanted || x->counted != y->counted)
+		    x->wanted != y->wanted || x->counted != y->counted || x->verdict != y->verdict)
 			return false;
 	}
 	return true;
@@ -177,7 +193,7 @@ static int list_make(struct listing *l)
 	source->keeps->asked = source->keeps->known = true;
 	number_take(l, source, 0);
 	list_step(l, l->plan->steps[0], 0);
-	return 0;
+	return l->unruled ? -EOPNOTSUPP : 0;
 }
 
 /* --- changes ---------------------------------------------------------------------------------------------- */
@@ -188,25 +204,35 @@ int pfs_decide_begin(struct pfs_domain *domain, struct pfs_plan *plan)
 	struct pfs_deciding *d = &domain->deciding;
 	const struct pfs_source *from = domain->source->from;
 	struct listing l = { .domain = domain, .plan = plan, .generation = d->now.generation + 1 };
-	struct pfs_diag diag;
 	int r;
 
+	d->why.text[0] = '\0';
 	if (!from->decide)
 		return 0;
 	pfs_decide_sync(domain);
 	list_free(&d->next, &d->next_nodes);
 	r = plan ? list_make(&l) : 0;
+	if (r == -EOPNOTSUPP)
+		pfs_diag_set(&d->why, EOPNOTSUPP,
+			     "drop and pass need the kernel to decide, and there are more than %d filters",
+			     PFS_TAKERS_MAX - 1);
 	if (r == 0 && !d->changed && is_same(&d->now, &d->next))
 		return 0;
 	d->next.generation = l.generation;
 	if (r == 0)
-		r = from->decide(domain->source->state, &d->next, &diag);
+		r = from->decide(domain->source->state, &d->next, &d->why);
 	if (r < 0) {
 		pfs_decide_cancel(domain);
 		return r;
 	}
 	d->pending = true;
 	return 0;
+}
+
+void pfs_decide_why(const struct pfs_domain *domain, struct pfs_diag *diag)
+{
+	if (diag && domain->deciding.why.text[0])
+		*diag = domain->deciding.why;
 }
 
 static void unlist(struct pfs_deciding *d)
@@ -339,11 +365,19 @@ static void take_news(struct pfs_domain *domain, struct pfs_node *node, uint64_t
 
 static void enter_news(struct pfs_node *node, uint64_t in, uint64_t out, uint64_t bytes)
 {
+	enum pfs_verdict verdict = node->filter ? node->filter->verdict : PFS_VERDICT_NONE;
+	uint64_t passed = out;
+
+	/* That on which it gave its verdict came in. */
+	if (verdict != PFS_VERDICT_NONE)
+		in = out;
+	if (verdict == PFS_VERDICT_DROP)
+		out = 0;
 	pfs_counter_add(&node->in, in);
 	pfs_counter_add(&node->out, out);
 	pfs_counter_add(&node->bytes, bytes);
-	if (out && node->filter && node->filter->passed && node->state)
-		node->filter->passed(node->state, out, bytes);
+	if (passed && node->filter && node->filter->passed && node->state)
+		node->filter->passed(node->state, passed, bytes);
 }
 
 /* In order of the list: what came into a filter is what passed the one above it. */

@@ -30,6 +30,7 @@ struct pfs_deciding {
 	unsigned turn;				/* where the next free one is looked for */
 	bool pending;				/* next is there, and the source is ready for it */
 	bool changed;				/* a filter keeps something else than it did */
+	struct pfs_diag why;			/* of the last pfs_decide_begin(), if it failed */
 };
 
 /* Of a node: what it keeps, and since when it has its number. */
@@ -56,6 +57,10 @@ void pfs_decide_restart(struct pfs_domain *domain);
 void pfs_decide_changed(struct pfs_node *node);
 void pfs_decide_forget(struct pfs_node *node);
 void pfs_decide_release(struct pfs_domain *domain);
+/* The sentence, when a plan could not be made because of what the source says. */
+void pfs_decide_why(const struct pfs_domain *domain, struct pfs_diag *diag);
+/* Can the source decide about this filter, as it is now? */
+bool pfs_decide_knows(struct pfs_node *node);
 /* Is it decided about in the source now? */
 bool pfs_decides(const struct pfs_node *node);
 

@@ -60,11 +60,17 @@ enum pfs_flow {
 enum {
 	PFS_FILTER_SINK = 1 << 0, /* a consumer by itself; has no output (no children but views of nothing) */
 	PFS_FILTER_CONSUMER = 1 << 1, /* a consumer by itself, passes records on: count */
-	PFS_FILTER_VIEW = 1 << 2, /* a pipe file beside `all`: made when opened, never by mkdir */
-	PFS_FILTER_VERDICT = 1 << 3, /* fits only below netfilter_* */
-	PFS_FILTER_LINK = 1 << 4,    /* needs a link-layer header: refused below netfilter_* */
-	PFS_FILTER_ASYNC = 1 << 9,   /* makes records by itself: pull comes with n == 0, too */
-	PFS_FILTER_ARGV = 1 << 10,   /* its argument is a command line (base/argv.h) */
+	PFS_FILTER_VIEW = 1 << 2,  /* a pipe file beside `all`: made when opened, never by mkdir */
+	PFS_FILTER_LINK = 1 << 4,  /* needs a link-layer header: refused below netfilter_* */
+	PFS_FILTER_ASYNC = 1 << 9, /* makes records by itself: pull comes with n == 0, too */
+	PFS_FILTER_ARGV = 1 << 10, /* its argument is a command line (base/argv.h) */
+};
+
+/* What becomes of a packet that a sink below netfilter_* gets; the greatest of those that are given counts. */
+enum pfs_verdict {
+	PFS_VERDICT_NONE,
+	PFS_VERDICT_DROP,
+	PFS_VERDICT_PASS,
 };
 
 /* Collects what a filter emits. Opaque but for the two tables. */
@@ -218,6 +224,11 @@ struct pfs_filter {
 	const struct pfs_param *params; /* NULL, or ends with a NULL key */
 	const char *const *classes; /* closed set, NULL-terminated; class_ = index + 1. NULL: none or open */
 	size_t state_size;
+	/*
+	 * A sink that gives a verdict: fits only below PFS_SOURCE_VERDICTS, and only where all above it can be decided
+	 * there. passed() tells of packets on which it was given, batch() gets what could not be decided.
+	 */
+	enum pfs_verdict verdict;
 	size_t ring_size; /* of its own ring if it makes bytes; 0: the mount's default */
 
 	/* state is zeroed. -errno with the sentence in diag; then fini is not called. */

@@ -268,6 +268,7 @@ struct pfs_step {
 	struct pfs_sort *sort;	    /* scratch for the classes */
 	struct pfs_record *pending; /* reserved in the task's ring */
 	const char *refused; /* why pfs_emit_new() can never succeed as asked in this pull; NULL: it can */
+	enum pfs_verdict verdict; /* of the filter: the source says how often, it takes no records */
 	uint16_t taker; /* number under which the source decides about it, or PFS_NO_TAKER; then: */
 	bool wanted;	/* something here takes records: not only those below that have a number */
 	uint32_t since; /* first generation of its number, */
@@ -286,6 +287,7 @@ struct pfs_plan {
 	unsigned nsteps;
 	struct pfs_step **injects; /* steps whose nodes have an injection ring */
 	unsigned ninjects;
+	bool rules;		  /* there are verdicts */
 	struct pfs_step **takers; /* owned; by number, PFS_TAKERS_MAX; NULL: the source decides nothing */
 	/* While records are brought to them that were judged by a generation before some of them were there: */
 	bool judged;

@@ -21,6 +21,7 @@
 #include <stdio.h>
 
 #include "graph/graph_i.h"
+#include "graph/verdict.h"
 
 #define QUIET_MAX UINT64_C(500000000) /* ns in which nothing on the way moves: then it is held up */
 #define SETTLE_MAX UINT64_C(10000000000)
@@ -185,7 +186,8 @@ static int check(struct move *m)
 				    "'%.60s' still has to read what waited for it at %u places: are its "
 				    "readers reading?",
 				    m->node->name, inputs);
-	return pfs_fit_check(m->node, m->to, m->diag);
+	r = pfs_fit_check(m->node, m->to, m->diag);
+	return r == 0 && pfs_has_verdict(m->node) ? pfs_verdict_fits(m->to, m->diag) : r;
 }
 
 /* --- the ways to both places ---------------------------------------------------------------------- */
@@ -593,6 +595,7 @@ static int replan_both(struct move *m)
 	if (r == 0)
 		r = pfs_replan_begin(m->new_, &new_);
 	if (r < 0) {
+		pfs_decide_why(m->new_, m->diag);
 		pfs_replan_cancel(&old);
 		return r;
 	}

@@ -409,6 +409,8 @@ static int step_build(struct pfs_plan *plan, struct pfs_node *node, struct pfs_s
 		return -ENOMEM;
 	step->plan = plan;
 	step->taker = PFS_NO_TAKER;
+	step->verdict = node->filter ? node->filter->verdict : PFS_VERDICT_NONE;
+	plan->rules |= step->verdict != PFS_VERDICT_NONE;
 	step->node = pfs_node_ref(node);
 	step->em = (struct pfs_emitter){ .rings = node->graph->rings, .step = step };
 	r = append(&plan->steps, plan->nsteps, step);

@@ -336,11 +336,25 @@ void pfs_step_flush(struct pfs_step *step)
 	}
 }
 
+/* It is told of those on which the source gave no verdict, however many: which these are is nothing to it. */
+static void run_verdict(struct pfs_step *step, struct pfs_ref *refs, size_t n)
+{
+	size_t ruled = pfs_min(n, step->taken);
+
+	step->taken -= ruled;
+	if (step->node->state)
+		step->node->filter->batch(step->node->state, refs, n - ruled, &step->em);
+}
+
 /* One inline filter (or a class, which passes everything). */
 static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 {
 	struct pfs_node *node = step->node;
 
+	if (step->verdict != PFS_VERDICT_NONE) {
+		run_verdict(step, refs, n);
+		return;
+	}
 	pfs_counter_add(&node->in, n);
 	if (node->kind == PFS_NODE_CLASS) {
 		pfs_step_deliver(step, refs, n);
@@ -371,7 +385,8 @@ static void sort_taken(struct pfs_plan *plan, const struct pfs_ref *ref, const s
 			unsigned n = 32 * w + (unsigned)__builtin_ctz(left);
 			struct pfs_step *step = plan->takers[n];
 
-			if (!step || (int32_t)(t->generation - step->since) < 0)
+			if (!step || step->verdict != PFS_VERDICT_NONE ||
+			    (int32_t)(t->generation - step->since) < 0)
 				continue;
 			step->taken++;
 			step->taken_bytes += ref->len;
@@ -389,6 +404,9 @@ static void deliver_taken(struct pfs_step *step)
 {
 	struct pfs_node *node = step->node;
 	size_t n = step->nout;
+
+	if (step->verdict != PFS_VERDICT_NONE)
+		return;
 
 	pfs_counter_add(&node->in, step->taken_in + (step->above ? step->above->taken : 0));
 	pfs_counter_add(&node->out, step->taken);
@@ -424,6 +442,18 @@ static size_t alike(const struct pfs_takers *const *takers, size_t n)
 	return i;
 }
 
+/* Of records that are undecided: about how many of these the source did say something to filters with a verdict. */
+static void count_ruled(const struct pfs_plan *plan, const struct pfs_takers *const *takers, size_t n)
+{
+	for (unsigned s = 0; s < plan->nsteps; s++) {
+		struct pfs_step *step = plan->steps[s];
+
+		step->taken = 0;
+		for (size_t i = 0; i < n && step->verdict != PFS_VERDICT_NONE; i++)
+			step->taken += takes(step, takers[i]);
+	}
+}
+
 void pfs_plan_take(struct pfs_plan *plan, struct pfs_ref *refs,
 		   const struct pfs_takers *const *takers, size_t n)
 {
@@ -437,6 +467,8 @@ void pfs_plan_take(struct pfs_plan *plan, struct pfs_ref *refs,
 				sort_taken(plan, &refs[i], takers[i]);
 			deliver_taken(root);
 		} else {
+			if (plan->rules)
+				count_ruled(plan, takers, some);
 			plan->judged = true;
 			plan->generation = takers[0]->generation;
 			pfs_counter_add(&root->node->in, some);

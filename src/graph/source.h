@@ -45,6 +45,7 @@ struct pfs_interest {
 	uint16_t number; /* of the first: 0 */
 	bool wanted;	 /* records that it accepts have to come */
 	bool counted; /* their number is what it is for: they have to come, or passed() says it */
+	enum pfs_verdict verdict; /* on packets that it accepts */
 };
 
 struct pfs_interests {
@@ -58,6 +59,7 @@ enum {
 	PFS_SOURCE_WRITABLE = 1 << 0, /* processes may write byte streams into its `all` */
 	PFS_SOURCE_LOSSY = 1 << 1,    /* cannot wait: readers are lossy unless they say otherwise */
 	PFS_SOURCE_STATIC = 1 << 2,   /* is there without mkdir (netfilter_in) */
+	PFS_SOURCE_VERDICTS = 1 << 4, /* gives the verdicts of filters (pfs_filter.verdict) */
 	PFS_SOURCE_DEVICES = 1 << 3, /* a directory of devices: `dev`; the argument is the child's name */
 };
 
@@ -98,8 +100,12 @@ struct pfs_source {
 	/*
 	 * Gets ready to decide by these, beside run(): nothing is to change yet. Before start(), which asks for what
 	 * is in force with pfs_feed_interests(), there is nothing to do. A source may find that it cannot decide by
-	 * these: then all records come, undecided, as those of a source without this function. 0; -errno: nothing has
-	 * changed. On the control thread; the list is valid during the call.
+	 * these: then all records come, undecided, as those of a source without this function; unless there are
+	 * verdicts among them: then -EOPNOTSUPP. 0; -errno: nothing has changed, the sentence is in diag. On the
+	 * control thread; the list is valid during the call.
+	 *
+	 * A filter with a verdict is no taker of records: passed() tells of all packets on which its verdict was given,
+	 * also of those that came. About those of which a filter above it is unsure it has none, whatever others say.
 	 */
 	int (*decide)(void *state, const struct pfs_interests *interests, struct pfs_diag *diag);
 	/* What decide() has made ready is in force from now on (yes), or is not wanted. */

@@ -4,6 +4,7 @@
 #include "base/netns.h"
 #include "graph/classes.h"
 #include "graph/graph_i.h"
+#include "graph/verdict.h"
 
 uint64_t pfs_node_dropped(const struct pfs_node *node)
 {
@@ -211,10 +212,16 @@ static int change_filter(struct pfs_node *node, const struct pfs_args *args,
 	if (r < 0 || !node->filter->keeps)
 		return r;
 	pfs_decide_changed(node);
-	r = pfs_domain_replan(node->domain);
+	r = pfs_has_verdict(node) ? pfs_verdict_fits(node, diag) : 0;
+	if (r == 0) {
+		r = pfs_domain_replan(node->domain);
+		if (r < 0)
+			pfs_decide_why(node->domain, diag);
+	}
 	if (r < 0) {
 		(void)reconfigure(node, &node->args, cred, NULL); /* it has had them */
 		pfs_decide_changed(node);
+		(void)pfs_domain_replan(node->domain); /* what is in force now says the old ones again */
 	}
 	return r;
 }

@@ -60,7 +60,7 @@ struct kcap_slot {
 	uint64_t unused_too[7];
 	struct {
 		_Atomic uint64_t records, bytes;
-	} passed[PFS_TAKERS_MAX]; /* writer: kernel; packets that a filter accepted and nobody wanted */
+	} passed[PFS_TAKERS_MAX]; /* writer: kernel; packets that a filter accepted and nobody wanted; its verdicts */
 };
 static_assert(sizeof(struct kcap_slot) == 128 + 16 * PFS_TAKERS_MAX, "shared with kernel programs");
 
@@ -72,7 +72,10 @@ struct kcap_body {
 	uint32_t words;			      /* of the sets, an even number; 0: there is no unit */
 	uint32_t wanted[PFS_TAKERS_MAX / 32]; /* packets that one of these accepts are copied */
 	uint32_t counted[PFS_TAKERS_MAX / 32]; /* the others, which accept some that are not */
-	bool plain;			       /* nothing is asked of any packet */
+	uint32_t drops[PFS_TAKERS_MAX / 32]; /* NETFILTER: their verdict is to drop a packet, ... */
+	uint32_t passes[PFS_TAKERS_MAX / 32]; /* ... or to pass it, whatever those say */
+	bool rules;			      /* there are verdicts */
+	bool plain;			      /* nothing is asked of any packet */
 };
 
 struct kcap_spec {

@@ -44,12 +44,17 @@ static int build_unit(const struct pfs_interests *interests, struct kcap_body *b
 		branch[i] = (struct pf_branch){ item->unit, i ? item->above : PF_TREE_TOP,
 						item->number };
 		body->plain &= !item->unit;
-		if (item->wanted)
+		body->rules |= item->verdict != PFS_VERDICT_NONE;
+		if (item->verdict == PFS_VERDICT_DROP)
+			body->drops[item->number / 32] |= bit;
+		else if (item->verdict == PFS_VERDICT_PASS)
+			body->passes[item->number / 32] |= bit;
+		else if (item->wanted)
 			body->wanted[item->number / 32] |= bit;
 		else
 			body->counted[item->number / 32] |= bit;
 	}
-	r = pf_tree(branch, interests->n, 32 * body->words, &body->unit);
+	r = pf_tree(branch, interests->n, 32 * body->words, body->rules, &body->unit);
 	return r == 0 ? pf_optimise(&body->unit, 0, NULL, NULL, &error) : r;
 }
 
@@ -70,6 +75,14 @@ static int prepare(struct kcap *kcap, const struct pfs_interests *interests, str
 	return kcap_prepare(kcap, &body, why);
 }
 
+static bool has_verdicts(const struct pfs_interests *interests)
+{
+	for (size_t i = 0; interests && i < interests->n; i++)
+		if (interests->item[i].verdict != PFS_VERDICT_NONE)
+			return true;
+	return false;
+}
+
 int kcap_decide(struct kcap *kcap, const struct pfs_interests *interests, uint16_t link_type,
 		bool off, bool *ret_yes, struct pfs_diag *why)
 {
@@ -80,6 +93,12 @@ int kcap_decide(struct kcap *kcap, const struct pfs_interests *interests, uint16
 	*ret_yes = fits(interests, link_type, off, why) && prepare(kcap, interests, why) == 0;
 	if (*ret_yes)
 		return 0;
+	if (has_verdicts(interests)) {
+		diag = *why;
+		return pfs_diag_set(why, EOPNOTSUPP,
+				    "drop and pass need the kernel to decide, and it does not: %s",
+				    diag.text);
+	}
 	r = kcap_prepare(kcap, &none, &diag);
 	if (r < 0)
 		*why = diag;

@@ -12,7 +12,8 @@
 
 /*
  * Makes ready, as kcap_prepare(). off: it is not to decide, whatever is asked. link_type: of the packets that come.
- * *ret_yes: it will decide; else `why` says why not. -errno: not even a program that does not decide could be made.
+ * *ret_yes: it will decide; else `why` says why not. -errno: there are
+ * verdicts, and it will not; or not even a program that does not decide could be made.
  */
 int kcap_decide(struct kcap *kcap, const struct pfs_interests *interests, uint16_t link_type,
 		bool off, bool *ret_yes, struct pfs_diag *why);

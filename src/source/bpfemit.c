@@ -21,12 +21,13 @@ enum {
 	AT_DYNPTR = -48,  /* struct bpf_dynptr of the packet */
 	AT_SLOT = -56,	  /* u64 slot of this CPU */
 	AT_LEN = -60,	  /* u32 bytes of the packet that the engine will see */
+	AT_VERDICT = -64, /* u32 of netfilter */
 	AT_SET = -96,	  /* u32[] words of the set */
 };
-static_assert(AT_SET + PFS_TAKERS_MAX / 8 <= AT_LEN, "the largest set has room");
+static_assert(AT_SET + PFS_TAKERS_MAX / 8 <= AT_VERDICT, "the largest set has room");
 
 /* Returned by the programs: nothing for the socket's queue; NF_ACCEPT. */
-enum { KEEP_OFF_SOCKET = 0, NETFILTER_ACCEPT = 1 };
+enum { KEEP_OFF_SOCKET = 0, NETFILTER_DROP = 0, NETFILTER_ACCEPT = 1 };
 
 enum { IP_SUMMED_PARTIAL = 3 };
 enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14 };
@@ -411,23 +412,15 @@ static void emit_passed(const struct kcap *kcap, struct kcode *c, unsigned bit)
 	}
 }
 
-/* Goes to `wanted`, or counts it for those that accepted it and goes to `out`. */
-static void emit_wanted(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
-			unsigned wanted, unsigned out)
+/* Counts the packet for those of these that accepted it. */
+static void emit_count_all(const struct kcap *kcap, struct kcode *c, const uint32_t *bits,
+			   uint32_t words)
 {
-	kcode_note(c, "does somebody want it?");
-	for (uint32_t w = 0; w < body->words; w++) {
-		if (!body->wanted[w])
-			continue;
-		kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)w);
-		kcode_jump32_imm(c, BPF_JSET, R1, body->wanted[w], wanted);
-	}
-	kcode_note(c, "nobody: it is counted where it would have passed");
 	kcode_load(c, BPF_W, R2, R10, AT_LEN);
-	for (unsigned bit = 0; bit < 32 * body->words; bit++) {
+	for (unsigned bit = 0; bit < 32 * words; bit++) {
 		unsigned next;
 
-		if (!(body->counted[bit / 32] >> bit % 32 & 1))
+		if (!(bits[bit / 32] >> bit % 32 & 1))
 			continue;
 		next = kcode_label(c);
 		kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)(bit / 32));
@@ -436,16 +429,61 @@ static void emit_wanted(const struct kcap *kcap, const struct kcap_body *body, s
 		emit_passed(kcap, c, bit);
 		kcode_place(c, next);
 	}
-	kcode_jump(c, out);
 }
 
-static bool wants(const struct kcap_body *body)
+/* To `there` if one of these accepted it. */
+static void emit_any(struct kcode *c, const uint32_t *bits, uint32_t words, unsigned there)
+{
+	for (uint32_t w = 0; w < words; w++) {
+		if (!bits[w])
+			continue;
+		kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)w);
+		kcode_jump32_imm(c, BPF_JSET, R1, bits[w], there);
+	}
+}
+
+static bool has_any(const uint32_t *bits, uint32_t words)
 {
 	uint32_t all = 0;
 
-	for (uint32_t w = 0; w < body->words; w++)
-		all |= body->wanted[w];
+	for (uint32_t w = 0; w < words; w++)
+		all |= bits[w];
 	return all;
+}
+
+/* `pass` comes first. Then, if somebody was unsure, it goes on at `unsure`. */
+static void emit_verdict(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+			 unsigned unsure)
+{
+	unsigned passes = kcode_label(c), drops = kcode_label(c), given = kcode_label(c);
+
+	kcode_note(c, "the verdict");
+	emit_any(c, body->passes, body->words, passes);
+	emit_any(c, body->drops, body->words, drops);
+	kcode_jump(c, given);
+	kcode_place(c, drops);
+	if (has_any(body->drops, body->words)) {
+		kcode_store_imm(c, BPF_W, R10, AT_VERDICT, NETFILTER_DROP);
+		emit_count_all(kcap, c, body->drops, body->words);
+		kcode_jump(c, given);
+	}
+	kcode_place(c, passes);
+	if (has_any(body->passes, body->words))
+		emit_count_all(kcap, c, body->passes, body->words);
+	kcode_place(c, given);
+	kcode_load(c, BPF_W, R1, R10, AT_DECIDED);
+	kcode_jump32_imm(c, BPF_JEQ, R1, 0, unsure);
+}
+
+/* Goes to `wanted`, or counts it for those that accepted it and goes to `out`. */
+static void emit_wanted(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+			unsigned wanted, unsigned out)
+{
+	kcode_note(c, "does somebody want it?");
+	emit_any(c, body->wanted, body->words, wanted);
+	kcode_note(c, "nobody: it is counted where it would have passed");
+	emit_count_all(kcap, c, body->counted, body->words);
+	kcode_jump(c, out);
 }
 
 /* *ret_copies: what follows is reached. Where nobody wants anything it may not be. */
@@ -461,10 +499,12 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 		.many = true,
 		.set = AT_SET,
 		.undecided = 32 * body->words,
+		.undecided_at = body->rules ? AT_DECIDED : 0,
 		.unsure = kcode_label(c),
 	};
 	unsigned wanted = kcode_label(c), known = kcode_label(c);
-	bool asks = kcap->spec.kind == KCAP_PACKET && !body->plain, wanting = wants(body), unsure;
+	bool asks = kcap->spec.kind == KCAP_PACKET && !body->plain,
+	     wanting = has_any(body->wanted, body->words), unsure;
 	int r;
 
 	spec.reject = spec.accept;
@@ -472,6 +512,8 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 	kcode_load(c, BPF_W, R1, R7, SLOT(zero));
 	for (uint32_t w = 0; w < body->words; w++)
 		kcode_store(c, BPF_W, R10, AT_SET + 4 * (int)w, R1);
+	if (body->rules)
+		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 1);
 	if (asks)
 		emit_undecidable(kcap, c, spec.unsure);
 	r = pf_ebpf_emit(&body->unit, &spec, c);
@@ -479,9 +521,11 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 		return r;
 	kcode_place(c, spec.accept);
 	kcode_load(c, BPF_DW, R7, R10, AT_SLOT);
+	if (body->rules)
+		emit_verdict(kcap, body, c, spec.unsure);
 	emit_wanted(kcap, body, c, wanted, out);
 	kcode_place(c, spec.unsure);
-	unsure = asks || spec.unsures;
+	unsure = asks || spec.unsures || body->rules;
 	if (unsure) {
 		kcode_note(c, "for the engine to decide");
 		kcode_load(c, BPF_DW, R7, R10, AT_SLOT);
@@ -531,10 +575,12 @@ int kcap_program_emit(const struct kcap *kcap, const struct kcap_body *body, str
 	int r = 0;
 
 	kcode_mov(c, R6, R1);
-	if (!netfilter)
-		emit_direction(kcap, c, out);
-	else
+	if (netfilter) {
+		kcode_store_imm(c, BPF_W, R10, AT_VERDICT, NETFILTER_ACCEPT);
 		emit_netfilter_fields(kcap, c);
+	} else {
+		emit_direction(kcap, c, out);
+	}
 	emit_length(kcap, c);
 	emit_cpu(kcap, c, out);
 	emit_count(kcap, c, SLOT(seen));
@@ -547,7 +593,12 @@ int kcap_program_emit(const struct kcap *kcap, const struct kcap_body *body, str
 	if (copies)
 		emit_copy(kcap, body, c, out);
 	kcode_place(c, out);
-	kcode_mov_imm(c, R0, verdict(kcap));
+	if (netfilter) { /* the verifier does not know what is on the stack */
+		kcode_load(c, BPF_W, R0, R10, AT_VERDICT);
+		kcode_alu_imm(c, BPF_AND, R0, NETFILTER_ACCEPT);
+	} else {
+		kcode_mov_imm(c, R0, KEEP_OFF_SOCKET);
+	}
 	kcode_exit(c);
 	return 0;
 }

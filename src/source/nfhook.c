@@ -246,7 +246,7 @@ static int get_ready(struct nfhook *h, const struct pfs_interests *interests, st
 
 	h->undecided.text[0] = 0;
 	r = kcap_decide(h->kcap, interests, PFS_LINK_RAW, h->engine, &h->will_decide, &h->undecided);
-	if (r < 0)
+	if (r < 0 && diag)
 		*diag = h->undecided;
 	return r;
 }

@@ -33,12 +33,13 @@ struct nfhook_state {
 #define NFHOOK_SOURCE(name_, summary_)                                                           \
 	{                                                                                        \
 		.name = (name_), .summary = (summary_),                                          \
-		.flags = PFS_SOURCE_STATIC | PFS_SOURCE_LOSSY, .out = PFS_FLOW_IP,               \
-		.params = nfhook_params, .state_size = sizeof(struct nfhook_state),              \
-		.init = nfhook_init, .reconfigure = nfhook_reconfigure, .retune = nfhook_retune, \
-		.fini = nfhook_fini, .start = nfhook_start, .run = nfhook_run,                   \
-		.stop = nfhook_stop, .decide = nfhook_decide, .decided = nfhook_decided,         \
-		.passed = nfhook_passed, .stats = nfhook_stats, .program = nfhook_program        \
+		.flags = PFS_SOURCE_STATIC | PFS_SOURCE_LOSSY | PFS_SOURCE_VERDICTS,             \
+		.out = PFS_FLOW_IP, .params = nfhook_params,                                     \
+		.state_size = sizeof(struct nfhook_state), .init = nfhook_init,                  \
+		.reconfigure = nfhook_reconfigure, .retune = nfhook_retune, .fini = nfhook_fini, \
+		.start = nfhook_start, .run = nfhook_run, .stop = nfhook_stop,                   \
+		.decide = nfhook_decide, .decided = nfhook_decided, .passed = nfhook_passed,     \
+		.stats = nfhook_stats, .program = nfhook_program                                 \
 	}
 
 #endif

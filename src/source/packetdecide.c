@@ -45,7 +45,7 @@ static int build(const struct pfs_interests *interests, struct pf_unit *unit)
 	if (!branch || !at)
 		return -ENOMEM;
 	/* A filter that is unsure leaves another result, which is as good as a yes. */
-	r = pf_tree(branch, plant(interests, branch, at), 1, unit);
+	r = pf_tree(branch, plant(interests, branch, at), 1, false, unit);
 	if (r == 0)
 		r = pf_merge_any(unit);
 	return r == 0 ? pf_optimise(unit, 0, NULL, NULL, &error) : r;

@@ -664,7 +664,9 @@ static void take(struct gen *g, uint32_t id, pf_val v)
 		return;
 	if (!is_const(g, v))
 		kcode_jump32_imm(g->c, BPF_JEQ, get(g, v, R0), 0, none);
-	if (id == g->spec->undecided) {
+	if (id >= g->spec->undecided && g->spec->undecided_at) {
+		kcode_store_imm(g->c, BPF_W, R10, g->spec->undecided_at, 0);
+	} else if (id >= g->spec->undecided) {
 		kcode_jump(g->c, g->spec->unsure);
 		g->spec->unsures = true;
 	} else {
@@ -678,7 +680,7 @@ static void take(struct gen *g, uint32_t id, pf_val v)
 static void stop_many(struct gen *g, const struct pf_block *b)
 {
 	/* Behind that nothing is written. */
-	for (uint32_t p = 0; p < b->npin; p++)
+	for (uint32_t p = 0; p < b->npin && !g->spec->undecided_at; p++)
 		if (value_of(g, b->pin[p])->k == g->spec->undecided &&
 		    is_const(g, value_of(g, b->pin[p])->a))
 			return;

@@ -62,14 +62,16 @@ struct pf_ebpf_spec {
 
 	/*
 	 * Several filters. Bit k % 32 of word k / 32 says that filter k accepts; every run ends at `accept`, which
-	 * is the same label as `reject` then, but one in which filter `undecided` has a result: that ends at
-	 * `unsure`, and so does one in which bytes cannot be read.
+	 * is the same label as `reject` then, but one in which filter `undecided` or a later one has a result: that
+	 * ends at `unsure`, and so does one in which bytes cannot be read. With `undecided_at` the run goes on instead,
+	 * and the u32 at this stack offset becomes 0.
 	 */
 	bool many;
 	int set; /* stack offset of the words (u32) */
 	uint32_t undecided;
-	unsigned unsure; /* label */
-	bool unsures;	 /* filled in */
+	int undecided_at; /* 0: nowhere */
+	unsigned unsure;  /* label */
+	bool unsures;	  /* filled in */
 };
 
 /*

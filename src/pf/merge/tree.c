@@ -10,7 +10,8 @@ struct tree {
 	struct pf_unit *to;
 	const struct pf_branch *branch;
 	size_t n;
-	pf_blk unsure;
+	pf_blk unsure; /* 0: goes on */
+	uint32_t results;
 	uint32_t *child, *sibling; /* owned; by branch: index + 1; 0: none */
 	uint32_t top;		   /* the first without one above */
 };
@@ -23,7 +24,8 @@ struct graft {
 	pf_val *val; /* owned; new value by old one */
 	pf_blk *blk; /* owned; new block by old one */
 	uint32_t result;
-	pf_blk below, no, unsure;
+	pf_blk below, no, unsure; /* 0: not made yet */
+	uint32_t unsure_result;
 };
 
 static void graft_release(struct graft *g)
@@ -60,6 +62,13 @@ static pf_blk accept(struct pf_unit *to, uint32_t result, pf_blk below)
 	return b;
 }
 
+static pf_blk unsure(struct graft *g)
+{
+	if (!g->unsure)
+		g->unsure = accept(g->to, g->unsure_result, g->no);
+	return g->unsure;
+}
+
 /* Where an edge to this block of the filter leads. */
 static pf_blk graft_target(struct graft *g, pf_blk old)
 {
@@ -70,7 +79,7 @@ static pf_blk graft_target(struct graft *g, pf_blk old)
 		return g->no;
 	if (!result || result->op != PF_OP_CONST || b->nparam)
 		return g->blk[old];
-	return result->k == PF_UNSURE ? g->unsure
+	return result->k == PF_UNSURE ? unsure(g)
 	       : result->k	      ? accept(g->to, g->result, g->below)
 				      : g->no;
 }
@@ -83,7 +92,7 @@ static void graft_result(struct graft *g, pf_blk at, pf_val value)
 	if (v->op != PF_OP_CONST)
 		pf_block_branch(g->to, at, g->val[value], yes, g->no);
 	else
-		pf_block_jump(g->to, at, v->k == PF_UNSURE ? g->unsure : v->k ? yes : g->no);
+		pf_block_jump(g->to, at, v->k == PF_UNSURE ? unsure(g) : v->k ? yes : g->no);
 }
 
 static void graft_edge(struct graft *g, const struct pf_edge *old, pf_blk at, unsigned e)
@@ -121,6 +130,7 @@ static int graft(struct tree *t, const struct pf_branch *b, pf_blk below, pf_blk
 	int r = from->nresult == 1 && !from->nmemory ? 0 : -ENOTSUP;
 
 	g.unsure = t->unsure;
+	g.unsure_result = t->results + (uint32_t)(b - t->branch);
 	g.val = pfs_zalloc(from->nval, sizeof(*g.val));
 	g.blk = pfs_zalloc(from->nblk, sizeof(*g.blk));
 	if (!g.val || !g.blk)
@@ -187,20 +197,24 @@ static void tree_release(struct tree *t)
 	free(t->sibling);
 }
 
-int pf_tree(const struct pf_branch *branch, size_t n, uint32_t results, struct pf_unit *ret_unit)
+int pf_tree(const struct pf_branch *branch, size_t n, uint32_t results, bool on,
+	    struct pf_unit *ret_unit)
 {
-	PFS_CLEANUP(tree_release) struct tree t = { .to = ret_unit, .branch = branch, .n = n };
+	PFS_CLEANUP(tree_release)
+	struct tree t = { .to = ret_unit, .branch = branch, .n = n, .results = results };
 	pf_blk end;
 	int r = link_all(&t);
 
 	if (r < 0)
 		return r;
-	ret_unit->nresult = results + 1;
+	ret_unit->nresult = results + (on ? (uint32_t)n : 1);
 	end = pf_block(ret_unit);
 	pf_block_stop(ret_unit, end);
-	t.unsure = pf_block(ret_unit);
-	pf_block_result(ret_unit, t.unsure, results, pf_const(ret_unit, 1));
-	pf_block_stop(ret_unit, t.unsure);
+	if (!on) {
+		t.unsure = pf_block(ret_unit);
+		pf_block_result(ret_unit, t.unsure, results, pf_const(ret_unit, 1));
+		pf_block_stop(ret_unit, t.unsure);
+	}
 	for (uint32_t c = t.top; c && r == 0; c = t.sibling[c - 1])
 		r = plant(&t, c - 1, end, &end);
 	if (r < 0)

@@ -6,7 +6,7 @@
  *
  * A filter may be *unsure* about a packet (an IPv6 packet with extension headers, say): its unit then gives PF_UNSURE
  * as its result, and the run is over with the last result of the tree set. Who runs the program has to ask the filters
- * themselves.
+ * themselves. Or the run goes *on*, as if that filter had rejected the packet: what the others say does not hang on it.
  */
 #ifndef PFS_PF_MERGE_TREE_H
 #define PFS_PF_MERGE_TREE_H
@@ -26,8 +26,10 @@ struct pf_branch {
 
 /*
  * Into an empty unit, with `results` + 1 results: the last is 1 when a filter was unsure, and then the others say
- * nothing. -ENOTSUP: a unit with loops, memory or several filters; -ENOMEM, -E2BIG.
+ * nothing; if `on`, they hold, and there are `results` + n: of each
+ * branch whether its filter was unsure. -ENOTSUP: a unit with loops, memory or several filters; -ENOMEM, -E2BIG.
  */
-int pf_tree(const struct pf_branch *branch, size_t n, uint32_t results, struct pf_unit *ret_unit);
+int pf_tree(const struct pf_branch *branch, size_t n, uint32_t results, bool on,
+	    struct pf_unit *ret_unit);
 
 #endif

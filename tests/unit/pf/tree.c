@@ -44,6 +44,7 @@ struct grown {
 	struct pf_branch branch[BRANCHES_MAX];
 	struct pf_prog *prog[BRANCHES_MAX]; /* owned; NULL: everything, or unsure */
 	bool unsure[BRANCHES_MAX];
+	bool on; /* if one is unsure */
 	size_t n;
 	struct pf_interp *interp; /* owned */
 };
@@ -91,7 +92,7 @@ static void grow(struct grown *g, struct dice *dice, const struct pf_unit *unsur
 	struct pf_error error = { "" };
 	struct pf_unit tree;
 
-	*g = (struct grown){ .n = 1 + roll(dice, BRANCHES_MAX - 1) };
+	*g = (struct grown){ .n = 1 + roll(dice, BRANCHES_MAX - 1), .on = roll(dice, 2) };
 	for (size_t i = 0; i < g->n; i++) {
 		struct pf_branch *b = &g->branch[i];
 		const char *text = expressions[roll(dice, ARRAY_SIZE(expressions))];
@@ -109,7 +110,7 @@ static void grow(struct grown *g, struct dice *dice, const struct pf_unit *unsur
 		}
 	}
 	pf_unit_init(&tree);
-	assert_int_equal(pf_tree(g->branch, g->n, (uint32_t)g->n, &tree), 0);
+	assert_int_equal(pf_tree(g->branch, g->n, (uint32_t)g->n, g->on, &tree), 0);
 	if (pf_verify(&tree, &error) < 0)
 		fail_msg("tree: %s", error.text);
 	if (pf_optimise(&tree, roll(dice, 4) ? 0 : PF_ALL_PASSES, NULL, NULL, &error) < 0)
@@ -127,7 +128,10 @@ static bool ask_each(const struct grown *g, const struct pf_packet *packet, bool
 		uint32_t above = g->branch[i].above;
 
 		ret_yes[i] = above == PF_TREE_TOP || ret_yes[above];
-		unsure |= ret_yes[i] && g->unsure[i] && packet->len == UNSURE_OF;
+		if (ret_yes[i] && g->unsure[i] && packet->len == UNSURE_OF) {
+			unsure = true;
+			ret_yes[i] = !g->on;
+		}
 		if (ret_yes[i] && g->prog[i])
 			ret_yes[i] = pf_run(g->prog[i], packet) != 0;
 	}
@@ -137,15 +141,17 @@ static bool ask_each(const struct grown *g, const struct pf_packet *packet, bool
 static void check(const struct grown *g, const struct bytes *b)
 {
 	struct pf_packet packet = { b->data, b->n, b->n, NULL };
-	bool yes[BRANCHES_MAX], got[BRANCHES_MAX + 1] = { false };
-	struct pf_hit hits[BRANCHES_MAX + 1];
+	bool yes[BRANCHES_MAX], got[2 * BRANCHES_MAX] = { false };
+	struct pf_hit hits[2 * BRANCHES_MAX];
 	uint32_t n = pf_interp_run(g->interp, &packet, hits);
 	bool unsure = ask_each(g, &packet, yes);
 
 	for (uint32_t i = 0; i < n; i++)
 		got[hits[i].id] = true;
+	for (size_t i = 1; i < g->n && g->on; i++)
+		got[g->n] |= got[g->n + i];
 	assert_int_equal(got[g->n], unsure);
-	for (size_t i = 0; i < g->n && !unsure; i++)
+	for (size_t i = 0; i < g->n && (g->on || !unsure); i++)
 		assert_int_equal(got[g->branch[i].result], yes[i]);
 }
 
