@@ -266,8 +266,8 @@ int lsf_filter(unsigned rounds)
 		"udp port 53",
 		"ip host 192.0.2.11 and tcp port 80",
 		"tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn",
-		"host 192.0.2.10 or host 192.0.2.11 or host 192.0.2.12 or host 192.0.2.13 or host 192.0.2.14 or "
-		"host 198.51.100.20 or host 198.51.100.23 or host 198.51.100.26 or host 10.0.1.1 or host 10.0.1.8",
+		("host 192.0.2.10 or host 192.0.2.11 or host 192.0.2.12 or host 192.0.2.13 or host 192.0.2.14 or "
+		 "host 198.51.100.20 or host 198.51.100.23 or host 198.51.100.26 or host 10.0.1.1 or host 10.0.1.8"),
 	};
 	struct generate_options options = GENERATE_DEFAULTS;
 	PFS_BUF struct pfs_buf file = { 0 };

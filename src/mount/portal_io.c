@@ -77,7 +77,7 @@ static ssize_t read_request(const struct pfs_portal *portal, struct pfs_tube *tu
 
 	if (!largest || n != (ssize_t)size - 1 || ioctl(portal->fd, FIONREAD, &left) < 0 || left < 2)
 		return n;
-	more = take(portal, tube, buf + n, 1);
+	more = take(portal, tube, tube ? NULL : buf + n, 1);
 	return more > 0 ? n + more : n;
 }
 

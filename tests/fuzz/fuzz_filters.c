@@ -51,7 +51,7 @@ static struct pfs_step *step_of(const struct pfs_node *node)
 
 static bool takes_packets_inline(const struct pfs_filter *filter)
 {
-	unsigned not_these = PFS_FILTER_SINK | PFS_FILTER_VIEW | PFS_FILTER_VERDICT;
+	unsigned not_these = PFS_FILTER_SINK | PFS_FILTER_VIEW;
 
 	return filter->batch && (filter->in & PFS_FLOW_PACKETS) && !(filter->flags & not_these);
 }

@@ -16,7 +16,7 @@
  *   - A place outside of the memory rejects, as a load outside of the packet does. What was written before stays.
  *   - One jump back more than `.loops` allows (1024 if it is not said) rejects: every run ends. Conditional jumps back
  *     are said by two instructions.
- *   - Programs have at most 4096 instructions, and these times (.loops + 1) are at most 2^24.
+ *   - Programs have at most 4096 instructions, and these times (.loops + 1) are at most 2^18.
  *
  * As bytes and as numbers, declarations are instructions at the beginning: { 0x47, 0, 0, words }, { 0x4f, 0, 0,
  * loops }.
@@ -34,7 +34,7 @@
 #define XPF_INSNS_MAX 4096u
 #define XPF_LOOPS_DEFAULT 1024u
 #define XPF_LOOPS_MAX (PF_FUEL_MAX - 1)
-#define XPF_STEPS_MAX (1u << 24)
+#define XPF_STEPS_MAX (1u << 18)
 #define XPF_CELLS_MAX 256u
 
 /* What a text declares. */

@@ -2,8 +2,8 @@
  * prove - a solver finds no packet about which two stages differ; and finds one where a pass is wrong
  *
  * Expressions of the corpus (each nineteenth; all with PF_PROVE_FULL=1) and programs made at random (a few; or for so
- * many seconds as PF_PROVE_SECONDS says). What the solver cannot decide in ten seconds is counted, not believed. A packet
- * that it finds for a mistake made on purpose is run by the evaluator, which must differ, too.
+ * many seconds as PF_PROVE_SECONDS says). What the solver cannot decide in ten seconds is counted, not believed. A
+ * packet that it finds for a mistake made on purpose is run by the evaluator, which must differ, too.
  */
 #include "help.h"
 

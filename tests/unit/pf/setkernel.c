@@ -63,7 +63,7 @@ static uint32_t add(struct pf_set *set, const char *text)
 {
 	struct pf_error error = { "" };
 	struct pf_prog *prog;
-	uint32_t id;
+	uint32_t id = 0;
 
 	if (pf_compile("pcap", text, strlen(text), NULL, &prog, &error) < 0 ||
 	    pf_set_add(set, prog, NULL, &id, &error) < 0)
