@@ -196,6 +196,7 @@ static int reconfigure(struct pfs_node *node, const struct pfs_args *args,
 		pfs_place_of(node, cred, &place);
 		return node->from->reconfigure(node->state, args, &place, diag);
 	}
+	assert(node->filter);
 	pfs_place_of(node->parent, cred, &place);
 	pfs_task_lock(node->owner);
 	r = node->filter->reconfigure(node->state, args, &place, diag);

@@ -217,11 +217,12 @@ int pkt_expr_keeps(const struct pkt_expr *expr, uint16_t link_type, struct pf_un
 int pkt_expr_keeps_in(const char *language, const char *text, uint16_t link_type,
 		      struct pf_unit *ret_unit)
 {
-	struct pkt_expr *expr;
+	struct pkt_expr *expr = NULL;
 	int r = pkt_expr_compile_in(language, text, strlen(text), link_type, false, &expr, NULL);
 
 	if (r < 0)
 		return r;
+	assert(expr);
 	r = pkt_expr_keeps(expr, link_type, ret_unit);
 	pkt_expr_free(expr);
 	return r;

@@ -329,9 +329,9 @@ int nfhook_retune(void *state, const struct pfs_args *args, struct pfs_diag *dia
 {
 	struct nfhook *h = ((struct nfhook_state *)state)->hook;
 	const char *netns = pfs_args_get(args, "netns");
-	int priority, r;
-	bool engine;
-	uint64_t n;
+	int priority = 0, r;
+	bool engine = false;
+	uint64_t n = 0;
 
 	r = parse(h, args, &n, &priority, &engine, diag);
 	if (r < 0)

@@ -196,7 +196,7 @@ static int parse_initialisers(struct bpf_asm *a)
 /* -ddd: how many, then four numbers each; lines or commas between. */
 static int parse_decimals(struct bpf_asm *a)
 {
-	uint32_t n;
+	uint32_t n = 0;
 	int r = field(a, CBPF_MAX, &n);
 
 	bpf_asm_skip_char(a, ',');

@@ -233,7 +233,7 @@ static int add_name(struct parsing *t, struct item *item, const struct name *nam
 /* The word behind a PUSHLIT: on the same line or the next. */
 static int take_literal(struct parsing *t)
 {
-	uint32_t value;
+	uint32_t value = 0;
 	int r;
 
 	skip(t, true);
@@ -288,7 +288,7 @@ static int take_directive(struct parsing *t)
 
 static int parse(struct parsing *t)
 {
-	uint32_t value;
+	uint32_t value = 0;
 	int r = 0;
 
 	for (skip(t, true); t->p < t->end && r == 0; skip(t, true)) {

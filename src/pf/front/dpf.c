@@ -155,6 +155,7 @@ static int take_value(struct parsing *s, uint32_t *ret_value)
 
 static uint32_t all_bits(unsigned size)
 {
+	assert(size);
 	return UINT32_MAX >> (32 - size * 8);
 }
 
@@ -373,6 +374,7 @@ int pf_dpf_parse(const char *text, size_t len, uint32_t keep, struct dpf **ret_d
 
 	if (r < 0)
 		return r;
+	assert(s.dpf);
 	*s.dpf = (struct dpf){ .keep = keep };
 	r = parse(&s);
 	if (r == 0)

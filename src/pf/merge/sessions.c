@@ -178,7 +178,7 @@ int pf_sessions_new(const char *program, size_t len, const struct pf_options *op
 		    struct pf_error *error)
 {
 	static const struct pf_options by_default = PF_OPTIONS_INIT;
-	struct pf_sessions_options known;
+	struct pf_sessions_options known = { 0 };
 	struct pf_sessions *s;
 	int r = read_options(sessions, &known, error);
 

@@ -149,13 +149,14 @@ static int grow_table(struct pf_set *set)
 static int add_group(struct pf_set *set, struct pf_shape *shape, struct pf_group **ret_group)
 {
 	uint64_t hash = hash_of(set, shape);
-	struct pf_group *g;
+	struct pf_group *g = NULL;
 	int r = grow_table(set);
 
 	if (r == 0)
 		r = pf_group_make(set, shape, &g);
 	if (r < 0)
 		return r;
+	assert(g);
 	r = pf_part_add(set, g);
 	if (r < 0) {
 		pf_group_free(set, g);
