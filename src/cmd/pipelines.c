@@ -30,8 +30,8 @@ static unsigned wrong(const char *path, const char *why)
 /* 0, or 1 after it was said why not. */
 static unsigned make_one(int root, int folder, const char *file, const char *path)
 {
-	PFS_CLEANUP(stages_release) struct stages stages = { 0 };
 	LANG_PROGRAM struct lang_program program = { 0 };
+	PFS_CLEANUP(stages_release) struct stages stages = { 0 };
 	PFS_BUF struct pfs_buf text = { 0 };
 	int r = tree_read_file(folder, file, &text);
 	struct stages_text source = {
