@@ -68,7 +68,9 @@ static bool knows(const struct pfs_filter *filter, const char *key)
 static void add(struct pfs_node *dir, const struct pfs_filter *filter, const char *params,
 		struct pfs_node **nodes)
 {
-	static const char *const args[] = { "", ":3", ":tcp", ":port", ":x" };
+	static const char *const args[] = {
+		"", ":3", ":tcp", ":port", ":x", ":ldb [23] ret a", ":12:16 == 0x800", ":PUSHWORD+6"
+	};
 	struct pfs_reader_options options = { .policy = 0, .cred = me };
 	struct pfs_reader *reader;
 	struct pfs_diag diag;
