@@ -1,5 +1,5 @@
 /*
- * setnomem - every allocation of a set fails once: nothing breaks or leaks, and those who are members are found
+ * setnomem - allocations of a set fail, a sample of them each alone: nothing breaks or leaks, and members are found
  */
 #include "help.h"
 
