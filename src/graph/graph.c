@@ -37,6 +37,8 @@ static void set_defaults(struct pfs_graph_options *options)
 		options->ring_size = 4 * PFS_WRITE_MAX;
 	if (!options->memory_max)
 		options->memory_max = (size_t)2 << 30;
+	if (!options->patience)
+		options->patience = PFS_PATIENCE;
 	if (!options->nodes_max)
 		options->nodes_max = 20000;
 	if (!options->user_memory)
@@ -132,7 +134,7 @@ static void stop_feeds(struct pfs_node *node)
 
 void pfs_graph_shutdown(struct pfs_graph *graph)
 {
-	bool outermost = pfs_work_begin_short();
+	bool outermost = pfs_work_begin_short(graph->options.patience);
 
 	pthread_mutex_lock(&graph->control);
 	atomic_store(&graph->shutdown, true);

@@ -45,6 +45,8 @@ struct pfs_graph_options {
 	unsigned user_processes; /* of commands; 256 */
 	unsigned user_opens;	 /* open pipes; 256 */
 	unsigned user_sockets;	 /* of directories; 1024 */
+	/* ns of what a change of the tree makes possible that its thread does itself; the rest is another's. 0: 5 ms */
+	uint64_t patience;
 	uint64_t latency; /* ns that kernel sources may hold records to merge CPUs in order; default 1 ms */
 	uid_t uid; /* owner of the static nodes: who mounted */
 	gid_t gid;

@@ -580,7 +580,8 @@ void pfs_plan_wake(struct pfs_plan *plan);
 
 /* Kicks between begin and end are run at end; pairs nest. No lock may be held at end. */
 bool pfs_work_begin(void);
-bool pfs_work_begin_short(void); /* what is not done after a few ms is left to the ticker's thread */
+#define PFS_PATIENCE UINT64_C(5000000) /* ns */
+bool pfs_work_begin_short(uint64_t patience); /* what is not done after so many ns is left to the ticker's thread */
 void pfs_work_end(bool outermost);
 
 /* --- run.c ---------------------------------------------------------------------------------- */

@@ -261,7 +261,7 @@ static bool pause_one(struct move *m, struct pfs_task *task, bool top)
 /* All go on. Neither control nor a run lock is held. */
 static void release_all(struct move *m)
 {
-	bool outermost = pfs_work_begin_short();
+	bool outermost = pfs_work_begin_short(m->dir->graph->options.patience);
 
 	while (m->npaused) {
 		struct pfs_node *node = m->paused[--m->npaused];
@@ -385,7 +385,7 @@ static bool await(struct move *m, struct settle *s, uint64_t until)
 
 	s->woken = false;
 	pfs_node_space_add(m->waits, &s->waiter);
-	outermost = pfs_work_begin_short();
+	outermost = pfs_work_begin_short(m->dir->graph->options.patience);
 	pfs_node_kick(m->waits);
 	pfs_work_end(outermost);
 	moved = has_come(m) || settle_wait(s, until);
@@ -715,7 +715,8 @@ static int move(struct move *m)
 	int r;
 
 	for (;;) {
-		bool outermost = pfs_work_begin_short(); /* what becomes possible runs without the lock */
+		bool outermost = pfs_work_begin_short(
+			m->dir->graph->options.patience); /* what becomes possible runs without the lock */
 
 		pthread_mutex_lock(&graph->control);
 		r = try_move(m);

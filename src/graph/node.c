@@ -533,7 +533,8 @@ static int make_filter(struct pfs_node *dir, const char *name, const struct pfs_
 
 void pfs_domain_kick(struct pfs_domain *domain)
 {
-	bool outermost = pfs_work_begin_short(); /* they run at its end, without the lock */
+	bool outermost = pfs_work_begin_short(
+		domain->graph->options.patience); /* they run at its end, without the lock */
 
 	pthread_mutex_lock(&domain->graph->control);
 	for (struct pfs_task *t = domain->tasks; t; t = t->next)
@@ -604,7 +605,8 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 		  struct pfs_node **ret_node, struct pfs_diag *diag)
 {
 	struct pfs_graph *graph = dir->graph;
-	bool outermost = pfs_work_begin_short(); /* what a failure wakes runs without the lock */
+	bool outermost = pfs_work_begin_short(
+		dir->graph->options.patience); /* what a failure wakes runs without the lock */
 	struct pfs_node *node = NULL, *real;
 	int r;
 
@@ -705,7 +707,8 @@ static int remove_node(struct pfs_node *dir, struct pfs_node *node, const struct
 int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
 		    struct pfs_diag *diag)
 {
-	bool outermost = pfs_work_begin_short(); /* what waking makes possible runs without the lock */
+	bool outermost = pfs_work_begin_short(
+		dir->graph->options.patience); /* what waking makes possible runs without the lock */
 	struct pfs_node *node = NULL;
 	int r;
 

@@ -330,7 +330,7 @@ int pfs_run_start(struct pfs_node *run, struct pfs_diag *diag)
 
 void pfs_run_end(struct pfs_node *run)
 {
-	bool outermost = pfs_work_begin_short();
+	bool outermost = pfs_work_begin_short(run->graph->options.patience);
 	struct pfs_graph *graph = run->graph;
 
 	for (;;) {

@@ -81,7 +81,7 @@ static void kick_due(struct pfs_ticker *ticker, const struct pollfd *fds, size_t
 
 		ticker->running = task;
 		pthread_mutex_unlock(&ticker->lock);
-		outermost = pfs_work_begin_short(); /* so that all get their turn */
+		outermost = pfs_work_begin_short(PFS_PATIENCE); /* so that all get their turn */
 		pfs_kick(task);
 		pfs_work_end(outermost);
 		pthread_mutex_lock(&ticker->lock);

@@ -18,7 +18,6 @@
 	UINT64_C(2000000) /* ... or after so many ns: a filter may take long for a batch */
 #define PULL_BYTES ((size_t)1 << 20)
 #define REFUSED_RETRY UINT64_C(100000000) /* ns */
-#define WORK_SHORT UINT64_C(5000000)	  /* ns */
 
 /* The tasks this thread still has to run. Thread-local: each is on one thread's list at most (task->queued). */
 static _Thread_local struct {
@@ -520,12 +519,12 @@ bool pfs_work_begin(void)
 	return true;
 }
 
-bool pfs_work_begin_short(void)
+bool pfs_work_begin_short(uint64_t patience)
 {
 	bool outermost = pfs_work_begin();
 
 	if (outermost)
-		work.until = pfs_clock_mono() + WORK_SHORT;
+		work.until = pfs_clock_mono() + patience;
 	return outermost;
 }
 

@@ -26,7 +26,8 @@ struct rig {
 };
 
 /* What the graphs are made with. */
-static UNUSED struct pfs_graph_options rig_options;
+/* Each thread does what it has made possible: what has been put can be got. */
+static UNUSED struct pfs_graph_options rig_options = { .patience = 60 * UINT64_C(1000000000) };
 
 static struct pfs_cred rig_cred(void)
 {
