@@ -6,18 +6,44 @@
 
 /* --- what a node keeps ---------------------------------------------------------------------------- */
 
-static void unit_free(struct pf_unit *unit)
+static struct pfs_kept *kept_ref(struct pfs_kept *kept)
 {
-	if (unit)
-		pf_unit_release(unit);
-	free(unit);
+	if (kept)
+		atomic_fetch_add_explicit(&kept->refs, 1, memory_order_relaxed);
+	return kept;
+}
+
+static void kept_unref(struct pfs_kept *kept)
+{
+	if (!kept || atomic_fetch_sub_explicit(&kept->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	if (kept->unit)
+		pf_unit_release(kept->unit);
+	free(kept->unit);
+	free(kept);
+}
+
+static struct pfs_kept *kept_new(void)
+{
+	struct pfs_kept *kept = pfs_zalloc(1, sizeof(*kept));
+
+	if (!kept)
+		return NULL;
+	atomic_init(&kept->refs, 1);
+	kept->unit = pfs_zalloc(1, sizeof(*kept->unit));
+	if (!kept->unit) {
+		free(kept);
+		return NULL;
+	}
+	pf_unit_init(kept->unit);
+	return kept;
 }
 
 /* Asks the filter, once. False: it cannot say, or there is no memory for it. */
 static bool learn(struct pfs_node *node, uint16_t link_type)
 {
 	struct pfs_keeps *k = node->keeps;
-	struct pf_unit *unit;
+	struct pfs_kept *kept;
 	int r;
 
 	if (k && k->asked)
@@ -33,16 +59,17 @@ static bool learn(struct pfs_node *node, uint16_t link_type)
 			return false;
 		k->number = PFS_NO_TAKER;
 	}
-	unit = pfs_zalloc(1, sizeof(*unit));
-	if (!unit)
+	kept = kept_new();
+	if (!kept)
 		return false;
-	pf_unit_init(unit);
-	r = node->filter->keeps(node->state, link_type, unit);
+	r = node->filter->keeps(node->state, link_type, kept->unit);
 	k->asked = true;
 	k->known = r >= 0;
-	if (r == 0)
-		k->unit = TAKE_PTR(unit);
-	unit_free(unit);
+	if (r == 0) {
+		k->cost = kept->unit->nval + kept->unit->nblk;
+		k->kept = TAKE_PTR(kept);
+	}
+	kept_unref(kept);
 	return k->known;
 }
 
@@ -51,13 +78,161 @@ bool pfs_decide_knows(struct pfs_node *node)
 	return learn(node, node->parent->link_type);
 }
 
-/* --- the list ----------------------------------------------------------------------------------------- */
+/* --- lists ------------------------------------------------------------------------------------------ */
+
+void pfs_list_free(struct pfs_list *list)
+{
+	for (size_t i = 0; list->kept && i < list->in.n; i++)
+		kept_unref(list->kept[i]);
+	free(list->kept);
+	free(list->nodes);
+	free((void *)list->in.item);
+	*list = (struct pfs_list){ .in.generation = list->in.generation };
+}
+
+static int list_alloc(struct pfs_list *list)
+{
+	list->in.item = pfs_zalloc(PFS_TAKERS_MAX, sizeof(struct pfs_interest));
+	list->kept = pfs_zalloc(PFS_TAKERS_MAX, sizeof(*list->kept));
+	list->nodes = pfs_zalloc(PFS_TAKERS_MAX, sizeof(*list->nodes));
+	if (list->in.item && list->kept && list->nodes)
+		return 0;
+	pfs_list_free(list);
+	return -ENOMEM;
+}
+
+int pfs_list_copy(const struct pfs_list *list, uint32_t generation, struct pfs_list *ret_list)
+{
+	struct pfs_list copy = { .in.generation = generation };
+
+	if (list_alloc(&copy) < 0)
+		return -ENOMEM;
+	copy.in.link_type = list->in.link_type;
+	copy.in.left_out = list->in.left_out;
+	copy.in.n = list->in.n;
+	for (size_t i = 0; i < list->in.n; i++) {
+		((struct pfs_interest *)copy.in.item)[i] = list->in.item[i];
+		copy.kept[i] = kept_ref(list->kept[i]);
+		copy.nodes[i] = list->nodes[i];
+	}
+	*ret_list = copy;
+	return 0;
+}
+
+static bool same_item(const struct pfs_interest *x, const struct pfs_interest *y)
+{
+	return x->unit == y->unit && x->above == y->above && x->number == y->number &&
+	       x->wanted == y->wanted && x->counted == y->counted && x->verdict == y->verdict;
+}
+
+bool pfs_list_same(const struct pfs_list *a, const struct pfs_list *b)
+{
+	if (a->in.n != b->in.n || a->in.link_type != b->in.link_type ||
+	    a->in.only_rules != b->in.only_rules || a->in.left_out != b->in.left_out)
+		return false;
+	for (size_t i = 0; i < a->in.n; i++)
+		if (!same_item(&a->in.item[i], &b->in.item[i]))
+			return false;
+	return true;
+}
+
+/* The next verdict from *at on; false: there is none. */
+static bool next_rule(const struct pfs_list *list, size_t *at)
+{
+	while (*at < list->in.n && list->in.item[*at].verdict == PFS_VERDICT_NONE)
+		(*at)++;
+	return *at < list->in.n;
+}
+
+/* Does a verdict here judge the same packets as one there? */
+static bool same_way(const struct pfs_list *a, size_t i, const struct pfs_list *b, size_t j)
+{
+	for (;;) {
+		const struct pfs_interest *x = &a->in.item[i], *y = &b->in.item[j];
+
+		if (x->unit != y->unit || x->number != y->number || x->verdict != y->verdict)
+			return false;
+		if (i == 0 || j == 0)
+			return i == j;
+		i = x->above;
+		j = y->above;
+	}
+}
+
+static bool same_rules(const struct pfs_list *a, const struct pfs_list *b)
+{
+	for (size_t i = 0, j = 0;; i++, j++) {
+		bool x = next_rule(a, &i), y = next_rule(b, &j);
+
+		if (!x || !y)
+			return x == y;
+		if (!same_way(a, i, b, j))
+			return false;
+	}
+}
+
+uint32_t pfs_list_cost(const struct pfs_list *list)
+{
+	uint32_t cost = 0;
+
+	for (size_t i = 0; i < list->in.n; i++)
+		cost += list->nodes[i] ? list->nodes[i]->keeps->cost : 0;
+	return cost;
+}
+
+static void set_snap(struct pfs_deciding *d)
+{
+	for (unsigned n = 0; n < PFS_TAKERS_MAX; n++)
+		if (d->owner[n])
+			d->owner[n]->keeps->snap = d->owner[n]->keeps->snap &&
+						   d->owner[n]->keeps->listed;
+}
+
+void pfs_list_note(struct pfs_deciding *d, const struct pfs_list *list)
+{
+	for (size_t i = 0; i < list->in.n; i++)
+		if (list->nodes[i])
+			list->nodes[i]->keeps->listed = true;
+	set_snap(d);
+	for (size_t i = 0; i < list->in.n; i++) {
+		struct pfs_keeps *k = list->nodes[i] ? list->nodes[i]->keeps : NULL;
+		bool wanted = list->in.item[i].wanted;
+
+		if (!k)
+			continue;
+		if (wanted && !(k->snap && k->snap_wanted))
+			k->wanted_since = list->in.generation;
+		k->snap_wanted = wanted;
+		k->snap = true;
+		k->listed = false;
+	}
+	d->snapshot = list->in.generation;
+}
+
+void pfs_list_enter(struct pfs_deciding *d, struct pfs_list *list)
+{
+	for (size_t i = 0; i < d->now.in.n; i++)
+		if (d->now.nodes[i])
+			d->now.nodes[i]->keeps->used = false;
+	pfs_list_free(&d->now);
+	d->now = *list;
+	*list = (struct pfs_list){ 0 };
+	for (size_t i = 0; i < d->now.in.n; i++)
+		if (d->now.nodes[i])
+			d->now.nodes[i]->keeps->used = true;
+}
+
+/* --- what is wanted ----------------------------------------------------------------------------------- */
 
 struct listing {
 	struct pfs_domain *domain;
 	struct pfs_plan *plan;
-	uint32_t generation; /* of the list that is being made */
-	bool unruled;	     /* a verdict cannot be given */
+	uint32_t generation;	   /* of the program that will be made of it */
+	bool unruled;		   /* a verdict cannot be given */
+	bool busy[PFS_TAKERS_MAX]; /* numbers that mean something to a program that may still run */
+	unsigned numbers;	   /* that are taken */
+	uint32_t cost;		   /* of those that were there before, and those that have come */
+	uint64_t most;		   /* that it may be */
 };
 
 static struct pfs_deciding *deciding_of(const struct listing *l)
@@ -65,19 +240,40 @@ static struct pfs_deciding *deciding_of(const struct listing *l)
 	return &l->domain->deciding;
 }
 
-/* What is its own, or free, or was left by another one the longest ago. PFS_NO_TAKER: there is none. */
-static uint16_t number_for(const struct listing *l, struct pfs_node *node)
+static void note_busy(struct listing *l, const struct pfs_list *list)
+{
+	for (size_t i = 0; i < list->in.n; i++)
+		l->busy[list->in.item[i].number] = true;
+}
+
+/* In a program, or promised to be in the next. */
+static bool has_place(const struct pfs_deciding *d, const struct pfs_keeps *k)
+{
+	return k->number != PFS_NO_TAKER && (k->snap || (d->listing && k->listed_at == d->listing));
+}
+
+/* Those that are in the program keep their places; what is left is for others. */
+static void note_before(struct listing *l, const struct pfs_step *step)
+{
+	const struct pfs_keeps *k = step->node->keeps;
+
+	for (unsigned i = 0; i < step->nchildren; i++)
+		note_before(l, step->children[i]);
+	if (!k || !has_place(deciding_of(l), k))
+		return;
+	l->numbers++;
+	l->cost += k->cost;
+}
+
+/* A free one, of those that were left the longest ago. PFS_NO_TAKER: there is none. */
+static uint16_t free_number(const struct listing *l)
 {
 	struct pfs_deciding *d = deciding_of(l);
-	struct pfs_keeps *k = node->keeps;
 
-	if (k->number != PFS_NO_TAKER)
-		return k->number;
 	for (unsigned i = 0; i < PFS_TAKERS_MAX; i++) {
 		unsigned n = (d->turn + i) % PFS_TAKERS_MAX;
 
-		if (n == 0 ||
-		    (d->owner[n] && (d->owner[n]->keeps->used || d->owner[n]->keeps->listed)))
+		if (n == 0 || l->busy[n] || (d->owner[n] && d->owner[n]->keeps->listed))
 			continue;
 		d->turn = n + 1;
 		return (uint16_t)n;
@@ -85,7 +281,49 @@ static uint16_t number_for(const struct listing *l, struct pfs_node *node)
 	return PFS_NO_TAKER;
 }
 
-static void number_take(const struct listing *l, struct pfs_node *node, uint16_t number)
+/* What a program may cost. */
+static uint64_t most_cost(const struct pfs_deciding *d)
+{
+	uint64_t c = d->took_cost;
+
+	if (!c)
+		return PFS_DECIDE_COST;
+	/* The root of TIME / took, a step at a time: there are few of them. */
+	while (c < PFS_DECIDE_COST_MAX &&
+	       (c * c / d->took_cost) * d->took / d->took_cost < PFS_DECIDE_TIME)
+		c += d->took_cost / 8;
+	return c;
+}
+
+/* Its own, or a new one. PFS_NO_TAKER: the engine runs it, and goes on doing so as long as somebody is there. */
+static uint16_t number_for(struct listing *l, struct pfs_node *node)
+{
+	struct pfs_deciding *d = deciding_of(l);
+	struct pfs_keeps *k = node->keeps;
+	unsigned most = PFS_TAKERS_MAX - PFS_DECIDE_RESERVE;
+	uint64_t cost = l->most;
+	uint16_t number = PFS_NO_TAKER;
+
+	if (has_place(d, k))
+		return k->number;
+	if (pfs_has_verdict(node)) {
+		most = PFS_TAKERS_MAX;
+		cost *= 2;
+	}
+	if (l->numbers < most && l->cost + k->cost <= cost &&
+	    !(d->listing && k->left_out == d->listing))
+		number = k->number != PFS_NO_TAKER ? k->number : free_number(l);
+	if (number == PFS_NO_TAKER) {
+		k->left_out = d->listing + 1;
+		d->next.in.left_out++;
+		return number;
+	}
+	l->numbers++;
+	l->cost += k->cost;
+	return number;
+}
+
+static void number_take(struct listing *l, struct pfs_node *node, uint16_t number)
 {
 	struct pfs_deciding *d = deciding_of(l);
 	struct pfs_keeps *k = node->keeps;
@@ -100,9 +338,10 @@ static void number_take(const struct listing *l, struct pfs_node *node, uint16_t
 		if (l->domain->feed.started && from->passed)
 			from->passed(l->domain->source->state, number, &k->records, &k->bytes);
 	}
-	if (!k->used)
+	if (!k->snap)
 		k->since = l->generation;
 	k->listed = true;
+	k->listed_at = d->listing + 1;
 }
 
 static bool is_wanted(const struct pfs_step *step)
@@ -121,18 +360,19 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 {
 	struct pfs_deciding *d = deciding_of(l);
 	struct pfs_keeps *k = step->node->keeps;
-	struct pfs_interest *items = (struct pfs_interest *)d->next.item;
-	uint32_t index = (uint32_t)d->next.n++;
+	struct pfs_interest *items = (struct pfs_interest *)d->next.in.item;
+	uint32_t index = (uint32_t)d->next.in.n++;
 
 	step->taker = k->number;
 	step->since = k->since;
-	d->next_nodes[index] = step->node;
+	d->next.nodes[index] = step->node;
+	d->next.kept[index] = kept_ref(k->kept);
 	l->plan->takers[k->number] = step;
 	for (unsigned i = 0; i < step->nchildren; i++) {
 		struct pfs_step *child = step->children[i];
 		uint16_t number = PFS_NO_TAKER;
 
-		if (learn(child->node, d->next.link_type))
+		if (learn(child->node, d->next.in.link_type))
 			number = number_for(l, child->node);
 		if (number == PFS_NO_TAKER) {
 			l->unruled |= pfs_has_verdict(child->node);
@@ -143,37 +383,15 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 		list_step(l, child, index);
 	}
 	step->wanted = is_wanted(step);
-	step->wanted_since = k->used && k->wanted ? k->wanted_since : l->generation;
+	step->wanted_since = k->snap && k->snap_wanted ? k->wanted_since : l->generation;
 	items[index] = (struct pfs_interest){
-		k->unit,
+		k->kept ? k->kept->unit : NULL,
 		above,
 		k->number,
 		step->wanted,
 		step->node->filter && step->node->filter->passed,
 		step->verdict,
 	};
-}
-
-static bool is_same(const struct pfs_interests *a, const struct pfs_interests *b)
-{
-	if (a->n != b->n || a->link_type != b->link_type)
-		return false;
-	for (size_t i = 0; i < a->n; i++) {
-		const struct pfs_interest *x = &a->item[i], *y = &b->item[i];
-
-		if (x->unit != y->unit || x->above != y->above || x->number != y->number ||
-		    x->wanted != y->wanted || x->counted != y->counted || x->verdict != y->verdict)
-			return false;
-	}
-	return true;
-}
-
-static void list_free(struct pfs_interests *list, struct pfs_node ***nodes)
-{
-	free((void *)list->item);
-	free(*nodes);
-	*nodes = NULL;
-	*list = (struct pfs_interests){ .generation = list->generation };
 }
 
 static int list_make(struct listing *l)
@@ -184,13 +402,15 @@ static int list_make(struct listing *l)
 	if (!source->keeps)
 		source->keeps = pfs_zalloc(1, sizeof(*source->keeps));
 	l->plan->takers = pfs_zalloc(PFS_TAKERS_MAX, sizeof(struct pfs_step *));
-	d->next.item = pfs_zalloc(PFS_TAKERS_MAX, sizeof(struct pfs_interest));
-	d->next_nodes = pfs_zalloc(PFS_TAKERS_MAX, sizeof(struct pfs_node *));
-	if (!source->keeps || !l->plan->takers || !d->next.item || !d->next_nodes)
+	if (!source->keeps || !l->plan->takers || list_alloc(&d->next) < 0)
 		return -ENOMEM;
-	d->next.generation = l->generation;
-	d->next.link_type = source->link_type;
+	d->next.in.generation = l->generation;
+	d->next.in.link_type = source->link_type;
 	source->keeps->asked = source->keeps->known = true;
+	l->most = most_cost(d);
+	note_busy(l, &d->now);
+	note_busy(l, &d->made);
+	note_before(l, l->plan->steps[0]);
 	number_take(l, source, 0);
 	list_step(l, l->plan->steps[0], 0);
 	return l->unruled ? -EOPNOTSUPP : 0;
@@ -198,35 +418,44 @@ static int list_make(struct listing *l)
 
 /* --- changes ---------------------------------------------------------------------------------------------- */
 
+/* A verdict is there, or away, when its plan is out: made at once, if need be of the verdicts alone. */
+static int make_rules(struct pfs_domain *domain)
+{
+	struct pfs_deciding *d = &domain->deciding;
+	const struct pfs_node *source = domain->source;
+	int r;
+
+	d->next.in.only_rules = pfs_list_cost(&d->next) > PFS_DECIDE_AT_ONCE;
+	r = source->from->decide(source->state, &d->next.in, &d->making, &d->why);
+	if (r == 0 && d->making)
+		r = d->making->make(d->making, &d->why);
+	return r;
+}
+
 /* The books are made up to the moment of the change: what is counted later is counted for those who are there then. */
 int pfs_decide_begin(struct pfs_domain *domain, struct pfs_plan *plan)
 {
 	struct pfs_deciding *d = &domain->deciding;
 	const struct pfs_source *from = domain->source->from;
-	struct listing l = { .domain = domain, .plan = plan, .generation = d->now.generation + 1 };
+	struct listing l = { .domain = domain, .plan = plan, .generation = d->snapshot + 1 };
 	int r;
 
 	d->why.text[0] = '\0';
 	if (!from->decide)
 		return 0;
 	pfs_decide_sync(domain);
-	list_free(&d->next, &d->next_nodes);
+	pfs_list_free(&d->next);
 	r = plan ? list_make(&l) : 0;
 	if (r == -EOPNOTSUPP)
 		pfs_diag_set(&d->why, EOPNOTSUPP,
-			     "drop and pass need the kernel to decide, and there are more than %d filters",
+			     "drop and pass need the kernel to decide, and there are more than %d filters, or "
+			     "too large ones",
 			     PFS_TAKERS_MAX - 1);
-	if (r == 0 && !d->changed && is_same(&d->now, &d->next))
-		return 0;
-	d->next.generation = l.generation;
-	if (r == 0)
-		r = from->decide(domain->source->state, &d->next, &d->why);
-	if (r < 0) {
+	if (r == 0 && plan && domain->feed.started && !same_rules(&d->now, &d->next))
+		r = make_rules(domain);
+	if (r < 0)
 		pfs_decide_cancel(domain);
-		return r;
-	}
-	d->pending = true;
-	return 0;
+	return r;
 }
 
 void pfs_decide_why(const struct pfs_domain *domain, struct pfs_diag *diag)
@@ -242,109 +471,125 @@ static void unlist(struct pfs_deciding *d)
 			d->owner[n]->keeps->listed = false;
 }
 
+static void making_free(struct pfs_making *making)
+{
+	if (making)
+		making->free(making);
+}
+
 void pfs_decide_cancel(struct pfs_domain *domain)
 {
 	struct pfs_deciding *d = &domain->deciding;
 
 	if (!domain->source->from->decide)
 		return;
-	if (d->pending)
-		domain->source->from->decided(domain->source->state, false);
-	d->pending = false;
+	making_free(TAKE_PTR(d->making));
 	unlist(d);
-	list_free(&d->next, &d->next_nodes);
+	pfs_list_free(&d->next);
 }
 
-/* The next list is that in force. */
-static void enter(struct pfs_deciding *d)
-{
-	for (size_t i = 0; i < d->now.n; i++) {
-		struct pfs_keeps *k = d->now_nodes[i] ? d->now_nodes[i]->keeps : NULL;
-
-		if (k && !k->listed)
-			k->used = k->wanted = false;
-	}
-	for (size_t i = 0; i < d->next.n; i++) {
-		struct pfs_keeps *k = d->next_nodes[i]->keeps;
-		bool wanted = d->next.item[i].wanted;
-
-		if (wanted && !k->wanted)
-			k->wanted_since = d->next.generation;
-		k->wanted = wanted;
-		k->used = true;
-	}
-	list_free(&d->now, &d->now_nodes);
-	d->now = d->next;
-	d->now_nodes = TAKE_PTR(d->next_nodes);
-	d->next = (struct pfs_interests){ 0 };
-}
-
-void pfs_decide_publish(struct pfs_domain *domain)
+/* The program that was made before the plan. */
+static int publish_rules(struct pfs_domain *domain)
 {
 	struct pfs_deciding *d = &domain->deciding;
+	struct pfs_making *making = TAKE_PTR(d->making);
+	struct pfs_list list;
+	int r = pfs_list_copy(&d->want, d->snapshot + 1, &list);
 
-	if (!domain->source->from->decide)
-		return;
-	if (d->pending) {
-		domain->source->from->decided(domain->source->state, true);
-		enter(d);
+	if (r == 0) {
+		list.in.only_rules = d->want.in.only_rules;
+		r = domain->source->from->decided(domain->source->state, making, &d->why);
+		if (r == 0) {
+			pfs_list_note(d, &list);
+			pfs_list_enter(d, &list);
+		} else {
+			pfs_list_free(&list);
+		}
 	}
-	d->pending = d->changed = false;
-	unlist(d);
-	list_free(&d->next, &d->next_nodes);
+	making_free(making);
+	return r;
 }
 
-/* It may be in the list in force, which knows it no more. */
-static void strike(struct pfs_deciding *d, const struct pfs_node *node)
+int pfs_decide_publish(struct pfs_domain *domain)
 {
-	for (size_t i = 0; i < d->now.n; i++) {
-		if (d->now_nodes[i] != node)
-			continue;
-		d->now_nodes[i] = NULL;
-		((struct pfs_interest *)d->now.item)[i].unit = NULL;
-		d->changed = true;
+	struct pfs_deciding *d = &domain->deciding;
+	const struct pfs_list *last = d->made.in.generation ? &d->made : &d->now;
+	int r = 0;
+
+	if (!domain->source->from->decide)
+		return 0;
+	unlist(d);
+	d->changes += !pfs_list_same(&d->want, &d->next);
+	pfs_list_free(&d->want);
+	d->want = d->next;
+	d->next = (struct pfs_list){ 0 };
+	d->listing++;
+	if (d->making) {
+		r = publish_rules(domain);
+		last = &d->now;
+		d->want.in.only_rules = false;
 	}
+	if (r == 0 && domain->feed.started && domain->active &&
+	    (d->failed || !pfs_list_same(last, &d->want)))
+		pfs_decider_ask(domain);
+	return r;
+}
+
+/* It may be in lists, which know it no more. */
+static void strike(struct pfs_list *list, const struct pfs_node *node)
+{
+	for (size_t i = 0; i < list->in.n; i++)
+		if (list->nodes[i] == node)
+			list->nodes[i] = NULL;
 }
 
 void pfs_decide_changed(struct pfs_node *node)
 {
 	struct pfs_keeps *k = node->keeps;
-	struct pfs_deciding *d = &node->domain->deciding;
 
 	if (!k)
 		return;
-	/* Whoever starts by the old list decides nothing. */
-	d->changed = true;
-	d->now.link_type = PFS_LINK_BYTES;
-	unit_free(TAKE_PTR(k->unit));
+	kept_unref(TAKE_PTR(k->kept));
 	k->asked = k->known = false;
+	k->cost = 0;
 }
 
 void pfs_decide_forget(struct pfs_node *node)
 {
 	struct pfs_keeps *k = node->keeps;
 	struct pfs_domain *domain = node->domain;
+	struct pfs_deciding *d;
 
 	if (!k)
 		return;
+	d = &domain->deciding;
 	pfs_decide_sync(domain);
-	strike(&domain->deciding, node);
-	if (k->number != PFS_NO_TAKER && domain->deciding.owner[k->number] == node)
-		domain->deciding.owner[k->number] = NULL;
-	unit_free(k->unit);
+	strike(&d->now, node);
+	strike(&d->want, node);
+	strike(&d->next, node);
+	strike(&d->made, node);
+	if (k->number != PFS_NO_TAKER && d->owner[k->number] == node)
+		d->owner[k->number] = NULL;
+	kept_unref(k->kept);
 	free(TAKE_PTR(node->keeps));
 }
 
 void pfs_decide_release(struct pfs_domain *domain)
 {
-	list_free(&domain->deciding.now, &domain->deciding.now_nodes);
-	list_free(&domain->deciding.next, &domain->deciding.next_nodes);
+	struct pfs_deciding *d = &domain->deciding;
+
+	assert(!d->making && !d->made.in.item);
+	pfs_list_free(&d->now);
+	pfs_list_free(&d->want);
+	pfs_list_free(&d->next);
 }
 
 bool pfs_decides(const struct pfs_node *node)
 {
+	bool rule = node->filter && node->filter->verdict != PFS_VERDICT_NONE;
+
 	return node->keeps && node->keeps->used && node->domain->active &&
-	       atomic_load(&node->domain->feed.decides);
+	       node->domain->feed.started && (rule || atomic_load(&node->domain->feed.decides));
 }
 
 /* --- the books -------------------------------------------------------------------------------------------- */
@@ -390,11 +635,11 @@ void pfs_decide_sync(struct pfs_domain *domain)
 	if (!domain->feed.started || !source->from->passed)
 		return;
 	pfs_task_lock(source->task);
-	for (size_t i = 0; i < d->now.n; i++) {
-		if (!d->now_nodes[i])
+	for (size_t i = 0; i < d->now.in.n; i++) {
+		if (!d->now.nodes[i])
 			continue;
-		take_news(domain, d->now_nodes[i], &passed[i], &bytes);
-		enter_news(d->now_nodes[i], passed[d->now.item[i].above], passed[i], bytes);
+		take_news(domain, d->now.nodes[i], &passed[i], &bytes);
+		enter_news(d->now.nodes[i], passed[d->now.in.item[i].above], passed[i], bytes);
 	}
 	/* What a program counted that was just being replaced. */
 	for (unsigned n = 0; n < PFS_TAKERS_MAX; n++) {
@@ -408,10 +653,28 @@ void pfs_decide_sync(struct pfs_domain *domain)
 
 void pfs_decide_restart(struct pfs_domain *domain)
 {
+	struct pfs_deciding *d = &domain->deciding;
+	struct pfs_list list;
+
 	for (unsigned n = 0; n < PFS_TAKERS_MAX; n++) {
-		struct pfs_node *node = domain->deciding.owner[n];
+		struct pfs_node *node = d->owner[n];
 
 		if (node)
 			node->keeps->records = node->keeps->bytes = 0;
 	}
+	/* Without memory it begins by an empty list, undecided. */
+	if (!domain->source->from->decide || !d->want.in.item ||
+	    pfs_list_copy(&d->want, d->snapshot + 1, &list) < 0)
+		list = (struct pfs_list){ .in.generation = d->snapshot + 1 };
+	list.in.only_rules = pfs_list_cost(&list) > PFS_DECIDE_AT_ONCE;
+	pfs_list_note(d, &list);
+	pfs_list_enter(d, &list);
+}
+
+void pfs_decide_started(struct pfs_domain *domain)
+{
+	struct pfs_deciding *d = &domain->deciding;
+
+	if (domain->source->from->decide && domain->active && !pfs_list_same(&d->now, &d->want))
+		pfs_decider_ask(domain);
 }

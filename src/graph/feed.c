@@ -60,7 +60,6 @@ void pfs_feed_stop(struct pfs_domain *domain)
 
 	if (!feed->started)
 		return;
-	pfs_decide_sync(domain);
 	pthread_mutex_lock(&feed->lock);
 	atomic_store(&feed->stopping, true);
 	pthread_cond_broadcast(&feed->cond);
@@ -68,6 +67,9 @@ void pfs_feed_stop(struct pfs_domain *domain)
 	if (write(feed->stop_fd, &one, sizeof(one)) < 0)
 		assert(errno == EAGAIN); /* it is readable already */
 	pthread_join(feed->thread, NULL);
+	if (source->detach)
+		source->detach(domain->source->state);
+	pfs_decide_sync(domain);
 	feed->started = false;
 	if (source->stop)
 		source->stop(domain->source->state);
@@ -110,6 +112,7 @@ int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)
 		return r;
 	}
 	feed->started = true;
+	pfs_decide_started(domain);
 	return 0;
 }
 
@@ -327,7 +330,7 @@ int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
 
 const struct pfs_interests *pfs_feed_interests(const struct pfs_feed *feed)
 {
-	return &feed->domain->deciding.now;
+	return &feed->domain->deciding.now.in;
 }
 
 void pfs_feed_decides(struct pfs_feed *feed, bool yes)

@@ -83,6 +83,8 @@ int pfs_graph_new(const struct pfs_graph_options *options, struct pfs_graph **re
 		r = pfs_retired_init(graph);
 	if (r == 0)
 		r = pfs_ticker_new(graph, &graph->ticker);
+	if (r == 0)
+		r = pfs_decider_new(graph);
 	pthread_mutex_lock(&graph->control);
 	if (r == 0)
 		r = pfs_node_new(graph, NULL, PFS_NODE_ROOT, "", options->uid, &graph->root);
@@ -142,6 +144,8 @@ void pfs_graph_shutdown(struct pfs_graph *graph)
 	stop_feeds(graph->common);
 	wake_everything(graph->root);
 	wake_everything(graph->common);
+	if (graph->decider.running)
+		pthread_cond_broadcast(&graph->decider.done);
 	pthread_mutex_unlock(&graph->control);
 	pfs_work_end(outermost);
 }
@@ -183,6 +187,7 @@ void pfs_graph_free(struct pfs_graph *graph)
 {
 	if (!graph)
 		return;
+	pfs_decider_free(graph);
 	pthread_mutex_lock(&graph->control);
 	atomic_store(&graph->shutdown, true);
 	end_tree(graph->root);

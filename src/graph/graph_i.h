@@ -79,14 +79,15 @@ struct pfs_graph {
 	struct pfs_node *common;   /* the stages of all runs; equal names are allowed there */
 	struct pfs_ticker *ticker; /* made when the first task waits for time or a descriptor */
 	struct pfs_users users;
-	struct pfs_node *sorting; /* control: nodes with open class sets */
-	uint64_t next_id;	  /* control */
-	uint64_t next_serial;	  /* control */
-	uint64_t next_walk;	  /* control */
-	uint64_t rated_at;	  /* control: rates of all nodes were taken, ns, monotonic */
-	uint64_t rated_over;	  /* control: of that time */
-	struct pfs_joins *joins;  /* control */
-	uint64_t generation;	  /* control: plans published */
+	struct pfs_decider decider; /* control */
+	struct pfs_node *sorting;   /* control: nodes with open class sets */
+	uint64_t next_id;	    /* control */
+	uint64_t next_serial;	    /* control */
+	uint64_t next_walk;	    /* control */
+	uint64_t rated_at;	    /* control: rates of all nodes were taken, ns, monotonic */
+	uint64_t rated_over;	    /* control: of that time */
+	struct pfs_joins *joins;    /* control */
+	uint64_t generation;	    /* control: plans published */
 	struct pfs_retired retired;
 	_Atomic uint32_t next_stream;
 	_Atomic bool spent; /* inputs have come to their end: queues may be without cursors */
@@ -532,7 +533,7 @@ struct pfs_replan {
 	size_t n;
 };
 int pfs_replan_begin(struct pfs_domain *domain, struct pfs_replan *ret_replan);
-void pfs_replan_publish(struct pfs_replan *replan);
+int pfs_replan_publish(struct pfs_replan *replan); /* -errno: see pfs_decide_publish() */
 void pfs_replan_cancel(struct pfs_replan *replan); /* one that has not begun is fine */
 /* Is there something that it has yet to take? Run lock. */
 bool pfs_inputs_ready(const struct pfs_task *task);

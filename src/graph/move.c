@@ -599,11 +599,16 @@ static int replan_both(struct move *m)
 		pfs_replan_cancel(&old);
 		return r;
 	}
-	pfs_replan_publish(&new_);
-	if (m->old != m->new_)
-		pfs_replan_publish(&old);
+	r = pfs_replan_publish(&new_);
+	if (r < 0)
+		pfs_decide_why(m->new_, m->diag);
+	if (m->old != m->new_) {
+		int other = pfs_replan_publish(&old);
+
+		r = r < 0 ? r : other;
+	}
 	m->node->graph->generation++;
-	return 0;
+	return r;
 }
 
 /* What may fail and needs no undoing. */
@@ -752,6 +757,12 @@ int pfs_node_move(struct pfs_node *dir, const char *name, struct pfs_node *to, c
 	pthread_mutex_lock(&dir->graph->moves);
 	r = move(&m);
 	release_all(&m);
+	if (r == 0 && to->domain) {
+		pthread_mutex_lock(&dir->graph->control);
+		(void)pfs_decide_settle(to->domain,
+					NULL); /* else what is in force has moved along as far as it goes */
+		pthread_mutex_unlock(&dir->graph->control);
+	}
 	pthread_mutex_unlock(&dir->graph->moves);
 	for (unsigned i = 0; i < m.nwritten; i++)
 		pfs_node_unref(m.written[i].node);

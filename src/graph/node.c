@@ -601,6 +601,17 @@ static int make(struct pfs_node *dir, const char *name, const struct pfs_cred *c
 	return make_filter(dir, name, cred, mode, ret_node, diag);
 }
 
+/* It counts, or takes what comes, from when mkdir returns. Else it goes again. */
+static int settle(struct pfs_node *node, struct pfs_diag *diag)
+{
+	bool takes = node->filter && (node->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER));
+	int r = takes ? pfs_decide_settle(node->domain, diag) : 0;
+
+	if (r < 0 && !atomic_load(&node->dead))
+		(void)pfs_node_drop(node);
+	return r;
+}
+
 int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
 		  struct pfs_node **ret_node, struct pfs_diag *diag)
 {
@@ -614,14 +625,19 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 		diag->text[0] = '\0';
 	pthread_mutex_lock(&graph->control);
 	r = make(dir, name, cred, mode, &node, diag);
+	if (r < 0) {
+		if (diag && !diag->text[0])
+			pfs_due_refused(graph, PFS_DUE_NODES, r, diag);
+		node = NULL;
+	}
 	if (r == 0)
-		pfs_node_ref(node);
-	else if (diag && !diag->text[0])
-		pfs_due_refused(graph, PFS_DUE_NODES, r, diag);
+		r = settle(pfs_node_ref(node), diag);
 	pthread_mutex_unlock(&graph->control);
 	pfs_work_end(outermost);
-	if (r < 0)
+	if (r < 0) {
+		pfs_node_unref(node);
 		return r;
+	}
 	assert(node); /* set on success, and errors are negative */
 	real = pfs_node_real(node);
 	if (real->filter && (real->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))

@@ -732,9 +732,10 @@ static void trim_all(struct pfs_node *node)
 	pfs_node_queue_trim(node);
 }
 
-void pfs_replan_publish(struct pfs_replan *replan)
+int pfs_replan_publish(struct pfs_replan *replan)
 {
 	struct pfs_domain *domain = replan->domain;
+	int r;
 
 	for (size_t i = 0; i < replan->n; i++)
 		attach_input(&replan->changes[i]);
@@ -747,13 +748,14 @@ void pfs_replan_publish(struct pfs_replan *replan)
 		if (!task_wanted(task) && !task_drains(task))
 			detach_input(task);
 	}
-	pfs_decide_publish(domain);
+	r = pfs_decide_publish(domain);
 	replan_free(replan); /* what is left of it */
 	detach_left(domain->source);
 	if (atomic_exchange(&domain->graph->spent, false)) {
 		trim_all(domain->graph->root);
 		trim_all(domain->graph->common);
 	}
+	return r;
 }
 
 int pfs_domain_replan(struct pfs_domain *domain)
@@ -762,7 +764,7 @@ int pfs_domain_replan(struct pfs_domain *domain)
 	int r = pfs_replan_begin(domain, &replan);
 
 	if (r == 0)
-		pfs_replan_publish(&replan);
+		r = pfs_replan_publish(&replan);
 	domain->graph->generation++;
 	if (!domain->active)
 		pfs_feed_stop(domain);

@@ -226,6 +226,11 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 	pthread_mutex_lock(&graph->control);
 	r = atomic_load(&node->dead) ? -ENOENT
 				     : open_locked(reader, pfs_node_real(node), options, diag);
+	if (r == 0) {
+		r = pfs_decide_settle(reader->node->domain, diag);
+		if (r < 0)
+			detach(reader);
+	}
 	pthread_mutex_unlock(&graph->control);
 	if (r < 0) {
 		pfs_due_give(graph, reader->cred.uid, PFS_DUE_OPENS, 1);

@@ -53,6 +53,14 @@ struct pfs_interests {
 	uint16_t link_type; /* that the units are for */
 	size_t n;	    /* 0: nobody is there */
 	const struct pfs_interest *item;
+	bool only_rules; /* of these only the verdicts, for now: all packets come, undecided */
+	size_t left_out; /* filters that are not among them, because there would be too many, or too much of them */
+};
+
+/* What a source makes while others go on (pfs_source.decide); the rest of it is the source's. */
+struct pfs_making {
+	int (*make)(struct pfs_making *making, struct pfs_diag *diag);
+	void (*free)(struct pfs_making *making);
 };
 
 enum {
@@ -98,18 +106,25 @@ struct pfs_source {
 	int (*run)(void *state, struct pfs_feed *feed);
 	void (*stop)(void *state); /* after run() returned */
 	/*
-	 * Gets ready to decide by these, beside run(): nothing is to change yet. Before start(), which asks for what
-	 * is in force with pfs_feed_interests(), there is nothing to do. A source may find that it cannot decide by
-	 * these: then all records come, undecided, as those of a source without this function; unless there are
-	 * verdicts among them: then -EOPNOTSUPP. 0; -errno: nothing has changed, the sentence is in diag. On the
-	 * control thread; the list is valid during the call.
+	 * How it comes to decide by other interests, in three steps, since the second takes its time. Control thread,
+	 * beside run(): notes what has to be made; NULL: nothing, it is not attached, and start() will ask for what is
+	 * in force with pfs_feed_interests(). Then making->make(), on any thread, whatever happens to the source: a
+	 * source may find that it cannot decide by these; then all records are to come, undecided, as of a source
+	 * without this function, unless there are verdicts among them. The interests stay until it is freed. -errno:
+	 * nothing has changed, the sentence is in diag; -EOPNOTSUPP: a verdict cannot be given.
 	 *
 	 * A filter with a verdict is no taker of records: passed() tells of all packets on which its verdict was given,
 	 * also of those that came. About those of which a filter above it is unsure it has none, whatever others say.
 	 */
-	int (*decide)(void *state, const struct pfs_interests *interests, struct pfs_diag *diag);
-	/* What decide() has made ready is in force from now on (yes), or is not wanted. */
-	void (*decided)(void *state, bool yes);
+	int (*decide)(void *state, const struct pfs_interests *interests,
+		      struct pfs_making **ret_making, struct pfs_diag *diag);
+	/*
+	 * Control thread: what was made is in force from now on. -ESTALE: the source has changed since decide(), ask
+	 * again; -errno: what was in force stays.
+	 */
+	int (*decided)(void *state, struct pfs_making *making, struct pfs_diag *diag);
+	/* The kernel counts no more, passed() still knows what it did; stop() comes next. NULL: stop() does it. */
+	void (*detach)(void *state);
 	/* Records that the filter with this number accepted and that did not come, since start(). */
 	void (*passed)(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes);
 	void (*stats)(void *state, struct pfs_buf *out);

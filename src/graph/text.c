@@ -121,6 +121,8 @@ static void stats(struct pfs_node *node, struct pfs_buf *out)
 		line(out, "shared", node->uses);
 	if (node->kind == PFS_NODE_SOURCE)
 		line(out, "active", node->domain->active);
+	if (node->kind == PFS_NODE_SOURCE && node->from->decide)
+		line(out, "kernel.changes", node->domain->deciding.changes);
 	pfs_node_own_stats(node, out);
 }
 
@@ -325,6 +327,8 @@ int pfs_node_params_set(struct pfs_node *node, const char *text, size_t len,
 		diag->text[0] = '\0';
 	pthread_mutex_lock(&node->graph->control);
 	r = params_set(node, text, len, cred, diag);
+	if (r == 0 && node->domain)
+		r = pfs_decide_settle(node->domain, diag);
 	pthread_mutex_unlock(&node->graph->control);
 	return r;
 }

@@ -215,6 +215,7 @@ struct pfs_pool {
 	pthread_cond_t work, done;
 	struct pfs_job *first, **last; /* lock: waiting jobs, in order */
 	unsigned threads, idle, max;   /* lock */
+	unsigned queued;	       /* lock */
 	bool stopping;		       /* lock */
 	struct pfs_running {
 		struct pfs_job *job; /* NULL: free; only compared, it may have been freed */
@@ -329,8 +330,9 @@ struct pfs_mount {
 	struct pfs_inodes inodes;
 	struct pfs_held_table held;
 	struct pfs_refusals *refusals;
-	struct pfs_pool make; /* mkdir, .params: may open files of users' */
-	struct pfs_pool open; /* opens and closes streams: waits for the graph only */
+	struct pfs_pool make;  /* mkdir, .params: may open files of users' */
+	struct pfs_pool open;  /* closes streams, removes, shows: waits for the graph's lock only */
+	struct pfs_pool pipes; /* opens streams: waits for the program that takes the reader in */
 	struct {
 		pthread_mutex_t lock;
 		struct pfs_task *first;

@@ -279,7 +279,7 @@ static void pipe_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry 
 	open->task.reply = open_reply;
 	open->task.undo = open_undo;
 	open->task.free = open_free;
-	open->task.pool = &mount->open;
+	open->task.pool = &mount->pipes;
 	open->node = pfs_node_ref(entry->node);
 	open->pipe = pipe;
 	open->fi = *fi;

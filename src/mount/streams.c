@@ -26,6 +26,7 @@
 #define FINISH 1000 /* ms for threads to end */
 #define MAKE_THREADS 16
 #define OPEN_THREADS 8
+#define PIPE_THREADS 128 /* most wait for a program that serves them all: graph/decide.h */
 
 /*
  * NET_RAW, NET_ADMIN, BPF, PERFMON: packet sockets, netfilter and kernel programs. SYS_ADMIN:
@@ -148,6 +149,8 @@ static int mount_prepare(struct pfs_mount *mount, const struct pfs_mount_options
 	if (r == 0)
 		r = pfs_pool_init(&mount->open, OPEN_THREADS);
 	if (r == 0)
+		r = pfs_pool_init(&mount->pipes, PIPE_THREADS);
+	if (r == 0)
 		r = pfs_refusals_new(&mount->refusals);
 	if (r == 0)
 		r = pfs_graph_new(&graph, &mount->graph);
@@ -174,6 +177,8 @@ static void mount_release(struct pfs_mount *mount)
 		r = pfs_pool_stop(&mount->make, FINISH);
 	if (r == 0)
 		r = pfs_pool_stop(&mount->open, FINISH);
+	if (r == 0)
+		r = pfs_pool_stop(&mount->pipes, FINISH);
 	/* A thread that waits for ever, a file opened this moment: the process ends anyway. */
 	if (r < 0 || mount->files.first)
 		return;
@@ -185,6 +190,7 @@ static void mount_release(struct pfs_mount *mount)
 	pfs_refusals_free(mount->refusals);
 	pfs_pool_release(&mount->make);
 	pfs_pool_release(&mount->open);
+	pfs_pool_release(&mount->pipes);
 	close(mount->init_fd);
 	close(mount->end_fd);
 	close(mount->tasks.wake_fd);

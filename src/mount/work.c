@@ -72,6 +72,7 @@ static struct pfs_job *next_job(struct pfs_pool *pool)
 		*at = job->next;
 		if (pool->last == &job->next)
 			pool->last = at;
+		pool->queued--;
 		return job;
 	}
 	return NULL;
@@ -126,9 +127,11 @@ void pfs_pool_submit(struct pfs_pool *pool, struct pfs_job *job)
 	job->next = NULL;
 	*pool->last = job;
 	pool->last = &job->next;
-	if (pool->idle) {
+	pool->queued++;
+	if (pool->idle)
 		pthread_cond_signal(&pool->work);
-	} else if (pool->threads < pool->max) {
+	/* Of those who are idle some may have been woken already, for jobs that are still in the queue. */
+	if (pool->idle < pool->queued && pool->threads < pool->max) {
 		pthread_attr_init(&attr);
 		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 		/*
@@ -154,6 +157,7 @@ bool pfs_pool_cancel(struct pfs_pool *pool, struct pfs_job *job)
 			*at = job->next;
 			if (pool->last == &job->next)
 				pool->last = at;
+			pool->queued--;
 			found = true;
 			break;
 		}

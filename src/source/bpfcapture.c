@@ -202,7 +202,7 @@ void kcap_body_release(struct kcap_body *body)
 	*body = (struct kcap_body){ 0 };
 }
 
-static void program_release(struct kcap_program *program)
+void kcap_program_release(struct kcap_program *program)
 {
 	if (program->fd >= 0)
 		close(program->fd);
@@ -230,25 +230,38 @@ static int program_make(const struct kcap *kcap, const struct kcap_body *body,
 	return 0;
 }
 
+int kcap_make(const struct kcap *kcap, struct kcap_body *body, struct kcap_program *ret_program,
+	      struct pfs_diag *diag)
+{
+	int r = program_make(kcap, body, ret_program, diag);
+
+	if (r == 0 && body) {
+		ret_program->body = *body;
+		*body = (struct kcap_body){ 0 };
+	}
+	return r;
+}
+
+void kcap_take(struct kcap *kcap, struct kcap_program *program)
+{
+	kcap_program_release(&kcap->next);
+	kcap->next = *program;
+	*program = (struct kcap_program){ .fd = -1 };
+}
+
 int kcap_prepare(struct kcap *kcap, struct kcap_body *body, struct pfs_diag *diag)
 {
 	struct kcap_program program;
-	int r = program_make(kcap, body, &program, diag);
+	int r = kcap_make(kcap, body, &program, diag);
 
-	if (r < 0)
-		return r;
-	if (body) {
-		program.body = *body;
-		*body = (struct kcap_body){ 0 };
-	}
-	program_release(&kcap->next);
-	kcap->next = program;
-	return 0;
+	if (r == 0)
+		kcap_take(kcap, &program);
+	return r;
 }
 
 void kcap_cancel(struct kcap *kcap)
 {
-	program_release(&kcap->next);
+	kcap_program_release(&kcap->next);
 }
 
 int kcap_commit(struct kcap *kcap)
@@ -261,7 +274,7 @@ int kcap_commit(struct kcap *kcap)
 	r = kbpf_map_set(kcap->array, &slot, &fd);
 	if (r < 0)
 		return r;
-	program_release(&kcap->now);
+	kcap_program_release(&kcap->now);
 	kcap->now = kcap->next;
 	kcap->next = (struct kcap_program){ .fd = -1 };
 	kcap->generation++;
@@ -275,11 +288,12 @@ int kcap_retune(struct kcap *kcap, uint32_t snaplen, unsigned directions, struct
 	struct kcap_program program;
 	int r;
 
+	kcap->tuned++;
 	atomic_store(&kcap->spec.snaplen, snaplen);
 	kcap->spec.directions = directions;
 	r = program_make(kcap, &kcap->now.body, &program, diag);
 	if (r == 0) {
-		program_release(&kcap->next);
+		kcap_program_release(&kcap->next);
 		kcap->next = program;
 		kcap->next.body = kcap->now.body;
 		kcap->now.body = (struct kcap_body){ 0 };
@@ -287,7 +301,7 @@ int kcap_retune(struct kcap *kcap, uint32_t snaplen, unsigned directions, struct
 		if (r < 0) {
 			kcap->now.body = kcap->next.body;
 			kcap->next.body = (struct kcap_body){ 0 };
-			program_release(&kcap->next);
+			kcap_program_release(&kcap->next);
 			pfs_diag_set(diag, -r, "cannot put the program in place: %s", strerror(-r));
 		}
 	}
@@ -330,6 +344,7 @@ static struct kcap *kcap_alloc(const struct kcap_spec *spec)
 		return NULL;
 	}
 	kcap->spec = *spec;
+	atomic_init(&kcap->refs, 1);
 	kcap->slots = kcap->rings = kcap->array = kcap->stub = kcap->known = -1;
 	kcap->now.fd = kcap->next.fd = -1;
 	possible = kbpf_cpus("possible", online, CPUS_MAX);
@@ -378,9 +393,15 @@ static void close_fd(int fd)
 		close(fd);
 }
 
+struct kcap *kcap_ref(struct kcap *kcap)
+{
+	atomic_fetch_add_explicit(&kcap->refs, 1, memory_order_relaxed);
+	return kcap;
+}
+
 void kcap_free(struct kcap *kcap)
 {
-	if (!kcap)
+	if (!kcap || atomic_fetch_sub_explicit(&kcap->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	if (kcap->slot)
 		munmap(kcap->slot, kcap->slot_bytes);
@@ -392,8 +413,8 @@ void kcap_free(struct kcap *kcap)
 	close_fd(kcap->array);
 	close_fd(kcap->stub);
 	close_fd(kcap->known);
-	program_release(&kcap->now);
-	program_release(&kcap->next);
+	kcap_program_release(&kcap->now);
+	kcap_program_release(&kcap->next);
 	free(kcap->ring);
 	free(kcap);
 }

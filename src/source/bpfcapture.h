@@ -25,7 +25,8 @@
  * filter is unsure, or there is no body, the packet is copied undecided.
  *
  * Everything here is owned by struct kcap; closing the stub's attachment and kcap_free() leave nothing.
- * Threads: one at a time.
+ * Threads: one at a time; but programs can be made on any from a copy of the structure, beside a reference
+ * (source/bpfdecide.h).
  */
 #ifndef PFS_SOURCE_BPFCAPTURE_H
 #define PFS_SOURCE_BPFCAPTURE_H
@@ -75,7 +76,8 @@ struct kcap_body {
 	uint32_t drops[PFS_TAKERS_MAX / 32]; /* NETFILTER: their verdict is to drop a packet, ... */
 	uint32_t passes[PFS_TAKERS_MAX / 32]; /* ... or to pass it, whatever those say */
 	bool rules;			      /* there are verdicts */
-	bool plain;			      /* nothing is asked of any packet */
+	bool only_rules; /* and nothing else is decided: all packets are copied, undecided */
+	bool plain;	 /* nothing is asked of any packet */
 };
 
 struct kcap_spec {
@@ -110,6 +112,8 @@ struct kcap {
 		struct kcap_body body; /* owned */
 	} now, next;		       /* in the array; made, and not there yet */
 	uint64_t generation;	       /* programs put into the array so far */
+	unsigned tuned;		       /* how often the spec has changed */
+	_Atomic unsigned refs;
 };
 
 /*
@@ -117,7 +121,8 @@ struct kcap {
  * (NETFILTER) when it lacks what the programs need; the sentence in diag says what.
  */
 int kcap_new(const struct kcap_spec *spec, struct kcap **ret_kcap, struct pfs_diag *diag);
-void kcap_free(struct kcap *kcap); /* NULL is fine */
+void kcap_free(struct kcap *kcap);	  /* NULL is fine; gives up the reference */
+struct kcap *kcap_ref(struct kcap *kcap); /* any thread */
 
 void kcap_body_release(struct kcap_body *body);
 
@@ -129,6 +134,14 @@ int kcap_prepare(struct kcap *kcap, struct kcap_body *body, struct pfs_diag *dia
 /* Puts what was made in the place of the one that runs; without any nothing happens. -errno, and that one stays. */
 int kcap_commit(struct kcap *kcap);
 void kcap_cancel(struct kcap *kcap);
+/*
+ * The first of these two steps alone, of a kcap or a copy of it that nobody changes, for kcap_take(), which is the
+ * rest of kcap_prepare().
+ */
+int kcap_make(const struct kcap *kcap, struct kcap_body *body, struct kcap_program *ret_program,
+	      struct pfs_diag *diag);
+void kcap_take(struct kcap *kcap, struct kcap_program *program);
+void kcap_program_release(struct kcap_program *program);
 /* The same program with other parameters, in the place of the one that runs. On an error that one stays. */
 int kcap_retune(struct kcap *kcap, uint32_t snaplen, unsigned directions, struct pfs_diag *diag);
 

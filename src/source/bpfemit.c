@@ -513,7 +513,7 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 	for (uint32_t w = 0; w < body->words; w++)
 		kcode_store(c, BPF_W, R10, AT_SET + 4 * (int)w, R1);
 	if (body->rules)
-		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 1);
+		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, !body->only_rules);
 	if (asks)
 		emit_undecidable(kcap, c, spec.unsure);
 	r = pf_ebpf_emit(&body->unit, &spec, c);

@@ -71,19 +71,17 @@ struct dev {
 	struct kcap *kcap;	    /* owned; NULL: without eBPF */
 	struct bpfring *bpfring;    /* owned */
 	struct packetring *packets; /* owned; without eBPF */
-	struct pf_insn *insns; /* owned; the filter of that which is ready; NULL: all packets */
-	size_t ninsns;
-	struct pfs_feed *feed; /* borrowed */
-	int64_t clock;	       /* ns to add to records' time */
-	int64_t offset;	       /* as it was last: equal origins stay equal from run to run */
+	struct pfs_feed *feed;	    /* borrowed */
+	int64_t clock;		    /* ns to add to records' time */
+	int64_t offset;		    /* as it was last: equal origins stay equal from run to run */
 	bool down;
 	_Atomic uint16_t origin; /* of a single device */
 	struct known *known;	 /* owned; of `any`: open hash by ifindex */
 	size_t known_count;
 	_Atomic bool vanished;
 	struct pfs_diag refused;   /* why there is no eBPF */
-	bool decides, will_decide; /* the program decides; the one that is ready does */
-	struct pfs_diag undecided; /* why it does not */
+	bool decides;		   /* the program decides, */
+	struct pfs_diag undecided; /* or why it does not; or what of it does not */
 };
 
 /* --- parameters --------------------------------------------------------------------------- */
@@ -251,14 +249,20 @@ static uint16_t link_type_of(const struct dev *d)
 	return is_any(d) ? PFS_LINK_ETHERNET : d->device.link_type;
 }
 
-static int get_ready(struct dev *d, const struct pfs_interests *interests, struct pfs_diag *diag)
+/* What it is to decide by from the beginning, made at once. */
+static int decide_first(struct dev *d, const struct pfs_interests *interests, struct pfs_diag *diag)
 {
-	int r;
+	struct kcap_making *m = kcap_making_new(d->kcap, interests, link_type_of(d), d->engine);
+	int r = m ? m->making.make(&m->making, diag) : -ENOMEM;
 
-	d->undecided.text[0] = 0;
-	r = kcap_decide(d->kcap, interests, link_type_of(d), d->engine, &d->will_decide, &d->undecided);
-	if (r < 0)
-		*diag = d->undecided;
+	if (r == 0)
+		r = kcap_making_commit(m, d->kcap, diag);
+	if (r == 0) {
+		d->decides = m->decides;
+		d->undecided = m->undecided;
+	}
+	if (m)
+		m->making.free(&m->making);
 	return r;
 }
 
@@ -279,10 +283,7 @@ static int attach_bpf(struct dev *d, const struct pfs_feed *feed)
 	r = kcap_new(&spec, &d->kcap, &d->refused);
 	if (r < 0)
 		return r;
-	r = get_ready(d, pfs_feed_interests(feed), &d->refused);
-	if (r == 0)
-		r = kcap_commit(d->kcap);
-	d->decides = r == 0 && d->will_decide;
+	r = decide_first(d, pfs_feed_interests(feed), &d->refused);
 	if (r < 0) {
 		kcap_free(TAKE_PTR(d->kcap));
 		return r;
@@ -298,32 +299,66 @@ static int attach_bpf(struct dev *d, const struct pfs_feed *feed)
 }
 
 /* The filter that lets through what anybody wants; the engine finishes. */
-static void get_classic_ready(struct dev *d, const struct pfs_interests *interests)
-{
-	uint32_t snaplen = (uint32_t)pfs_min(d->snaplen, PACKETRING_SNAPLEN);
+struct classic {
+	struct pfs_making making;
+	const struct pfs_interests *interests; /* borrowed */
+	uint32_t snaplen;
+	uint16_t link_type;
+	bool off;
+	struct pf_insn *insns; /* owned; NULL: all packets */
+	size_t n;
+	struct pfs_diag undecided;
+};
 
-	free(TAKE_PTR(d->insns));
-	d->ninsns = 0;
-	d->undecided.text[0] = 0;
-	if (d->engine)
-		pfs_diag_set(&d->undecided, EPERM, "kernel=off");
+static int classic_make(struct pfs_making *making, struct pfs_diag *diag)
+{
+	struct classic *c = CONTAINER_OF(making, struct classic, making);
+
+	(void)diag;
+	if (c->off)
+		pfs_diag_set(&c->undecided, EPERM, "kernel=off");
+	else if (c->interests->only_rules)
+		pfs_diag_set(&c->undecided, EAGAIN, "the filter is being made");
 	else
-		(void)packetdecide(interests, link_type_of(d), snaplen, &d->insns, &d->ninsns,
-				   &d->undecided);
+		(void)packetdecide(c->interests, c->link_type, c->snaplen, &c->insns, &c->n,
+				   &c->undecided);
+	return 0;
+}
+
+static void classic_free(struct pfs_making *making)
+{
+	struct classic *c = CONTAINER_OF(making, struct classic, making);
+
+	free(c->insns);
+	free(c);
+}
+
+static struct classic *classic_new(const struct dev *d, const struct pfs_interests *interests)
+{
+	struct classic *c = pfs_zalloc(1, sizeof(*c));
+
+	if (c)
+		*c = (struct classic){
+			.making = { classic_make, classic_free },
+			.interests = interests,
+			.snaplen = (uint32_t)pfs_min(d->snaplen, PACKETRING_SNAPLEN),
+			.link_type = link_type_of(d),
+			.off = d->engine,
+		};
+	return c;
 }
 
 /* One takes the other's place between two packets; what is in the ring by the old one stays. */
-static void put_classic(struct dev *d)
+static int classic_put(struct classic *c, struct dev *d)
 {
-	int r = packetring_filter(d->packets, d->insns, d->ninsns);
+	int r = packetring_filter(d->packets, c->insns, c->n);
 
-	if (r < 0) {
-		pfs_diag_set(&d->undecided, -r, "the socket takes no filter of %zu instructions: %s",
-			     d->ninsns, strerror(-r));
-		(void)packetring_filter(d->packets, NULL, 0);
-	}
-	free(TAKE_PTR(d->insns));
-	d->ninsns = 0;
+	d->undecided = c->undecided;
+	if (r == 0)
+		return 0;
+	pfs_diag_set(&d->undecided, -r, "the socket takes no filter of %zu instructions: %s", c->n,
+		     strerror(-r));
+	return packetring_filter(d->packets, NULL, 0);
 }
 
 static int attach_ring(struct dev *d, const struct pfs_feed *feed, struct pfs_diag *diag)
@@ -337,12 +372,17 @@ static int attach_ring(struct dev *d, const struct pfs_feed *feed, struct pfs_di
 		.any = is_any(d),
 	};
 	int r = packetring_new(d->sock, &options, &d->packets);
+	struct classic *first;
 
 	if (r < 0)
 		return pfs_diag_set(diag, -r, "cannot set up the packet socket of %s: %s", d->name,
 				    strerror(-r));
-	get_classic_ready(d, pfs_feed_interests(feed));
-	put_classic(d);
+	first = classic_new(d, pfs_feed_interests(feed));
+	if (!first)
+		return -ENOMEM;
+	(void)classic_make(&first->making, diag);
+	(void)classic_put(first, d); /* none is there as yet: all come */
+	classic_free(&first->making);
 	return 0;
 }
 
@@ -390,7 +430,6 @@ static void detach(struct dev *d)
 	if (d->sock >= 0)
 		close(TAKE_FD(d->sock));
 	packetring_free(TAKE_PTR(d->packets));
-	free(TAKE_PTR(d->insns));
 	bpfring_free(TAKE_PTR(d->bpfring));
 	kcap_free(TAKE_PTR(d->kcap));
 	free(TAKE_PTR(d->known));
@@ -481,6 +520,17 @@ static int dev_start(void *state, struct pfs_feed *feed, struct pfs_diag *diag)
 	return r;
 }
 
+/* After it no program runs for the socket: the kernel waits for those that do. */
+static void dev_detach(void *state)
+{
+	struct dev *d = state;
+
+	pthread_mutex_lock(&d->lock);
+	if (d->kcap && d->sock >= 0)
+		close(TAKE_FD(d->sock));
+	pthread_mutex_unlock(&d->lock);
+}
+
 static void dev_stop(void *state)
 {
 	struct dev *d = state;
@@ -540,34 +590,51 @@ static int dev_retune(void *state, const struct pfs_args *args, struct pfs_diag 
 
 /* --- deciding ----------------------------------------------------------------------------------- */
 
-static int dev_decide(void *state, const struct pfs_interests *interests, struct pfs_diag *diag)
+static int dev_decide(void *state, const struct pfs_interests *interests,
+		      struct pfs_making **ret_making, struct pfs_diag *diag)
 {
 	struct dev *d = state;
-	int r = 0;
+	struct kcap_making *m = NULL;
+	struct classic *c = NULL;
+	bool attached;
 
+	(void)diag;
 	pthread_mutex_lock(&d->lock);
+	attached = d->kcap || d->packets;
 	if (d->kcap)
-		r = get_ready(d, interests, diag);
+		m = kcap_making_new(d->kcap, interests, link_type_of(d), d->engine);
 	else if (d->packets)
-		get_classic_ready(d, interests);
+		c = classic_new(d, interests);
 	pthread_mutex_unlock(&d->lock);
+	*ret_making = m ? &m->making : c ? &c->making : NULL;
+	return attached && !*ret_making ? -ENOMEM : 0;
+}
+
+static int decided_kernel(struct dev *d, struct kcap_making *m, struct pfs_diag *diag)
+{
+	int r = d->kcap ? kcap_making_commit(m, d->kcap, diag) : -ESTALE;
+
+	if (r == 0) {
+		d->decides = m->decides;
+		d->undecided = m->undecided;
+		pfs_feed_decides(d->feed, d->decides);
+	}
 	return r;
 }
 
-static void dev_decided(void *state, bool yes)
+static int dev_decided(void *state, struct pfs_making *making, struct pfs_diag *diag)
 {
 	struct dev *d = state;
+	int r;
 
 	pthread_mutex_lock(&d->lock);
-	if (d->kcap && !yes) {
-		kcap_cancel(d->kcap);
-	} else if (d->kcap && kcap_commit(d->kcap) == 0) {
-		d->decides = d->will_decide;
-		pfs_feed_decides(d->feed, d->decides);
-	} else if (d->packets && yes) {
-		put_classic(d);
-	}
+	if (making->make != classic_make)
+		r = decided_kernel(d, CONTAINER_OF(making, struct kcap_making, making), diag);
+	else
+		r = d->packets ? classic_put(CONTAINER_OF(making, struct classic, making), d)
+			       : -ESTALE;
 	pthread_mutex_unlock(&d->lock);
+	return r;
 }
 
 static void dev_passed(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes)
@@ -705,8 +772,9 @@ static void dev_program(void *state, struct pfs_buf *out)
 	struct dev *d = state;
 
 	pthread_mutex_lock(&d->lock);
-	if (d->kcap && !d->decides)
-		pfs_buf_printf(out, "; the filters run in the engine: %s\n", d->undecided.text);
+	if (d->kcap && d->undecided.text[0])
+		pfs_buf_printf(out, "; %s%s\n",
+			       d->decides ? "" : "the filters run in the engine: ", d->undecided.text);
 	if (d->kcap)
 		kcode_print(&d->kcap->now.listing, out);
 	else if (d->packets)
@@ -743,6 +811,7 @@ const struct pfs_source pfs_source_dev = {
 	.stop = dev_stop,
 	.decide = dev_decide,
 	.decided = dev_decided,
+	.detach = dev_detach,
 	.passed = dev_passed,
 	.stats = dev_stats,
 	.program = dev_program,

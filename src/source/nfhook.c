@@ -50,8 +50,8 @@ struct nfhook {
 	int attached[ARRAY_SIZE(families)]; /* priority that was free */
 	_Atomic uint16_t origin;
 	struct pfs_feed *feed;	   /* borrowed, while attached */
-	bool decides, will_decide; /* the program decides; the one that is ready does */
-	struct pfs_diag undecided; /* why it does not */
+	bool decides;		   /* the program decides, */
+	struct pfs_diag undecided; /* or why it does not; or what of it does not */
 	int64_t offset; /* of the clocks; as it was last: equal origins stay equal from run to run */
 };
 
@@ -214,11 +214,16 @@ static int link_all(void *arg)
 	return 0;
 }
 
-static void detach(struct nfhook *h)
+static void unlink_all(struct nfhook *h)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++)
 		if (h->link[i] >= 0)
 			close(TAKE_FD(h->link[i]));
+}
+
+static void detach(struct nfhook *h)
+{
+	unlink_all(h);
 	bpfring_free(TAKE_PTR(h->bpfring));
 	kcap_free(TAKE_PTR(h->kcap));
 }
@@ -240,14 +245,20 @@ static int make_origin(struct nfhook *h, uint32_t snaplen)
 	return r;
 }
 
-static int get_ready(struct nfhook *h, const struct pfs_interests *interests, struct pfs_diag *diag)
+/* What it is to decide by from the beginning, made at once. */
+static int decide_first(struct nfhook *h, const struct pfs_interests *interests, struct pfs_diag *diag)
 {
-	int r;
+	struct kcap_making *m = kcap_making_new(h->kcap, interests, PFS_LINK_RAW, h->engine);
+	int r = m ? m->making.make(&m->making, diag) : -ENOMEM;
 
-	h->undecided.text[0] = 0;
-	r = kcap_decide(h->kcap, interests, PFS_LINK_RAW, h->engine, &h->will_decide, &h->undecided);
-	if (r < 0 && diag)
-		*diag = h->undecided;
+	if (r == 0)
+		r = kcap_making_commit(m, h->kcap, diag);
+	if (r == 0) {
+		h->decides = m->decides;
+		h->undecided = m->undecided;
+	}
+	if (m)
+		m->making.free(&m->making);
 	return r;
 }
 
@@ -266,11 +277,8 @@ static int start(struct nfhook *h, struct pfs_feed *feed, struct pfs_diag *diag)
 	h->feed = feed;
 	r = kcap_new(&spec, &h->kcap, diag);
 	if (r == 0)
-		r = get_ready(h, pfs_feed_interests(feed), diag);
-	if (r == 0)
-		r = kcap_commit(h->kcap);
+		r = decide_first(h, pfs_feed_interests(feed), diag);
 	if (r == 0) {
-		h->decides = h->will_decide;
 		pfs_feed_decides(feed, h->decides);
 		r = make_origin(h, h->snaplen);
 	}
@@ -297,6 +305,15 @@ int nfhook_start(void *state, struct pfs_feed *feed, struct pfs_diag *diag)
 		detach(h);
 	pthread_mutex_unlock(&h->lock);
 	return r;
+}
+
+void nfhook_detach(void *state)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+
+	pthread_mutex_lock(&h->lock);
+	unlink_all(h);
+	pthread_mutex_unlock(&h->lock);
 }
 
 void nfhook_stop(void *state)
@@ -348,30 +365,38 @@ int nfhook_retune(void *state, const struct pfs_args *args, struct pfs_diag *dia
 
 /* --- deciding ------------------------------------------------------------------------------------ */
 
-int nfhook_decide(void *state, const struct pfs_interests *interests, struct pfs_diag *diag)
+int nfhook_decide(void *state, const struct pfs_interests *interests,
+		  struct pfs_making **ret_making, struct pfs_diag *diag)
 {
 	struct nfhook *h = ((struct nfhook_state *)state)->hook;
-	int r = 0;
+	struct kcap_making *m = NULL;
+	bool attached;
 
+	(void)diag;
 	pthread_mutex_lock(&h->lock);
-	if (h->kcap)
-		r = get_ready(h, interests, diag);
+	attached = h->kcap;
+	if (attached)
+		m = kcap_making_new(h->kcap, interests, PFS_LINK_RAW, h->engine);
 	pthread_mutex_unlock(&h->lock);
-	return r;
+	*ret_making = m ? &m->making : NULL;
+	return attached && !m ? -ENOMEM : 0;
 }
 
-void nfhook_decided(void *state, bool yes)
+int nfhook_decided(void *state, struct pfs_making *making, struct pfs_diag *diag)
 {
 	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+	struct kcap_making *m = CONTAINER_OF(making, struct kcap_making, making);
+	int r;
 
 	pthread_mutex_lock(&h->lock);
-	if (h->kcap && !yes) {
-		kcap_cancel(h->kcap);
-	} else if (h->kcap && kcap_commit(h->kcap) == 0) {
-		h->decides = h->will_decide;
+	r = h->kcap ? kcap_making_commit(m, h->kcap, diag) : -ESTALE;
+	if (r == 0) {
+		h->decides = m->decides;
+		h->undecided = m->undecided;
 		pfs_feed_decides(h->feed, h->decides);
 	}
 	pthread_mutex_unlock(&h->lock);
+	return r;
 }
 
 void nfhook_passed(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes)
@@ -422,8 +447,9 @@ void nfhook_program(void *state, struct pfs_buf *out)
 	struct nfhook *h = ((struct nfhook_state *)state)->hook;
 
 	pthread_mutex_lock(&h->lock);
-	if (h->kcap && !h->decides)
-		pfs_buf_printf(out, "; the filters run in the engine: %s\n", h->undecided.text);
+	if (h->kcap && h->undecided.text[0])
+		pfs_buf_printf(out, "; %s%s\n",
+			       h->decides ? "" : "the filters run in the engine: ", h->undecided.text);
 	if (h->kcap)
 		kcode_print(&h->kcap->now.listing, out);
 	else

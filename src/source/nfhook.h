@@ -20,8 +20,10 @@ void nfhook_fini(void *state);
 int nfhook_start(void *state, struct pfs_feed *feed, struct pfs_diag *diag);
 int nfhook_run(void *state, struct pfs_feed *feed);
 void nfhook_stop(void *state);
-int nfhook_decide(void *state, const struct pfs_interests *interests, struct pfs_diag *diag);
-void nfhook_decided(void *state, bool yes);
+void nfhook_detach(void *state);
+int nfhook_decide(void *state, const struct pfs_interests *interests,
+		  struct pfs_making **ret_making, struct pfs_diag *diag);
+int nfhook_decided(void *state, struct pfs_making *making, struct pfs_diag *diag);
 void nfhook_passed(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes);
 void nfhook_stats(void *state, struct pfs_buf *out);
 void nfhook_program(void *state, struct pfs_buf *out);
@@ -38,8 +40,8 @@ struct nfhook_state {
 		.state_size = sizeof(struct nfhook_state), .init = nfhook_init,                  \
 		.reconfigure = nfhook_reconfigure, .retune = nfhook_retune, .fini = nfhook_fini, \
 		.start = nfhook_start, .run = nfhook_run, .stop = nfhook_stop,                   \
-		.decide = nfhook_decide, .decided = nfhook_decided, .passed = nfhook_passed,     \
-		.stats = nfhook_stats, .program = nfhook_program                                 \
+		.detach = nfhook_detach, .decide = nfhook_decide, .decided = nfhook_decided,     \
+		.passed = nfhook_passed, .stats = nfhook_stats, .program = nfhook_program        \
 	}
 
 #endif
