@@ -108,7 +108,8 @@ int pfs_decide_publish(struct pfs_domain *domain);
 void pfs_decide_cancel(struct pfs_domain *domain);
 /*
  * Waits until what is wanted now is in force; gives up the control lock meanwhile. -errno: it could not be put in
- * place. At once when the source is not attached.
+ * place. At once when the source is not attached. If the program takes longer than 2 s, all records come until it is
+ * there, and the engine runs all filters.
  */
 int pfs_decide_settle(struct pfs_domain *domain, struct pfs_diag *diag);
 /* What passed in the source and did not come goes into the books. */

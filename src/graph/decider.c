@@ -8,6 +8,9 @@
 
 #include "graph/graph_i.h"
 
+#define SETTLE_TIME \
+	UINT64_C(2000000000) /* ns that who waits for a program does so, before it is done without */
+
 /* What is to be made. NULL: nothing, or it does not work, which `failed` says. */
 static struct pfs_making *begin(struct pfs_domain *domain)
 {
@@ -183,12 +186,54 @@ void pfs_decider_ask(struct pfs_domain *domain)
 	pthread_cond_signal(&decider->work);
 }
 
+/* The thread takes long: until it is done all records come, undecided. Such a program is quickly made. */
+static int hurry(struct pfs_domain *domain)
+{
+	struct pfs_deciding *d = &domain->deciding;
+	const struct pfs_source *from = domain->source->from;
+	struct pfs_making *making = NULL;
+	struct pfs_list list;
+	int r = pfs_list_copy(&d->want, d->snapshot + 1, &list);
+
+	if (r < 0)
+		return r;
+	list.in.only_rules = true;
+	r = from->decide(domain->source->state, &list.in, &making, &d->why);
+	if (r == 0 && !making)
+		r = -ESTALE;
+	if (r == 0)
+		r = making->make(making, &d->why);
+	if (r == 0) {
+		pfs_decide_sync(domain);
+		r = from->decided(domain->source->state, making, &d->why);
+	}
+	if (r == 0) {
+		pfs_list_note(d, &list);
+		pfs_list_enter(d, &list);
+		pthread_cond_broadcast(&domain->graph->decider.done);
+	}
+	if (making)
+		making->free(making);
+	pfs_list_free(&list);
+	pfs_decider_ask(domain);
+	return r;
+}
+
+static void wait_until(struct pfs_graph *graph, uint64_t until)
+{
+	struct timespec ts = { .tv_sec = (time_t)(until / 1000000000),
+			       .tv_nsec = (long)(until % 1000000000) };
+
+	(void)pthread_cond_clockwait(&graph->decider.done, &graph->control, CLOCK_MONOTONIC, &ts);
+}
+
 int pfs_decide_settle(struct pfs_domain *domain, struct pfs_diag *diag)
 {
 	struct pfs_deciding *d = &domain->deciding;
 	struct pfs_graph *graph = domain->graph;
 	uint32_t target = d->snapshot + d->dirty;
 	struct pfs_node *source = domain->source;
+	uint64_t until = pfs_clock_mono() + SETTLE_TIME;
 	int r = 0;
 
 	if (!source->from->decide)
@@ -199,8 +244,10 @@ int pfs_decide_settle(struct pfs_domain *domain, struct pfs_diag *diag)
 	       (int32_t)(d->now.in.generation - target) < 0) {
 		if (d->failed && (int32_t)(d->failed - target) >= 0)
 			r = d->error;
-		else
-			pthread_cond_wait(&graph->decider.done, &graph->control);
+		else if (pfs_clock_mono() < until)
+			wait_until(graph, until);
+		else if (hurry(domain) < 0)
+			until = pfs_clock_mono() + SETTLE_TIME;
 	}
 	if (r < 0 && diag)
 		*diag = d->why;

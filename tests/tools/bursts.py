@@ -55,7 +55,7 @@ def name(i):
     return "match:" + " or ".join(f"tcp port {1000 + 16 * i + k}" for k in range(7)) + f" or udp[4:2] > {i % 8}"
 
 
-def burst(top, i, sent, together):
+def burst(top, i, sent, together, seen):
     fd = os.open(f"{top}/{name(i)}/all", os.O_RDONLY | os.O_NONBLOCK)
     after, data = sent(), b""
     together.wait()
@@ -65,6 +65,7 @@ def burst(top, i, sent, together):
             data += os.read(fd, 1 << 20)
         except BlockingIOError:
             time.sleep(0.002)
+    seen.wait()
     os.close(fd)
     got = [struct.unpack_from("<Q", data, at + 42)[0] for at in range(0, len(data), SIZE)]
     if not got or got != list(range(got[0], got[0] + len(got))):
@@ -73,15 +74,34 @@ def burst(top, i, sent, together):
         fail(f"{name(i)}: begins at {got[0]}, opened before {after}")
 
 
-def all_at_once(top, filters, sent):
+def said_in(top):
+    """What .program says of filters for which there was no room, when the program is there."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with open(f"{top}/.program", encoding="utf-8") as f:
+            text = f.read()
+        if "is being made" not in text:
+            return next((line for line in text.splitlines() if "run in the engine: with them" in line), "")
+        time.sleep(0.01)
+    return ""
+
+
+def all_at_once(top, filters, sent, look=False):
     """A burst of that many; what .program says while they are there."""
-    together = threading.Barrier(filters + 1)
-    threads = [threading.Thread(target=burst, args=(top, i, sent, together)) for i in range(filters)]
+    together, seen = threading.Barrier(filters + 1), threading.Event()
+
+    def one(i):
+        try:
+            burst(top, i, sent, together, seen)
+        except OSError as e:
+            fail(f"{name(i)}: {e}")
+            together.abort()
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(filters)]
     for t in threads:
         t.start()
     together.wait()
-    with open(f"{top}/.program", encoding="utf-8") as f:
-        said = next((line for line in f if "run in the engine: with them" in line), "")
+    said = said_in(top) if look else ""
+    seen.set()
     for t in threads:
         t.join()
     return said
@@ -106,7 +126,7 @@ def too_large(top, sent):
     for i in range(20):
         with open(f"{top}/{name(i)}/.params", "w", encoding="ascii") as f:
             f.write("arg=" + " or ".join(f"tcp port {2000 + 50 * i + k}" for k in range(50)) + " or udp[4:2] > 1\n")
-    if not all_at_once(top, 20, sent):
+    if not all_at_once(top, 20, sent, look=True):
         fail("nothing is said of what runs in the engine")
 
 
