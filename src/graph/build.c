@@ -9,6 +9,7 @@
 
 #include "base/caller.h"
 #include "graph/graph_i.h"
+#include "graph/guard.h"
 #include "graph/verdict.h"
 
 /*
@@ -372,7 +373,9 @@ int pfs_build_filter(struct pfs_node *parent, const struct pfs_filter *filter, c
 	pfs_node_link(parent, node);
 	pfs_class_begin(node);
 	if (filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)) {
+		pfs_guard_for(parent->graph, cred);
 		r = pfs_domain_replan(node->domain);
+		pfs_guard_for(parent->graph, NULL);
 		if (r < 0)
 			pfs_decide_why(node->domain, diag);
 		if (r == 0)

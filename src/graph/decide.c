@@ -1,6 +1,7 @@
 #include "graph/decide.h"
 
 #include "graph/graph_i.h"
+#include "graph/guard.h"
 #include "graph/verdict.h"
 #include "pf/ir/ir.h"
 
@@ -432,6 +433,19 @@ static int make_rules(struct pfs_domain *domain)
 	return r;
 }
 
+static int change_rules(struct pfs_domain *domain)
+{
+	static const struct pfs_list none;
+	struct pfs_deciding *d = &domain->deciding;
+	const struct pfs_list *before = domain->feed.started ? &d->now : &none;
+	int r;
+
+	if (same_rules(before, &d->next))
+		return 0;
+	r = pfs_guard_check(domain, before, &d->next, &d->why);
+	return r == 0 && domain->feed.started ? make_rules(domain) : r;
+}
+
 /* The books are made up to the moment of the change: what is counted later is counted for those who are there then. */
 int pfs_decide_begin(struct pfs_domain *domain, struct pfs_plan *plan)
 {
@@ -451,8 +465,8 @@ int pfs_decide_begin(struct pfs_domain *domain, struct pfs_plan *plan)
 			     "drop and pass need the kernel to decide, and there are more than %d filters, or "
 			     "too large ones",
 			     PFS_TAKERS_MAX - 1);
-	if (r == 0 && plan && domain->feed.started && !same_rules(&d->now, &d->next))
-		r = make_rules(domain);
+	if (r == 0 && plan)
+		r = change_rules(domain);
 	if (r < 0)
 		pfs_decide_cancel(domain);
 	return r;
@@ -625,6 +639,12 @@ static void enter_news(struct pfs_node *node, uint64_t in, uint64_t out, uint64_
 		node->filter->passed(node->state, passed, bytes);
 }
 
+/* Is it in a plan? A program that still runs may count for filters that have left. */
+static bool is_planned(const struct pfs_deciding *d, const struct pfs_node *node)
+{
+	return node->keeps->listed_at == d->listing;
+}
+
 /* In order of the list: what came into a filter is what passed the one above it. */
 void pfs_decide_sync(struct pfs_domain *domain)
 {
@@ -639,14 +659,16 @@ void pfs_decide_sync(struct pfs_domain *domain)
 		if (!d->now.nodes[i])
 			continue;
 		take_news(domain, d->now.nodes[i], &passed[i], &bytes);
-		enter_news(d->now.nodes[i], passed[d->now.in.item[i].above], passed[i], bytes);
+		if (is_planned(d, d->now.nodes[i]))
+			enter_news(d->now.nodes[i], passed[d->now.in.item[i].above], passed[i], bytes);
 	}
 	/* What a program counted that was just being replaced. */
 	for (unsigned n = 0; n < PFS_TAKERS_MAX; n++) {
 		if (!d->owner[n] || d->owner[n]->keeps->used)
 			continue;
 		take_news(domain, d->owner[n], &passed[0], &bytes);
-		enter_news(d->owner[n], passed[0], passed[0], bytes);
+		if (is_planned(d, d->owner[n]))
+			enter_news(d->owner[n], passed[0], passed[0], bytes);
 	}
 	pfs_task_unlock(source->task);
 }

@@ -79,6 +79,7 @@ struct pfs_graph {
 	struct pfs_node *common;   /* the stages of all runs; equal names are allowed there */
 	struct pfs_ticker *ticker; /* made when the first task waits for time or a descriptor */
 	struct pfs_users users;
+	const struct pfs_cred *asker; /* control; borrowed; for whom rules change, NULL: nobody (guard.h) */
 	struct pfs_decider decider; /* control */
 	struct pfs_node *sorting;   /* control: nodes with open class sets */
 	uint64_t next_id;	    /* control */

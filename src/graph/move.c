@@ -21,6 +21,7 @@
 #include <stdio.h>
 
 #include "graph/graph_i.h"
+#include "graph/guard.h"
 #include "graph/verdict.h"
 
 #define QUIET_MAX UINT64_C(500000000) /* ns in which nothing on the way moves: then it is held up */
@@ -651,7 +652,9 @@ static int change_places(struct move *m)
 		atomic_store(&m->old->stirred, true);
 		relink(m->node, m->dir, m->to);
 		last = take_along(m->node, m->dir, m->to, &spare[0]);
+		pfs_guard_for(m->node->graph, m->cred);
 		r = replan_both(m);
+		pfs_guard_for(m->node->graph, NULL);
 		if (r < 0) {
 			relink(m->node, m->to, m->dir);
 			(void)take_along(m->node, m->to, m->dir, &spare[1]);

@@ -5,6 +5,7 @@
 
 #include "graph/classes.h"
 #include "graph/graph_i.h"
+#include "graph/guard.h"
 
 /* --- life ------------------------------------------------------------------------------------ */
 
@@ -688,6 +689,7 @@ int pfs_node_drop(struct pfs_node *node)
 	r = pfs_domain_replan(node->domain);
 	if (r < 0) {
 		bury(node, false);
+		(void)pfs_domain_replan(node->domain); /* who is wanted is so again */
 		return r;
 	}
 	dismantle(node);
@@ -708,6 +710,8 @@ bool pfs_node_is_static(const struct pfs_node *node)
 static int remove_node(struct pfs_node *dir, struct pfs_node *node, const struct pfs_cred *cred,
 		       struct pfs_diag *diag)
 {
+	int r;
+
 	if (pfs_in_run(node))
 		return pfs_stage_remove(node, diag);
 	if (pfs_node_is_static(node))
@@ -717,7 +721,12 @@ static int remove_node(struct pfs_node *dir, struct pfs_node *node, const struct
 	if (dir->kind == PFS_NODE_ROOT && cred->uid != 0 && cred->uid != node->uid &&
 	    cred->uid != node->graph->options.uid)
 		return pfs_diag_set(diag, EPERM, "'%s' belongs to somebody else", node->name);
-	return pfs_node_drop(node);
+	pfs_guard_for(node->graph, cred);
+	r = pfs_node_drop(node);
+	pfs_guard_for(node->graph, NULL);
+	if (r < 0)
+		pfs_decide_why(node->domain, diag);
+	return r;
 }
 
 int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,

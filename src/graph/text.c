@@ -4,6 +4,7 @@
 #include "base/netns.h"
 #include "graph/classes.h"
 #include "graph/graph_i.h"
+#include "graph/guard.h"
 #include "graph/verdict.h"
 
 uint64_t pfs_node_dropped(const struct pfs_node *node)
@@ -217,7 +218,9 @@ static int change_filter(struct pfs_node *node, const struct pfs_args *args,
 	pfs_decide_changed(node);
 	r = pfs_has_verdict(node) ? pfs_verdict_fits(node, diag) : 0;
 	if (r == 0) {
+		pfs_guard_for(node->graph, cred);
 		r = pfs_domain_replan(node->domain);
+		pfs_guard_for(node->graph, NULL);
 		if (r < 0)
 			pfs_decide_why(node->domain, diag);
 	}

@@ -1,8 +1,8 @@
 /*
  * drop - a verdict: drop the packets that come here
  *
- * Synopsis:   /p/netfilter_in/…/drop
- * Parameters: none
+ * Synopsis:   /p/netfilter_in/…/drop[,force=1]
+ * Parameters: force  1: also if it cuts off the session of whoever makes it, default 0
  * Stats:      packets (on which this verdict was given), undecided (see below); `bytes` are those of `packets`
  * Classes:    none
  * Example:    mkdir -p '/p/netfilter_in/match:tcp dst port 23/drop'
@@ -23,10 +23,29 @@
  * rejected them: this verdict is not given on them, others may be. When the filters say afterwards that they would have
  * come here, they are counted as `undecided`.
  *
- * Nothing looks after the session of whoever makes the rule: one that matches it cuts it off. Make a `pass` for it
- * first.
+ * Who is here by a TCP session (ssh) is not cut off by his own rule: mkdir, mv, .params and rmdir of a `pass`
+ * are refused, EPERM, if packets of the established sessions of his process and all above it were dropped then,
+ * and were not before; the sentence names the session. With `force=1` this rule is not looked at. What hangs on
+ * more than addresses, ports and flags (a mark, a length) is not foreseen, nor what others do.
  */
 #include "sink/ruling.h"
+
+static const struct pfs_param drop_params[] = {
+	{ "force", "0 or 1: also if it cuts off the session of whoever makes it, default 0" },
+	{ NULL, NULL },
+};
+
+static int drop_init(void *state, const struct pfs_args *args, const struct pfs_place *place,
+		     struct pfs_diag *diag)
+{
+	const char *force = pfs_args_get(args, "force");
+
+	(void)state;
+	(void)place;
+	if (force && strcmp(force, "0") != 0 && strcmp(force, "1") != 0)
+		return pfs_diag_set(diag, EINVAL, "force=%.40s: it is 0 or 1", force);
+	return 0;
+}
 
 const struct pfs_filter pfs_filter_drop = {
 	.name = "drop",
@@ -35,7 +54,9 @@ const struct pfs_filter pfs_filter_drop = {
 	.in = PFS_FLOW_ANY_PACKET,
 	.out = PFS_FLOW_SAME,
 	.verdict = PFS_VERDICT_DROP,
+	.params = drop_params,
 	.state_size = sizeof(struct pfs_ruling),
+	.init = drop_init,
 	.batch = pfs_ruling_batch,
 	.keeps = pfs_ruling_keeps,
 	.passed = pfs_ruling_passed,

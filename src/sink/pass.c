@@ -22,6 +22,8 @@
  * Packets that a filter above cannot decide in the kernel (IPv6 with extension headers) are as if that filter had
  * rejected them: this verdict is not given on them, others may be. When the filters say afterwards that they would have
  * come here, they are counted as `undecided`.
+ *
+ * rmdir, mv and .params are refused, EPERM, if a `drop` cut off the session of the caller without this; see its manual.
  */
 #include "sink/ruling.h"
 

@@ -188,6 +188,8 @@ class Tree:
 
     def settled(self):
         """Has every record that was seen come to every reader?"""
+        for top in TOPS:
+            stats(top)  # waits for what was counted and is still on its way to them
         self.drain()
         for top in TOPS:
             for path in self.readers:
