@@ -1,7 +1,9 @@
 #include "source/nfhook.h"
 
+#include <linux/membarrier.h>
 #include <linux/netfilter.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 
 #include "base/netns.h"
 #include "source/bpf.h"
@@ -314,6 +316,8 @@ void nfhook_detach(void *state)
 	pthread_mutex_lock(&h->lock);
 	unlink_all(h);
 	pthread_mutex_unlock(&h->lock);
+	/* Who is in the program still counts; the kernel waits for all who are somewhere (synchronize_rcu()). */
+	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
 void nfhook_stop(void *state)
