@@ -80,6 +80,9 @@ static int tell(const char *text, const char *answer)
 	static const char check[] = "(check-sat)\n";
 	int status = 0;
 
+	/* Of what all of it is said, if that is not everything. */
+	if (!strncmp(text, "; ", 2))
+		printf("%.*s\n", (int)strcspn(text + 2, "\n"), text + 2);
 	for (const char *claim = strstr(text, "\n; "); claim; claim = strstr(claim + 1, "\n; ")) {
 		size_t len = strcspn(answer, "\n"), what = strcspn(claim + 3, "?\n");
 		const char *end = strstr(claim, check);

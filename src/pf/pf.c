@@ -483,7 +483,7 @@ static int dump_ebpf(const struct pf_prog *prog, struct pfs_buf *out, struct pf_
 #define PROVE_BYTES 256u
 
 /* What machine code is made of: the decisions are numbers there. */
-static int claim_flat(const struct pf_prog *prog, struct pfs_buf *out)
+static int claim_flat(const struct pf_prog *prog, unsigned flags, struct pfs_buf *out)
 {
 	PFS_CLEANUP(pf_unit_release) struct pf_unit flat;
 	int r;
@@ -493,16 +493,47 @@ static int claim_flat(const struct pf_prog *prog, struct pfs_buf *out)
 	if (r == 0)
 		r = pf_smt_unit(&flat, "flat", out);
 	pfs_buf_str(out, "; that and the graph that machine code is made of differ?\n");
-	pf_smt_claim("opt", "flat", out);
+	pf_smt_claim("opt", "flat", flags, out);
+	return r;
+}
+
+/* Code for the kernel; there is none of filters that ask for what it does not see. */
+static int claim_ebpf(const struct pf_prog *prog, unsigned flags, struct pfs_buf *out)
+{
+	KCODE_CLEANUP struct kcode code = { 0 };
+	int r = ebpf_make(prog, 0, &code, NULL);
+
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	r = pf_smt_ebpf(code.insn, code.n, pf_memory_at(&prog->opt, prog->opt.nmemory), "ebpf", out);
+	pfs_buf_str(out, "; the graph behind the passes and the eBPF made of it differ?\n");
+	pf_smt_claim_ebpf("opt", "ebpf", flags, out);
+	return r;
+}
+
+static int claim_cbpf(const struct pf_prog *prog, unsigned flags, struct pfs_buf *out,
+		      struct pf_error *error)
+{
+	PFS_FREE struct pf_insn *insns = NULL;
+	size_t n;
+	int r = pf_emit_cbpf(prog, 0, &insns, &n, error);
+
+	if (r < 0)
+		return r == -ENOMEM ? r : 0; /* there is none to speak of */
+	r = pf_smt_insns(insns, n, "cbpf", out);
+	pfs_buf_str(out, "; the graph behind the passes and the classic BPF made of it differ?\n");
+	pf_smt_claim("opt", "cbpf", flags, out);
 	return r;
 }
 
 static int claims(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)
 {
-	PFS_FREE struct pf_insn *insns = NULL;
-	size_t n;
+	unsigned flags = (pf_smt_has_loops(&prog->ir) ? PF_SMT_LOOPS : 0) |
+			 (prog->ir.nmemory ? PF_SMT_MEMORY : 0);
 	int r;
 
+	if (flags & PF_SMT_LOOPS)
+		pfs_buf_printf(out, "; Of runs that jump back at most %u times:\n", PF_SMT_ROUNDS);
 	pf_smt_packet(out, PROVE_BYTES);
 	r = prog->said.smt ? prog->said.smt(prog->said.program, prog->said.n, "said", out) : -ENOTSUP;
 	if (r == 0)
@@ -512,19 +543,14 @@ static int claims(const struct pf_prog *prog, struct pfs_buf *out, struct pf_err
 	if (r < 0)
 		return r;
 	pfs_buf_str(out, "; the program as it was said and the graph made of it differ?\n");
-	pf_smt_claim("said", "ir", out);
+	pf_smt_claim("said", "ir", flags, out);
 	pfs_buf_str(out, "; the graph and what the passes have made of it differ?\n");
-	pf_smt_claim("ir", "opt", out);
-	r = claim_flat(prog, out);
+	pf_smt_claim("ir", "opt", flags, out);
+	r = claim_flat(prog, flags, out);
 	if (r < 0)
 		return r;
-	r = pf_emit_cbpf(prog, 0, &insns, &n, error);
-	if (r < 0)
-		return r == -ENOMEM ? r : 0; /* there is none to speak of */
-	r = pf_smt_insns(insns, n, "cbpf", out);
-	pfs_buf_str(out, "; the graph behind the passes and the classic BPF made of it differ?\n");
-	pf_smt_claim("opt", "cbpf", out);
-	return r;
+	r = claim_ebpf(prog, flags, out);
+	return r < 0 ? r : claim_cbpf(prog, flags, out, error);
 }
 
 static int dump_smt(const struct pf_prog *prog, struct pfs_buf *out, struct pf_error *error)

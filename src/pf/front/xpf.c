@@ -184,11 +184,10 @@ static int make_unit(struct pf_unit *u, const struct xpf *xpf, struct pf_error *
 
 static int smt(const void *program, size_t n, const char *name, struct pfs_buf *out)
 {
-	(void)program;
+	const struct xpf *xpf = program;
+
 	(void)n;
-	(void)name;
-	(void)out;
-	return -ENOTSUP;
+	return pf_smt_xpf(xpf->insn, xpf->n, xpf->words, xpf->loops, name, out);
 }
 
 static int parse(struct bpf_asm *a)

@@ -51,14 +51,14 @@ static void put_said(const struct pf_set *set, const struct pf_inside *m, bool o
 		else
 			pfs_buf_str(out, ")");
 	}
-	pfs_buf_str(out, ")\n");
+	pfs_buf_printf(out, ")\n(define-fun s%u.cut () Bool merged.cut)\n", m->id);
 }
 
 static int put_all(struct pf_set *set, const struct pf_prog *const *progs, const uint32_t *ids,
 		   size_t n, struct pfs_buf *out)
 {
 	struct pf_unit u;
-	bool only;
+	bool only, loops;
 	int r = pf_part_merge_all(set, &u);
 
 	if (r < 0)
@@ -66,6 +66,7 @@ static int put_all(struct pf_set *set, const struct pf_prog *const *progs, const
 	only = u.nresult == 1;
 	pf_smt_packet(out, BYTES);
 	r = pf_smt_unit(&u, "merged", out);
+	loops = pf_smt_has_loops(&u);
 	pf_unit_release(&u);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		char alone[20], said[20];
@@ -77,7 +78,7 @@ static int put_all(struct pf_set *set, const struct pf_prog *const *progs, const
 			return r;
 		put_said(set, &set->inside[ids[i]], only, out);
 		pfs_buf_printf(out, "; filter %zu alone and in the set differ?\n", i + 1);
-		pf_smt_claim(alone, said, out);
+		pf_smt_claim(alone, said, loops ? PF_SMT_LOOPS : 0, out);
 	}
 	return r < 0 ? r : out->failed ? -ENOMEM : 0;
 }

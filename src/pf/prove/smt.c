@@ -22,16 +22,23 @@ void pf_smt_packet(struct pfs_buf *out, uint32_t max)
 	pfs_buf_str(out, "(set-option :produce-models true)\n(set-logic QF_ABV)\n"
 			 "(declare-const p (Array (_ BitVec 32) (_ BitVec 8)))\n"
 			 "(declare-const caplen (_ BitVec 32))\n(declare-const len (_ BitVec 32))\n"
-			 "(declare-const known (_ BitVec 32))\n");
+			 "(declare-const known (_ BitVec 32))\n"
+			 "(declare-const mem (Array (_ BitVec 32) (_ BitVec 32)))\n"
+			 "(declare-const where (_ BitVec 32))\n");
 	for (unsigned i = 0; i < PF_AUX_FIELDS; i++)
 		pfs_buf_printf(out, "(declare-const aux%u (_ BitVec 32))\n", i);
 	pfs_buf_printf(out, "(assert (bvule caplen #x%08x))\n%s", max, words);
 }
 
-void pf_smt_claim(const char *a, const char *b, struct pfs_buf *out)
+void pf_smt_claim(const char *a, const char *b, unsigned flags, struct pfs_buf *out)
 {
-	pfs_buf_printf(out, "(push 1)\n(assert (distinct %s.result %s.result))\n(check-sat)\n", a, b);
-	pfs_buf_str(out, "(pop 1)\n");
+	pfs_buf_str(out, "(push 1)\n");
+	if (flags & PF_SMT_LOOPS)
+		pfs_buf_printf(out, "(assert (not (or %s.cut %s.cut)))\n", a, b);
+	pfs_buf_printf(out, "(assert (or (distinct %s.result %s.result)", a, b);
+	if (flags & PF_SMT_MEMORY)
+		pfs_buf_printf(out, " (distinct (select %s.mem where) (select %s.mem where))", a, b);
+	pfs_buf_str(out, "))\n(check-sat)\n(pop 1)\n");
 }
 
 /* Numbers in hexadecimal, in this order. */

@@ -11,7 +11,9 @@
 #define REG_A CB_WORDS
 #define REG_X (CB_WORDS + 1)
 #define REG_MATCHED (CB_WORDS + 2) /* MPF: 1 when a session was found */
-#define REGS (CB_WORDS + 3)
+#define REG_MEMORY (CB_WORDS + 3)  /* what is in the memory that stays: an array */
+#define REGS (CB_WORDS + 4)
+#define MEMORY_SORT "(Array (_ BitVec 32) (_ BitVec 32))"
 #define ZERO 0 /* the number of a term: 0 is the constant, others are NAME.dN */
 
 /* A way into an instruction, and what the registers hold on it. */
@@ -27,7 +29,13 @@ struct walking {
 	const char *name;
 	struct pfs_buf *out;
 	struct way **into; /* owned, each; by instruction */
-	bool matches;	   /* MPF: it asks for a session, and only that accepts */
+	struct way **back; /* owned, each; by instruction: what has jumped back to it, for the next round */
+	uint32_t round; /* jumps back so far */
+	uint32_t words, loops;
+	struct pfs_buf cut; /* " c4 c9" */
+	struct pfs_buf end; /* "(ite c4 d9 (ite ...": the memory where runs end */
+	uint32_t ends;
+	bool matches; /* MPF: it asks for a session, and only that accepts */
 	uint32_t terms, conds;
 	struct pfs_buf result; /* "(ite c4 d9 (ite ..." */
 	uint32_t returns;
@@ -51,7 +59,12 @@ static void walking_release(struct walking *w)
 {
 	for (size_t i = 0; w->into && i < w->n; i++)
 		ways_free(w->into[i]);
+	for (size_t i = 0; w->back && i < w->n; i++)
+		ways_free(w->back[i]);
 	free(w->into);
+	free(w->back);
+	pfs_buf_release(&w->cut);
+	pfs_buf_release(&w->end);
 	pfs_buf_release(&w->result);
 }
 
@@ -98,18 +111,41 @@ static uint32_t binary(struct walking *w, const char *op, uint32_t a, uint32_t b
 	return term;
 }
 
+static void memory_text(const struct walking *w, char text[40])
+{
+	if (w->reg[REG_MEMORY] == ZERO)
+		snprintf(text, 40, "mem");
+	else
+		term_text(w, w->reg[REG_MEMORY], text);
+}
+
+/* A run that comes to here and for which that holds ends: the memory stays as it is. */
+static void end_if(struct walking *w, const char *test)
+{
+	char text[40];
+
+	if (w->reg[REG_MEMORY] == ZERO)
+		return;
+	memory_text(w, text);
+	pfs_buf_printf(&w->end, "(ite (and %s.c%u %s) %s ", w->name, w->cond, test, text);
+	w->ends++;
+}
+
 /* Goes on only if that holds. */
 static void go_on_if(struct walking *w, const char *test)
 {
+	char not [200];
 	uint32_t before = w->cond;
 
+	snprintf(not, sizeof(not ), "(not %s)", test);
+	end_if(w, not );
 	w->cond = new_cond(w);
 	pfs_buf_printf(w->out, "(and %s.c%u %s))\n", w->name, before, test);
 }
 
 /* --- instructions ---------------------------------------------------------------------------- */
 
-static void lead_to(struct walking *w, size_t to, uint32_t cond)
+static void add_way(struct walking *w, struct way **into, uint32_t cond)
 {
 	struct way *way = malloc(sizeof(*way));
 
@@ -117,10 +153,26 @@ static void lead_to(struct walking *w, size_t to, uint32_t cond)
 		w->err = -ENOMEM;
 		return;
 	}
-	way->next = w->into[to];
+	way->next = *into;
 	way->cond = cond;
 	memcpy(way->reg, w->reg, sizeof(way->reg));
-	w->into[to] = way;
+	*into = way;
+}
+
+static void lead_to(struct walking *w, size_t to, uint32_t cond)
+{
+	add_way(w, &w->into[to], cond);
+}
+
+/* One jump back more; too many reject. */
+static void lead_back(struct walking *w, size_t to)
+{
+	if (w->loops && w->round == w->loops)
+		end_if(w, "true");
+	else if (w->round == PF_SMT_ROUNDS)
+		pfs_buf_printf(&w->cut, " %s.c%u", w->name, w->cond);
+	else
+		add_way(w, &w->back[to], w->cond);
 }
 
 /* What all ways bring, made one. False: none leads here. */
@@ -147,9 +199,13 @@ static bool arrive(struct walking *w, size_t at)
 			;
 		if (!way)
 			continue;
-		w->reg[reg] = new_term(w);
+		pfs_buf_printf(w->out, "(define-fun %s.d%u () %s ", w->name, ++w->terms,
+			       reg == REG_MEMORY ? MEMORY_SORT : "(_ BitVec 32)");
 		for (way = first; way; way = way->next, n++) {
-			term_text(w, way->reg[reg], text);
+			if (reg == REG_MEMORY && way->reg[reg] == ZERO)
+				snprintf(text, sizeof(text), "mem");
+			else
+				term_text(w, way->reg[reg], text);
 			if (way->next)
 				pfs_buf_printf(w->out, "(ite %s.c%u %s ", w->name, way->cond, text);
 			else
@@ -158,6 +214,7 @@ static bool arrive(struct walking *w, size_t at)
 		while (n-- > 0)
 			pfs_buf_str(w->out, ")");
 		pfs_buf_str(w->out, "\n");
+		w->reg[reg] = w->terms;
 	}
 	return true;
 }
@@ -262,6 +319,10 @@ static void walk_jump(struct walking *w, const struct pf_insn *insn, size_t at)
 	uint32_t here = w->cond, b, yes, no;
 	char left[40], right[40];
 
+	if (op == CB_JA && insn->k >> 31) {
+		lead_back(w, at + 1 - (size_t) - (int64_t)(int32_t)insn->k);
+		return;
+	}
 	if (op == CB_JA) {
 		lead_to(w, at + 1 + insn->k, here);
 		return;
@@ -283,6 +344,83 @@ static void walk_jump(struct walking *w, const struct pf_insn *insn, size_t at)
 	pfs_buf_printf(w->out, "(and %s.c%u (not %s.c%u)))\n", w->name, here, w->name, yes);
 	lead_to(w, at + 1 + insn->jt, yes);
 	lead_to(w, at + 1 + insn->jf, no);
+}
+
+/* --- words that stay ------------------------------------------------------------------------- */
+
+static uint32_t word(struct walking *w, const char *index)
+{
+	char text[40];
+	uint32_t term;
+
+	memory_text(w, text);
+	term = new_term(w);
+	pfs_buf_printf(w->out, "(select %s %s))\n", text, index);
+	return term;
+}
+
+static void set_word(struct walking *w, const char *index, uint32_t term)
+{
+	char memory[40], text[40];
+
+	memory_text(w, memory);
+	term_text(w, term, text);
+	pfs_buf_printf(w->out, "(define-fun %s.d%u () " MEMORY_SORT " (store %s %s %s))\n", w->name,
+		       ++w->terms, memory, index, text);
+	w->reg[REG_MEMORY] = w->terms;
+}
+
+/* What A makes larger; 64 bits are two words, put together. */
+static void add_to_word(struct walking *w, bool wide, const char *index, const char *behind)
+{
+	uint32_t low = word(w, index), high, sum, more;
+	char a[40], b[40];
+
+	if (!wide) {
+		set_word(w, index, binary(w, "bvadd", low, w->reg[REG_A]));
+		return;
+	}
+	high = word(w, behind);
+	term_text(w, low, a);
+	term_text(w, w->reg[REG_A], b);
+	pfs_buf_printf(w->out,
+		       "(define-fun %s.w%u () (_ BitVec 64) (bvadd (concat %s.d%u %s) (concat #x00000000 %s)))\n",
+		       w->name, w->terms, w->name, high, a, b);
+	more = w->terms;
+	sum = new_term(w);
+	pfs_buf_printf(w->out, "((_ extract 31 0) %s.w%u))\n", w->name, more);
+	set_word(w, index, sum);
+	sum = new_term(w);
+	pfs_buf_printf(w->out, "((_ extract 63 32) %s.w%u))\n", w->name, more);
+	set_word(w, behind, sum);
+}
+
+static bool persists(const struct pf_insn *insn)
+{
+	return CB_CLASS(insn->code) <= CB_STX && (insn->code & CB_PERSIST) == CB_PERSIST;
+}
+
+static void walk_persistent(struct walking *w, const struct pf_insn *insn)
+{
+	unsigned class = CB_CLASS(insn->code), what = CB_SIZE(insn->code);
+	bool wide = class == CB_ST && what == CB_ADDM64;
+	char base[40], index[80], behind[80], test[200];
+
+	term_text(w, CB_MODE(insn->code) == CB_PERSISTX ? w->reg[REG_X] : ZERO, base);
+	snprintf(index, sizeof(index), "(bvadd %s #x%08x)", base, insn->k);
+	snprintf(behind, sizeof(behind), "(bvadd %s #x%08x)", base, insn->k + 1);
+	snprintf(test, sizeof(test),
+		 "(bvult (bvadd (concat #b00 %s) (concat #b00 #x%08x) (concat #b00 #x%08x)) (concat #b00 #x%08x))",
+		 base, insn->k, (uint32_t)wide, w->words);
+	go_on_if(w, test);
+	if (class == CB_LD)
+		w->reg[REG_A] = word(w, index);
+	else if (class == CB_LDX)
+		w->reg[REG_X] = word(w, index);
+	else if (class == CB_STX || !what)
+		set_word(w, index, w->reg[class == CB_STX ? REG_X : REG_A]);
+	else
+		add_to_word(w, wide, index, behind);
 }
 
 /* --- MPF ------------------------------------------------------------------------------------- */
@@ -346,6 +484,7 @@ static void walk_return(struct walking *w, const struct pf_insn *insn)
 	term_text(w, w->reg[REG_A], text);
 	if ((insn->code & 0x18) != CB_A)
 		snprintf(text, sizeof(text), "#x%08x", insn->k);
+	end_if(w, "true");
 	pfs_buf_printf(&w->result, "(ite %s.c%u %s ", w->name, w->cond, text);
 	w->returns++;
 }
@@ -354,6 +493,11 @@ static void walk_insn(struct walking *w, size_t at)
 {
 	const struct pf_insn *insn = &w->insn[at];
 
+	if (persists(insn)) {
+		walk_persistent(w, insn);
+		lead_to(w, at + 1, w->cond);
+		return;
+	}
 	switch (CB_CLASS(insn->code)) {
 	case CB_LD:
 	case CB_LDX:
@@ -390,50 +534,93 @@ static void walk_insn(struct walking *w, size_t at)
 	lead_to(w, at + 1, w->cond);
 }
 
-static int say(const struct pf_insn *insns, size_t n, bool mpf, const char *name, struct pfs_buf *out)
+/* What a run does up to the next jump back; false: none comes to that. */
+static bool walk_round(struct walking *w)
 {
-	PFS_CLEANUP(walking_release)
-	struct walking w = { .insn = insns, .n = n, .name = name, .out = out };
+	struct way **into = w->into;
+	bool any = false;
 
-	if (n > PF_SMT_INSNS_MAX)
-		return -E2BIG;
-	/* Also that nothing jumps back. */
-	if (pf_cbpf_check(insns, n, mpf ? CBPF_MPF : 0, NULL) < 0)
-		return -ENOTSUP;
-	for (size_t i = 0; i < n; i++)
-		w.matches = w.matches || insns[i].code == (CB_RET | CB_MATCH_IMM) ||
-			    insns[i].code == (CB_JMP | CB_CKMATCH_IMM);
-	w.into = pfs_zalloc(n, sizeof(struct way *));
-	if (!w.into)
-		return -ENOMEM;
-	w.cond = new_cond(&w);
-	pfs_buf_str(out, "true)\n");
-	lead_to(&w, 0, w.cond);
-	for (size_t i = 0; i < n && !w.err; i++) {
-		if (!arrive(&w, i))
+	for (size_t i = 0; i < w->n && !w->err; i++) {
+		if (!arrive(w, i))
 			continue;
-		walk_insn(&w, i);
-		ways_free(w.into[i]);
-		w.into[i] = NULL;
+		any = true;
+		walk_insn(w, i);
+		ways_free(w->into[i]);
+		w->into[i] = NULL;
 	}
-	pfs_buf_printf(out, "(define-fun %s.result () (_ BitVec 32) ", name);
-	if (w.result.len)
-		pfs_buf_add(out, w.result.data, w.result.len);
-	pfs_buf_str(out, "#x00000000");
-	for (; w.returns > 0; w.returns--)
-		pfs_buf_str(out, ")");
-	pfs_buf_str(out, ")\n");
-	if (w.err < 0)
-		return w.err;
-	return out->failed || w.result.failed ? -ENOMEM : 0;
+	w->into = w->back;
+	w->back = into;
+	return any && !w->err;
+}
+
+static void put_end(struct walking *w)
+{
+	pfs_buf_printf(w->out, "(define-fun %s.result () (_ BitVec 32) ", w->name);
+	if (w->result.len)
+		pfs_buf_add(w->out, w->result.data, w->result.len);
+	pfs_buf_str(w->out, "#x00000000");
+	for (; w->returns > 0; w->returns--)
+		pfs_buf_str(w->out, ")");
+	pfs_buf_printf(w->out, ")\n(define-fun %s.cut () Bool (or false%.*s))\n", w->name,
+		       (int)w->cut.len, w->cut.len ? w->cut.data : "");
+	pfs_buf_printf(w->out, "(define-fun %s.mem () " MEMORY_SORT " ", w->name);
+	if (w->end.len)
+		pfs_buf_add(w->out, w->end.data, w->end.len);
+	pfs_buf_str(w->out, "mem");
+	for (; w->ends > 0; w->ends--)
+		pfs_buf_str(w->out, ")");
+	pfs_buf_str(w->out, ")\n");
+}
+
+static int say(struct walking *w)
+{
+	struct pfs_buf *out = w->out;
+
+	if (w->n > PF_SMT_INSNS_MAX)
+		return -E2BIG;
+	for (size_t i = 0; i < w->n; i++)
+		w->matches = w->matches || w->insn[i].code == (CB_RET | CB_MATCH_IMM) ||
+			     w->insn[i].code == (CB_JMP | CB_CKMATCH_IMM);
+	w->into = pfs_zalloc(w->n, sizeof(struct way *));
+	w->back = pfs_zalloc(w->n, sizeof(struct way *));
+	if (!w->into || !w->back)
+		return -ENOMEM;
+	w->cond = new_cond(w);
+	pfs_buf_str(out, "true)\n");
+	lead_to(w, 0, w->cond);
+	while (walk_round(w) && out->len <= PF_SMT_TEXT_MAX)
+		w->round++;
+	put_end(w);
+	if (w->err < 0)
+		return w->err;
+	if (out->len > PF_SMT_TEXT_MAX)
+		return -E2BIG;
+	return out->failed || w->result.failed || w->end.failed || w->cut.failed ? -ENOMEM : 0;
 }
 
 int pf_smt_insns(const struct pf_insn *insns, size_t n, const char *name, struct pfs_buf *out)
 {
-	return say(insns, n, false, name, out);
+	PFS_CLEANUP(walking_release)
+	struct walking w = { .insn = insns, .n = n, .name = name, .out = out };
+
+	return pf_cbpf_check(insns, n, CBPF_LOOPS, NULL) < 0 ? -ENOTSUP : say(&w);
+}
+
+int pf_smt_xpf(const struct pf_insn *insns, size_t n, uint32_t words, uint32_t loops,
+	       const char *name, struct pfs_buf *out)
+{
+	PFS_CLEANUP(walking_release)
+	struct walking w = {
+		.insn = insns, .n = n, .words = words, .loops = loops, .name = name, .out = out
+	};
+
+	return say(&w);
 }
 
 int pf_smt_mpf(const struct pf_insn *insns, size_t n, const char *name, struct pfs_buf *out)
 {
-	return say(insns, n, true, name, out);
+	PFS_CLEANUP(walking_release)
+	struct walking w = { .insn = insns, .n = n, .name = name, .out = out };
+
+	return pf_cbpf_check(insns, n, CBPF_MPF, NULL) < 0 ? -ENOTSUP : say(&w);
 }

@@ -252,7 +252,7 @@ static void test_a_mistake_is_found(void **state)
 	assert_int_equal(pf_smt_mpf(insns, n, "a", &text), 0);
 	insns[8].k = 81;
 	assert_int_equal(pf_smt_mpf(insns, n, "b", &text), 0);
-	pf_smt_claim("a", "b", &text);
+	pf_smt_claim("a", "b", 0, &text);
 	solver_ask(&text, &answer);
 	assert_string_equal(answer.data, "sat\n");
 }
