@@ -376,6 +376,8 @@ enum pf_session_verdict pf_sessions_run(struct pf_sessions *s, const struct pf_p
 void pf_sessions_expire(struct pf_sessions *s, uint64_t time);
 /* Drops all that waits. */
 void pf_sessions_flush(struct pf_sessions *s);
+/* Drops the one that has waited longest, since its caller has no room for all of them; -ENOENT: none waits. */
+int pf_sessions_shed(struct pf_sessions *s);
 
 struct pf_sessions_counters {
 	size_t size;		     /* sizeof(struct pf_sessions_counters), set by the caller */

@@ -1,7 +1,7 @@
 /*
  * mpf - dispatch packets among sessions: an MPF program and a table of keys
  *
- * Synopsis:   …/mpf:PROGRAM[,waiting=N][,max=N]
+ * Synopsis:   …/mpf:PROGRAM[,waiting=N][,bytes=N][,max=N]
  *
  * PROGRAM is one for the Mach packet filter (pf-mpf(7)): classic BPF that asks with match_imm or ckmatch_imm
  * whether the words that it has put together are the keys of a session. Its own keys are the first session.
@@ -11,14 +11,15 @@
  * A packet of a session passes, whole, and is in the class of its session. All others do not pass. Fragments
  * that come before the first one of their datagram, if the program says so (postpone, match_data), are
  * kept; they follow the first one, in the order in which they came. Those that wait in vain
- * are lost: "timeout", "memory" (beyond waiting=, the oldest go first), "incomplete" (at the end of the
- * stream). Time is that of the packets.
+ * are lost: "timeout", "memory" (beyond waiting= or bytes=, the oldest go first; or beyond the share of who made
+ * the directory, which pays for them), "incomplete" (at the end of the stream). Time is that of the packets.
  *
  * A program may have 16384 bytes and 8 keys (a name only 255 bytes: write a long one to .params).
  *
- * Stats:      sessions, datagrams (remembered), kept (fragments that wait), postponed, registered
+ * Stats:      sessions, datagrams (remembered), kept (fragments that wait), kept.bytes, postponed, registered
  * Parameters: program=   the program, instead of the argument; a new one must have as many keys
  *             waiting=N  fragments kept at most, 1 to 65536 (default 256)
+ *             bytes=N    of them at most, 1 to 1 GiB (default 16 MiB)
  *             max=N      sessions at most, 1 to 65535 (default 4096)
  * Classes:    the keys of each session: `53`, `167772161-80`
  * Example:    mkdir /p/dev/eth0/mpf:...; mkdir /p/dev/eth0/mpf:.../5353
@@ -35,6 +36,8 @@
 #define TEXT_MAX 16384
 #define KEYS_MAX 8
 #define DATAGRAMS 4096
+#define BYTES ((uint64_t)16 << 20) /* of packets that wait; */
+#define BYTES_MAX ((uint64_t)1 << 30)
 #define DROPS (PF_DROP_END + 1)
 
 /* A packet that waits, or that has waited and is to be passed on. */
@@ -62,6 +65,8 @@ struct filter {
 	struct held *spare; /* owned; the packet in hand has its number */
 	struct held *ready; /* owned; behind the packet in hand, in order */
 	struct held **last;
+	struct pfs_purse purse; /* pays for what is kept */
+	uint64_t max_bytes;
 	uint16_t current; /* class of the packet in hand, while it is not passed on */
 	bool busy; /* the packet in hand was given to the sessions, and what came of it is not done */
 	uint64_t pos; /* ... that one */
@@ -69,6 +74,7 @@ struct filter {
 	uint64_t lost[DROPS], nomem;
 	pfs_counter datagrams; /* these counters' writer is the worker */
 	pfs_counter waiting;
+	pfs_counter bytes;
 	pfs_counter postponed;
 	pfs_counter registered;
 };
@@ -146,10 +152,13 @@ static const struct pkt_field *const session_fields[KEYS_MAX] = {
 
 /* --- what the sessions say ------------------------------------------------------------------- */
 
-static void held_free(struct held *held)
+static void held_free(struct filter *f, struct held *held)
 {
-	if (held)
+	if (held && held->bytes) {
+		pfs_bytes_give(&f->purse, held->ref.len);
+		pfs_counter_add(&f->bytes, -(uint64_t)held->ref.len);
 		free(held->bytes);
+	}
 	free(held);
 }
 
@@ -175,7 +184,7 @@ static void on_drop(void *arg, uint64_t packet, enum pf_drop why)
 	struct filter *f = arg;
 
 	f->lost[why]++;
-	held_free((struct held *)(uintptr_t)packet);
+	held_free(f, (struct held *)(uintptr_t)packet);
 }
 
 /* --- parameters ------------------------------------------------------------------------------ */
@@ -183,20 +192,21 @@ static void on_drop(void *arg, uint64_t packet, enum pf_drop why)
 static const struct pfs_param mpf_params[] = {
 	{ "program", "TEXT: the program, instead of the argument" },
 	{ "waiting", "fragments kept at most, 1 to 65536; default 256" },
+	{ "bytes", "of them at most, 1 to 1 GiB; default 16 MiB" },
 	{ "max", "sessions at most, 1 to 65535; default 4096" },
 	{ 0 },
 };
 
 struct settings {
 	const char *text;
-	uint64_t waiting, max;
+	uint64_t waiting, bytes, max;
 };
 
 static int settings_of(const struct pfs_args *args, struct settings *ret, struct pfs_diag *diag)
 {
 	int r;
 
-	*ret = (struct settings){ pfs_args_get(args, "program"), 256, 4096 };
+	*ret = (struct settings){ pfs_args_get(args, "program"), 256, BYTES, 4096 };
 	if (!ret->text)
 		ret->text = args->arg;
 	if (!ret->text || !*ret->text)
@@ -205,6 +215,8 @@ static int settings_of(const struct pfs_args *args, struct settings *ret, struct
 		return pfs_diag_set(diag, EINVAL, "a program may have %d bytes, this one has %zu",
 				    TEXT_MAX, strlen(ret->text));
 	r = pfs_args_number(args, "waiting", false, 1, 65536, &ret->waiting, diag);
+	if (r == 0)
+		r = pfs_args_number(args, "bytes", true, 1, BYTES_MAX, &ret->bytes, diag);
 	return r < 0 ? r : pfs_args_number(args, "max", false, 1, PFS_CLASSES_MAX, &ret->max, diag);
 }
 
@@ -246,8 +258,9 @@ static int mpf_init(void *state, const struct pfs_args *args, const struct pfs_p
 	struct settings settings;
 	int r = settings_of(args, &settings, diag);
 
-	(void)place;
 	f->last = &f->ready;
+	f->purse = place->purse;
+	f->max_bytes = settings.bytes;
 	if (r == 0)
 		r = sessions_new(f, &settings, &f->sessions, diag);
 	if (r < 0)
@@ -293,6 +306,7 @@ static int mpf_reconfigure(void *state, const struct pfs_args *args, const struc
 	pf_sessions_flush(f->sessions);
 	pf_sessions_free(f->sessions);
 	f->sessions = fresh;
+	f->max_bytes = settings.bytes;
 	memset(f->known, 0, f->followed * sizeof(*f->known));
 	f->changes = 0;
 	return 0;
@@ -307,10 +321,10 @@ static void mpf_fini(void *state)
 	while (f->ready) {
 		struct held *next = f->ready->next;
 
-		held_free(f->ready);
+		held_free(f, f->ready);
 		f->ready = next;
 	}
-	held_free(f->spare);
+	held_free(f, f->spare);
 	free(f->known);
 	pfs_classes_release(&f->classes);
 }
@@ -399,18 +413,30 @@ static void follow_classes(struct filter *f)
 
 /* --- packets --------------------------------------------------------------------------------- */
 
-/* The packet in hand waits: a copy of it stays. */
+/*
+ * The packet in hand waits: a copy of it stays, if there is room; without one it waits as well, so that it is lost in
+ * its turn, and counted then.
+ */
 static void keep(struct filter *f, const struct pfs_ref *ref, const struct pfs_meta *meta,
 		 const struct pfs_emitter *out)
 {
 	struct held *held = f->spare;
 
-	held->bytes = malloc(ref->len ? ref->len : 1);
-	if (held->bytes)
-		memcpy(held->bytes, pfs_bytes(out, ref), ref->len);
+	f->spare = NULL;
 	held->ref = *ref;
 	held->meta = *meta;
-	f->spare = NULL;
+	if (ref->len > f->max_bytes || pfs_bytes_take(&f->purse, ref->len) < 0)
+		return;
+	held->bytes = malloc(ref->len ? ref->len : 1);
+	if (!held->bytes) {
+		pfs_bytes_give(&f->purse, ref->len);
+		return;
+	}
+	memcpy(held->bytes, pfs_bytes(out, ref), ref->len);
+	pfs_counter_add(&f->bytes, ref->len);
+	/* It is the youngest, and fits alone. */
+	while (pfs_counter_get(&f->bytes) > f->max_bytes && pf_sessions_shed(f->sessions) == 0)
+		;
 }
 
 static void look(struct filter *f, const struct pfs_ref *ref, const struct pfs_emitter *out)
@@ -481,7 +507,7 @@ static bool finish(struct filter *f, struct pfs_ref *ref, struct pfs_emitter *ou
 		if (!emit_held(f, held, out))
 			return false;
 		f->ready = held->next;
-		held_free(held);
+		held_free(f, held);
 	}
 	f->last = &f->ready;
 	f->busy = false;
@@ -555,6 +581,7 @@ static void mpf_stats(void *state, struct pfs_buf *out)
 	pfs_buf_printf(out, "sessions %llu\n", (unsigned long long)pfs_counter_get(&f->classes.n));
 	pfs_buf_printf(out, "datagrams %llu\n", (unsigned long long)pfs_counter_get(&f->datagrams));
 	pfs_buf_printf(out, "kept %llu\n", (unsigned long long)pfs_counter_get(&f->waiting));
+	pfs_buf_printf(out, "kept.bytes %llu\n", (unsigned long long)pfs_counter_get(&f->bytes));
 	pfs_buf_printf(out, "postponed %llu\n", (unsigned long long)pfs_counter_get(&f->postponed));
 	pfs_buf_printf(out, "registered %llu\n", (unsigned long long)pfs_counter_get(&f->registered));
 }

@@ -195,6 +195,9 @@ struct pfs_place {
  */
 int pfs_sockets_take(const struct pfs_purse *purse, struct pfs_diag *diag);
 void pfs_sockets_give(const struct pfs_purse *purse); /* it is closed */
+/* Bytes that it keeps beyond its ring, from the same share as rings. -EDQUOT, -ENOMEM. From any thread. */
+int pfs_bytes_take(const struct pfs_purse *purse, size_t n);
+void pfs_bytes_give(const struct pfs_purse *purse, size_t n);
 
 /* --- joins: for sinks that write into another directory; in pull and control ---------------- */
 

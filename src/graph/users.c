@@ -158,6 +158,17 @@ void pfs_sockets_give(const struct pfs_purse *purse)
 		pfs_due_give(purse->graph, purse->uid, PFS_DUE_SOCKETS, 1);
 }
 
+int pfs_bytes_take(const struct pfs_purse *purse, size_t n)
+{
+	return purse->graph ? pfs_due_take(purse->graph, purse->uid, PFS_DUE_MEMORY, n) : 0;
+}
+
+void pfs_bytes_give(const struct pfs_purse *purse, size_t n)
+{
+	if (purse->graph)
+		pfs_due_give(purse->graph, purse->uid, PFS_DUE_MEMORY, n);
+}
+
 uint64_t pfs_due_all(struct pfs_graph *graph, enum pfs_due due)
 {
 	uint64_t n;

@@ -578,6 +578,14 @@ void pf_sessions_expire(struct pf_sessions *s, uint64_t time)
 		give_up(s, s->waitings.oldest, PF_DROP_TIMEOUT);
 }
 
+int pf_sessions_shed(struct pf_sessions *s)
+{
+	if (!s->waitings.oldest)
+		return -ENOENT;
+	give_up(s, s->waitings.oldest, PF_DROP_FULL);
+	return 0;
+}
+
 void pf_sessions_flush(struct pf_sessions *s)
 {
 	while (s->waitings.oldest)

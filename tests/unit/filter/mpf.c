@@ -80,6 +80,7 @@ static void test_another_program(void **state)
 }
 
 /* A fragment of TCP from 10.0.0.1: the session is the destination port's, which only the first has. */
+#define FRAGMENT_BYTES 60u
 #define FRAGMENTS                                                                                    \
 	"ldh [20]%0ajset #0x1fff, later%0aldh [36]%0ast M[0]%0ackmatch_imm #1, yes, no%0akey #80%0a" \
 	"yes: ldh [18]%0ast M[0]%0areg_data #9000, 1%0aret #1%0a"                                    \
@@ -89,7 +90,7 @@ static void fragment(struct rig *rig, struct pfs_writer *writer, uint16_t id, ui
 		     uint64_t ms, struct pfs_buf *got)
 {
 	PFS_BUF struct pfs_buf cap = { 0 };
-	uint8_t p[60] = { [12] = 8, [14] = 0x45, [37] = 80 };
+	uint8_t p[FRAGMENT_BYTES] = { [12] = 8, [14] = 0x45, [37] = 80 };
 
 	be16_store(p + 18, id);
 	be16_store(p + 20, at);
@@ -138,12 +139,46 @@ static void test_fragments(void **state)
 	rig_release(&rig);
 }
 
+/* What waits is bounded by its bytes, too; what is given up is counted, once. */
+static void test_bytes(void **state)
+{
+	PFS_BUF struct pfs_buf got = { 0 }, head = { 0 };
+	struct pfs_writer *writer;
+	struct rig rig;
+
+	(void)state;
+	refused("accept/unpcap/mpf:" BY_FROM "1,bytes=0", "bytes");
+	rig_open(&rig, "accept/unpcap/mpf:" FRAGMENTS ",bytes=130", NULL);
+	writer = rig_writer(&rig);
+	cap_head(&head, 1);
+	rig_write(&rig, writer, head.data, head.len, 0, &got);
+	for (uint16_t i = 1; i <= 5; i++)
+		fragment(&rig, writer, 1, i, 0, &got);
+	rig_expect(&rig, "kept", 130 / FRAGMENT_BYTES);
+	rig_expect(&rig, "kept.bytes", 130 / FRAGMENT_BYTES * FRAGMENT_BYTES);
+	rig_expect(&rig, "lost.memory", 5 - 130 / FRAGMENT_BYTES);
+	fragment(&rig, writer, 1, 0, 1, &got);
+	rig_expect(&rig, "out", 1 + 130 / FRAGMENT_BYTES);
+	rig_expect(&rig, "kept.bytes", 0);
+	/* None fits: each is lost when its turn has come. */
+	set(&rig, "bytes=10", 0, NULL);
+	fragment(&rig, writer, 2, 1, 2, &got);
+	rig_expect(&rig, "kept.bytes", 0);
+	fragment(&rig, writer, 2, 0, 3, &got);
+	rig_expect(&rig, "out", 2 + 130 / FRAGMENT_BYTES);
+	rig_expect(&rig, "lost.memory", 6 - 130 / FRAGMENT_BYTES);
+	pfs_writer_close(writer);
+	rig_finish(&rig, &got);
+	rig_release(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_another_program),
 		cmocka_unit_test(test_fragments),
+		cmocka_unit_test(test_bytes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

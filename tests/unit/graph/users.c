@@ -234,12 +234,35 @@ static void test_sockets(void **state)
 	pfs_graph_free(graph);
 }
 
+/* What a filter keeps beyond its ring is of the same share. */
+static void test_bytes(void **state)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .user_memory = 1000 });
+	const struct pfs_purse purse = { graph, alice.uid }, free_of_charge = { 0 };
+
+	assert_int_equal(pfs_bytes_take(&purse, 600), 0);
+	assert_int_equal(pfs_bytes_take(&purse, 600), -EDQUOT);
+	assert_int_equal(pfs_bytes_take(&purse, 400), 0);
+	pfs_bytes_give(&purse, 600);
+	assert_int_equal(pfs_bytes_take(&purse, 600), 0);
+	pfs_bytes_give(&purse, 1000);
+	assert_int_equal(pfs_bytes_take(&purse, 1000), 0);
+	pfs_bytes_give(&purse, 1000);
+	assert_int_equal(pfs_bytes_take(&free_of_charge, SIZE_MAX), 0);
+	pfs_bytes_give(&free_of_charge, SIZE_MAX);
+	pfs_graph_free(graph);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_nodes),	     cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_opens),	     cmocka_unit_test(test_sockets),
-		cmocka_unit_test(test_who_may_hold), cmocka_unit_test(test_stranger_stalls_nobody),
+		cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_opens),
+		cmocka_unit_test(test_sockets),
+		cmocka_unit_test(test_who_may_hold),
+		cmocka_unit_test(test_stranger_stalls_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
