@@ -1,6 +1,7 @@
 #!/bin/sh
 # needs: user
-# The library as it is installed: the example of pf(3) compiles, runs, and sees nothing but what the header says.
+# The library as it is installed: the examples of pf(3) and pf_set(3) compile and run as they stand there, and see
+# nothing but what the header says.
 . "$T_LIB"
 t_need cc meson pkg-config nm
 [ -f "${PIPESFS%/*}/build.ninja" ] || t_skip "not a build directory"
@@ -39,6 +40,20 @@ export LD_LIBRARY_PATH
 t_eq "it matches" "$(./example tcp)" "it matches"
 t_eq "it does not" "$(./example udp)" "it does not match"
 t_fails "it is no filter" ./example 'tcp and'
+
+# The examples of the manuals, as they stand there.
+for page in pf pf_set; do
+	awk -v page=$page '/^\.Bd -literal/ { f = page ".ex" ++n ".c"; next } /^\.Ed/ { f = "" }
+		f { gsub(/\\e/, "\\"); print > f }' "$TOP/man/$page.3"
+	for source in "$page".ex*.c; do
+		# shellcheck disable=SC2046 # words
+		cc -Wall -Wextra -Werror -o "${source%.c}" "$source" \
+			$(PKG_CONFIG_PATH=${pc%/*} PKG_CONFIG_SYSROOT_DIR=$root pkg-config --cflags --libs pipesfs-pf)
+	done
+done
+t_eq "the example of pf(3)" "$(./pf.ex1)" "it matches"
+t_eq "the example of pf_set(3)" "$(./pf_set.ex1)" "filter 1 keeps 262144 bytes
+filter 2 keeps 262144 bytes"
 
 nm -D --defined-only "$lib" | awk '$2 == "T" { print $3 }' | sort >shown
 # Not types of functions, nor manuals: pf_set(3).
