@@ -2,7 +2,8 @@
  * sessions - the stateful half of MPF: keys, what first fragments have registered, and packets that wait for it
  *
  * A datagram is a tuple of registered words: it is there while it is registered or packets wait for it. Datagrams are
- * in a list by age, and so are waiting packets: who needs room takes the oldest's.
+ * in a list by age, and so are waiting packets: who needs room takes the oldest's. Which of them has waited long enough
+ * first is another question, since a program may say how long for each: they are a heap as well.
  */
 #include <pipesfs/pf.h>
 
@@ -52,6 +53,8 @@ struct waiting {
 	uint32_t next;	   /* of the same datagram, or free */
 	uint32_t before;   /* of the same datagram */
 	struct link age;
+	uint64_t arrival;
+	uint32_t due; /* its place in the heap */
 };
 
 struct list {
@@ -75,6 +78,7 @@ struct pf_sessions {
 	struct list datagrams;
 	struct waiting *waiting; /* owned; options.waiting of them */
 	struct list waitings;
+	uint32_t *due; /* owned; numbers of those that wait, as a heap: whose time is up first is the first */
 	uint32_t used, free;
 	struct pf_sessions_counters count;
 };
@@ -165,7 +169,8 @@ static int sessions_init(struct pf_sessions *s, const char *program, size_t len,
 	s->checks = s->insns[match].code == (CB_JMP | CB_CKMATCH_IMM);
 	s->datagram = pfs_zalloc(s->options.datagrams, sizeof(*s->datagram));
 	s->waiting = pfs_zalloc(s->options.waiting, sizeof(*s->waiting));
-	if (!s->datagram || !s->waiting)
+	s->due = pfs_zalloc(s->options.waiting, sizeof(*s->due));
+	if (!s->datagram || !s->waiting || !s->due)
 		return pf_fail(error, ENOMEM, "no memory for so many datagrams");
 	r = code_make(&s->hit, s, CBPF_MPF_HIT, options, error);
 	if (r == 0 && s->checks)
@@ -211,6 +216,7 @@ void pf_sessions_free(struct pf_sessions *s)
 	free(s->session);
 	free(s->datagram);
 	free(s->waiting);
+	free(s->due);
 	free(s->insns);
 	free(s);
 }
@@ -379,6 +385,38 @@ static void datagram_remove(struct pf_sessions *s, uint32_t number)
 	s->datagram[number - 1] = (struct datagram){ 0 };
 }
 
+static bool is_due_before(const struct pf_sessions *s, uint32_t a, uint32_t b)
+{
+	const struct waiting *x = &s->waiting[a - 1], *y = &s->waiting[b - 1];
+
+	return x->until != y->until ? x->until < y->until : x->arrival < y->arrival;
+}
+
+static void due_put(struct pf_sessions *s, uint64_t at, uint32_t number)
+{
+	s->due[at] = number;
+	s->waiting[number - 1].due = (uint32_t)at;
+}
+
+/* To its place in a heap of n, from a place that is free. */
+static void due_settle(struct pf_sessions *s, uint64_t at, uint64_t n, uint32_t number)
+{
+	uint64_t child;
+
+	while (at && is_due_before(s, number, s->due[(at - 1) / 2])) {
+		due_put(s, at, s->due[(at - 1) / 2]);
+		at = (at - 1) / 2;
+	}
+	while ((child = 2 * at + 1) < n) {
+		child += child + 1 < n && is_due_before(s, s->due[child + 1], s->due[child]);
+		if (!is_due_before(s, s->due[child], number))
+			break;
+		due_put(s, at, s->due[child]);
+		at = child;
+	}
+	due_put(s, at, number);
+}
+
 /* Off all lists. The datagram stays. */
 static void waiting_remove(struct pf_sessions *s, uint32_t number)
 {
@@ -394,9 +432,11 @@ static void waiting_remove(struct pf_sessions *s, uint32_t number)
 	else
 		d->last = w->before;
 	list_remove(s, &s->waitings, waiting_age, number);
+	s->count.waiting--;
+	if (w->due < s->count.waiting)
+		due_settle(s, w->due, s->count.waiting, s->due[s->count.waiting]);
 	*w = (struct waiting){ .next = s->free };
 	s->free = number;
-	s->count.waiting--;
 }
 
 static void drop(struct pf_sessions *s, uint32_t number, enum pf_drop why)
@@ -522,6 +562,7 @@ static enum pf_session_verdict wait_for(struct pf_sessions *s, const uint32_t *r
 		.accept = results[MPF_ACCEPT],
 		.datagram = datagram,
 		.before = d->last,
+		.arrival = s->count.postponed,
 	};
 	if (d->last)
 		s->waiting[d->last - 1].next = number;
@@ -530,6 +571,7 @@ static enum pf_session_verdict wait_for(struct pf_sessions *s, const uint32_t *r
 	d->last = number;
 	list_add(s, &s->waitings, waiting_age, number);
 	s->count.waiting++;
+	due_settle(s, s->count.waiting - 1, s->count.waiting, number);
 	s->count.postponed++;
 	return PF_SESSION_WAITS;
 }
@@ -574,8 +616,8 @@ enum pf_session_verdict pf_sessions_run(struct pf_sessions *s, const struct pf_p
 
 void pf_sessions_expire(struct pf_sessions *s, uint64_t time)
 {
-	while (s->waitings.oldest && time > s->waiting[s->waitings.oldest - 1].until)
-		give_up(s, s->waitings.oldest, PF_DROP_TIMEOUT);
+	while (s->count.waiting && time > s->waiting[s->due[0] - 1].until)
+		give_up(s, s->due[0], PF_DROP_TIMEOUT);
 }
 
 int pf_sessions_shed(struct pf_sessions *s)

@@ -217,16 +217,29 @@ static enum pf_session_verdict plain_by_data(struct plain *p, const struct mpf_e
 	return PF_SESSION_WAITS;
 }
 
+/* Whose time is up, the soonest first; of those at the same time who came first. */
+static void plain_expire(struct plain *p, uint64_t time)
+{
+	for (;;) {
+		size_t first = 0;
+
+		for (size_t w = 1; w < p->nwaiting; w++)
+			if (p->waiting[w].until < p->waiting[first].until)
+				first = w;
+		if (!p->nwaiting || time <= p->waiting[first].until)
+			return;
+		plain_drop(p, first, PF_DROP_TIMEOUT);
+		plain_tidy(p);
+	}
+}
+
 static enum pf_session_verdict plain_run(struct plain *p, const struct pf_packet *packet,
 					 uint64_t time, uint64_t number)
 {
 	const struct plain_session *session;
 	struct mpf_end end;
 
-	while (p->nwaiting && time > p->waiting[0].until) {
-		plain_drop(p, 0, PF_DROP_TIMEOUT);
-		plain_tidy(p);
-	}
+	plain_expire(p, time);
 	end = mpf_run(p->prog, packet, plain_has, p);
 	if (!end.accept)
 		return PF_SESSION_REJECTS;
@@ -500,6 +513,44 @@ static void test_lost_first_fragments_and_time(void **state)
 }
 
 /* Many datagrams, their fragments in any order: each gets its own, in order. */
+/* Who came later may have less time: it goes when that is over, whoever came before it. */
+static void test_each_has_its_time(void **state)
+{
+	static const char text[] =
+		"	ldh [20]\n	jset #0x1fff, later\n"
+		"	ldh [36]\n	st M[0]\n	ckmatch_imm #1, yes, no\n	key #53\n"
+		"yes:	ret #1\nno:	ret #0\n"
+		"later:	ldh [18]\n	st M[0]\n	jset #1, short, long\n"
+		"short:	postpone #10\n	match_data #1, 1\n"
+		"long:	postpone #5000\n	match_data #1, 1\n";
+	struct events e = { 0 };
+	struct pf_sessions_options options = options_for(&e);
+	struct pf_sessions_counters c = { .size = sizeof(c) };
+	struct pf_error error = { "" };
+	struct pf_sessions *s;
+
+	(void)state;
+	if (pf_sessions_new(text, strlen(text), NULL, &options, &s, &error) < 0)
+		fail_msg("%s", error.text);
+	for (uint16_t id = 2; id < 12; id++)
+		assert_int_equal(send(s, 1, id, 1, false, 53, id * MS, id), PF_SESSION_WAITS);
+	pf_sessions_expire(s, 18 * MS);
+	pf_sessions_count(s, &c);
+	/* 3, 5 and 7 had until 13, 15 and 17. */
+	assert_true(c.timeouts == 3 && c.waiting == 7);
+	for (size_t i = 0; i < 3; i++)
+		expect_event(&e, i, 3 + 2 * i, UINT64_MAX);
+	/* The oldest is another. */
+	assert_int_equal(pf_sessions_shed(s), 0);
+	expect_event(&e, 3, 2, UINT64_MAX);
+	pf_sessions_expire(s, 100 * MS);
+	pf_sessions_count(s, &c);
+	assert_true(c.timeouts == 5 && c.full == 1 && c.waiting == 4);
+	pf_sessions_flush(s);
+	assert_int_equal(pf_sessions_shed(s), -ENOENT);
+	pf_sessions_free(s);
+}
+
 static void test_interleaved(void **state)
 {
 	enum { N = 500, PARTS = 4 };
@@ -687,6 +738,7 @@ int main(void)
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_first_fragment_first_and_last),
 		cmocka_unit_test(test_lost_first_fragments_and_time),
+		cmocka_unit_test(test_each_has_its_time),
 		cmocka_unit_test(test_interleaved),
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_many_sessions_cost_what_ten_do),
