@@ -124,6 +124,7 @@ def measure(top, sent):
 def too_large(top, sent):
     """Larger together than any program may be: they are given expressions that no name has room for."""
     for i in range(20):
+        os.makedirs(f"{top}/{name(i)}", exist_ok=True)
         with open(f"{top}/{name(i)}/.params", "w", encoding="ascii") as f:
             f.write("arg=" + " or ".join(f"tcp port {2000 + 50 * i + k}" for k in range(50)) + " or udp[4:2] > 1\n")
     if not all_at_once(top, 20, sent, look=True):
