@@ -8,7 +8,7 @@ t_need_root
 t_need python3
 t_cable
 t_mount
-python3 "$TOP/tests/tools/bursts.py" "$P" "${PFS_BURST_FILTERS:-24}" "${PFS_BURST_SECONDS:-1}" >bursts.out 2>&1 || {
+python3 "$TOP/tests/tools/bursts.py" "$P" "${PFS_BURST_FILTERS:-16}" "${PFS_BURST_SECONDS:-0.5}" >bursts.out 2>&1 || {
 	head -n 30 bursts.out
 	t_fail "a burst of readers"
 }
