@@ -227,6 +227,7 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 	r = atomic_load(&node->dead) ? -ENOENT
 				     : open_locked(reader, pfs_node_real(node), options, diag);
 	if (r == 0) {
+		assert(reader->node); /* set on success, and errors are negative */
 		r = pfs_decide_settle(reader->node->domain, diag);
 		if (r < 0)
 			detach(reader);
@@ -241,7 +242,7 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 		free(reader);
 		return r;
 	}
-	assert(reader->node); /* set on success, and errors are negative */
+	assert(reader->node);
 	*ret_reader = reader;
 	pfs_gate_open(reader->node);
 	pfs_node_kick_all(reader->node);

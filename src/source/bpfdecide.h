@@ -28,7 +28,7 @@ struct kcap_making {
 /* link_type: of the packets that come. NULL: there is no memory. */
 struct kcap_making *kcap_making_new(struct kcap *kcap, const struct pfs_interests *interests,
 				    uint16_t link_type, bool off);
-/* Puts it in the place of what runs. -ESTALE: the kcap is another one, or was retuned; -errno: that one stays. */
+/* Puts it in the place of what runs. -ESTALE: the kcap is another one, or was set anew; -errno: that one stays. */
 int kcap_making_commit(struct kcap_making *m, struct kcap *kcap, struct pfs_diag *diag);
 
 #endif
