@@ -97,15 +97,16 @@ static struct reg context_field(struct smt_ebpf *w, int off)
 /* The number of a word; where it is none, or outside, that is bad. */
 static void word_index(struct smt_ebpf *w, const struct reg *to, int off, unsigned size, char text[160])
 {
+	int64_t sum = (int64_t)to->off + off;
 	uint32_t at;
 
-	if (size != 4 || to->off + off < 0)
+	if (size != 4 || sum < 0)
 		smt_ebpf_fail(w, -EINVAL);
 	if (to->term)
 		at = smt_ebpf_term(w, "(bvadd %s.d%u #x%016llx)", w->name, to->term,
-				   (unsigned long long)(to->off + off));
+				   (unsigned long long)sum);
 	else
-		at = smt_ebpf_constant(w, (uint64_t)(to->off + off)).term;
+		at = smt_ebpf_constant(w, (uint64_t)sum).term;
 	pfs_buf_printf(&w->bad,
 		       " (and %s.c%u (or (distinct ((_ extract 1 0) %s.d%u) #b00) (bvuge %s.d%u #x%016llx)))",
 		       w->name, w->s.cond, w->name, at, w->name, at, w->words * 4ULL);
