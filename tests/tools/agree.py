@@ -198,10 +198,17 @@ class Tree:
                         return False
         return True
 
+    def said(self, path):
+        """What the two readers have got; times and devices are not the same."""
+        return [[line.split(b'"len":', 1)[-1] for line in x.splitlines()] if x[:1] == b"{" else x for x in self.got[path]]
+
+    def alike(self):
+        """A view's lag is that of what it has made: it may have more to make."""
+        self.drain()
+        return all(a == b for a, b in map(self.said, self.readers))
+
     def compare(self, path):
-        a, b = self.got[path]
-        if a[:1] == b"{":  # times and devices are not the same
-            a, b = ([line.split(b'"len":', 1)[-1] for line in x.splitlines()] for x in (a, b))
+        a, b = self.said(path)
         if a != b:
             at = next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
             fail(f"{path}: the kernel gives {len(a)}, the engine {len(b)}; they differ at {at}: "
@@ -234,17 +241,28 @@ class Tree:
                     os.rmdir(top + path)
 
 
-def wait(what, condition):
-    end = time.monotonic() + 20
+def came(condition, seconds):
+    end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            fail(f"it has not come to pass in 20 s: {what}; {[stats(t) for t in TOPS]}")
+            return False
         time.sleep(0.002)
+    return True
+
+
+def wait(what, condition):
+    if not came(condition, 20):
+        fail(f"it has not come to pass in 20 s: {what}; {[stats(t) for t in TOPS]}")
 
 
 def through():
     """How many packets have come through, as far as all know it."""
     return [number(top + MARKS, "records") if CLASSIC else number(top, "seen") for top in TOPS]
+
+
+def program():
+    with open(f"{TOPS[0]}/.program", encoding="utf-8") as f:
+        return f.readline()
 
 
 def kept():
@@ -274,16 +292,21 @@ while time.monotonic() < start + SECONDS or (decided == 0 and trees < 50):
                 tree.grow()
             else:
                 tree.open(dice.choice(tree.dirs))
-        before = through()
+        before, kernel = through(), [number(top, "kernel.seen") for top in TOPS]
         frames = [frame() for _ in range(200)]
         send(frames)
         if CLASSIC:
             wait("the marks have come", lambda: all(n - b == 2 for n, b in zip(through(), before)))
         wait("both have seen the same", lambda: len({n - b for n, b in zip(through(), before)}) == 1)
+        if not CLASSIC:
+            seen = [number(top, "kernel.seen") - s for top, s in zip(TOPS, kernel)]
+            wait("all is known", lambda: [n - b for n, b in zip(through(), before)] == seen)
         wait("all were read", tree.settled)
-        with open(f"{TOPS[0]}/.program", encoding="utf-8") as f:
-            if not CLASSIC and "engine:" in (first := f.readline()):
-                fail(f"nothing is decided: {first}")
+        came(tree.alike, 5)
+        if not CLASSIC:
+            wait("the program is made", lambda: "being made" not in program())
+            if "engine:" in program():
+                fail(f"nothing is decided: {program()}")
         tree.check()
         records += len(frames)
     decided += kept()
