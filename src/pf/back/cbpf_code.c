@@ -188,6 +188,7 @@ static unsigned put_aside(struct cb_gen *g, pf_val v)
 
 static void pair(struct cb_gen *g, pf_val a, pf_val b)
 {
+	unsigned busy = g->busy; /* what a pair outside of this one has put aside stays so */
 	unsigned word;
 
 	if (g->st.a == a && g->st.x == b)
@@ -209,8 +210,10 @@ static void pair(struct cb_gen *g, pf_val a, pf_val b)
 			cb_into_a(g, a);
 			cb_into_x(g, b);
 		}
-		g->busy &= ~(1u << word);
+		g->busy = busy;
 	}
+	if (!g->err && (g->st.a != a || g->st.x != b))
+		g->err = -E2BIG;
 }
 
 static void binary(struct cb_gen *g, pf_val v)
