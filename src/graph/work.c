@@ -374,6 +374,26 @@ static void kick_stalled(struct pfs_task *task)
 		pfs_kick(task);
 }
 
+/*
+ * The next in the circle, with a reference; with places. One that nobody holds any more is going, though it has not left
+ * the circle yet.
+ */
+static struct pfs_domain *next_kin(const struct pfs_domain *domain)
+{
+	struct pfs_domain *d = domain->kin;
+	unsigned refs;
+
+	for (;; d = d->kin) {
+		refs = atomic_load_explicit(&d->refs, memory_order_relaxed);
+		while (refs && !atomic_compare_exchange_weak_explicit(&d->refs, &refs, refs + 1,
+								      memory_order_relaxed,
+								      memory_order_relaxed))
+			;
+		if (refs)
+			return d;
+	}
+}
+
 /* Of a tree out of which or into which something was moved: what it held may be of a place where it is no more. */
 static void kick_kin(struct pfs_node *node)
 {
@@ -389,7 +409,7 @@ static void kick_kin(struct pfs_node *node)
 		pthread_rwlock_unlock(&graph->places);
 		pfs_wait_wake(&d->space);
 		pthread_rwlock_rdlock(&graph->places);
-		next = pfs_domain_ref(d->kin); /* which has its place in the circle as long as it is held */
+		next = next_kin(d); /* which has its place in the circle as long as it is held */
 		pthread_rwlock_unlock(&graph->places);
 		pfs_domain_unref(d);
 		pthread_rwlock_rdlock(&graph->places);
