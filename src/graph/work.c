@@ -375,8 +375,8 @@ static void kick_stalled(struct pfs_task *task)
 }
 
 /*
- * The next in the circle, with a reference; with places. One that nobody holds any more is going, though it has not left
- * the circle yet.
+ * The next in the circle, with a reference; with places. One that nobody holds any more is going, though it has not
+ * left the circle yet.
  */
 static struct pfs_domain *next_kin(const struct pfs_domain *domain)
 {
