@@ -12,6 +12,9 @@
  * off (snap, snaplen); `captured` are those that are here. Of other records the two are equal. The
  * line `bytes` of any directory's .stats counts those that went out of it, as `captured` does.
  *
+ * Where the kernel decides what the directory above keeps, below dev/ and netfilter_*, it counts as
+ * well: only numbers leave it, unless somebody else wants the packets.
+ *
  * Stats:      wire, captured
  * Parameters: every=S  seconds between two lines of numbers (default 1); can be changed through .params
  * Classes:    none
@@ -68,6 +71,15 @@ static size_t bytecount_pull(void *state, struct pfs_ref *in, size_t n, struct p
 	return pfs_report(&c->report, bytecount_text, c, n, out, ret_wait);
 }
 
+static void bytecount_passed(void *state, const struct pfs_tally *tally)
+{
+	struct bytecount *c = state;
+
+	pfs_counter_add(&c->wire, tally->wire);
+	pfs_counter_add(&c->captured, tally->bytes);
+	c->report.news |= tally->records > 0;
+}
+
 static bool bytecount_control(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
 			      struct pfs_emitter *out)
 {
@@ -107,6 +119,7 @@ const struct pfs_filter pfs_filter_bytecount = {
 	.reconfigure = bytecount_init,
 	.fini = bytecount_fini,
 	.pull = bytecount_pull,
+	.passed = bytecount_passed,
 	.control = bytecount_control,
 	.stats = bytecount_stats,
 	.preamble = bytecount_preamble,

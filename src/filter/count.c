@@ -38,12 +38,11 @@ static int count_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit
 	return 1;
 }
 
-static void count_passed(void *state, uint64_t n, uint64_t bytes)
+static void count_passed(void *state, const struct pfs_tally *tally)
 {
 	struct count *c = state;
 
-	(void)bytes;
-	pfs_counter_add(&c->records, n);
+	pfs_counter_add(&c->records, tally->records);
 }
 
 static void count_stats(void *state, struct pfs_buf *out)

@@ -39,6 +39,7 @@ const struct pfs_filter pfs_filter_dpf = {
 	.reconfigure = pfs_programs_reconfigure,
 	.fini = pfs_programs_fini,
 	.batch = pfs_programs_batch,
+	.keeps = pfs_programs_keeps,
 	.stats = pfs_programs_stats,
 	.program = pfs_programs_print,
 };

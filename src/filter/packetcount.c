@@ -10,6 +10,9 @@
  *
  * `count` counts records of any kind and passes them on; bytecount counts bytes on the wire.
  *
+ * Where the kernel decides what the directory above keeps, below dev/ and netfilter_*, it counts as
+ * well: only numbers leave it, unless somebody else wants the packets.
+ *
  * Stats:      packets
  * Parameters: every=S  seconds between two lines of numbers (default 1); can be changed through .params
  * Classes:    none
@@ -55,6 +58,14 @@ static size_t packetcount_pull(void *state, struct pfs_ref *in, size_t n, struct
 	return pfs_report(&c->report, packetcount_text, c, n, out, ret_wait);
 }
 
+static void packetcount_passed(void *state, const struct pfs_tally *tally)
+{
+	struct packetcount *c = state;
+
+	pfs_counter_add(&c->packets, tally->records);
+	c->report.news |= tally->records > 0;
+}
+
 static bool packetcount_control(void *state, const struct pfs_ref *ref, const struct pfs_meta *meta,
 				struct pfs_emitter *out)
 {
@@ -93,6 +104,7 @@ const struct pfs_filter pfs_filter_packetcount = {
 	.reconfigure = packetcount_init,
 	.fini = packetcount_fini,
 	.pull = packetcount_pull,
+	.passed = packetcount_passed,
 	.control = packetcount_control,
 	.stats = packetcount_stats,
 	.preamble = packetcount_preamble,

@@ -96,6 +96,14 @@ static void xpf_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emit
 	publish(x);
 }
 
+/* A program with memory judges a packet by those before it. */
+static int xpf_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	const struct xpf *x = state;
+
+	return pkt_expr_words(x->expr) ? -ENOTSUP : pkt_expr_keeps(x->expr, link_type, ret_unit);
+}
+
 static void xpf_stats(void *state, struct pfs_buf *out)
 {
 	struct xpf *x = state;
@@ -132,6 +140,7 @@ const struct pfs_filter pfs_filter_xpf = {
 	.reconfigure = xpf_init,
 	.fini = xpf_fini,
 	.batch = xpf_batch,
+	.keeps = xpf_keeps,
 	.stats = xpf_stats,
 	.program = xpf_program,
 };

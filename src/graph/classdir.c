@@ -262,5 +262,6 @@ void pfs_class_watch(struct pfs_graph *graph)
 	uint64_t after = sweep_after(graph);
 
 	if (after != UINT64_MAX)
-		pfs_ticker_chore(graph->ticker, sweep, graph, pfs_clock_mono() + after);
+		pfs_ticker_chore(graph->ticker, PFS_CHORE_CLASSES, sweep, graph,
+				 pfs_clock_mono() + after);
 }

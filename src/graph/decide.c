@@ -123,7 +123,8 @@ int pfs_list_copy(const struct pfs_list *list, uint32_t generation, struct pfs_l
 static bool same_item(const struct pfs_interest *x, const struct pfs_interest *y)
 {
 	return x->unit == y->unit && x->above == y->above && x->number == y->number &&
-	       x->wanted == y->wanted && x->counted == y->counted && x->verdict == y->verdict;
+	       x->wanted == y->wanted && x->counted == y->counted && x->wire == y->wire &&
+	       x->verdict == y->verdict;
 }
 
 bool pfs_list_same(const struct pfs_list *a, const struct pfs_list *b)
@@ -335,9 +336,9 @@ static void number_take(struct listing *l, struct pfs_node *node, uint16_t numbe
 	if (d->owner[number] != node) {
 		d->owner[number] = node;
 		k->number = number;
-		k->records = k->bytes = 0;
+		k->books = (struct pfs_tally){ 0 };
 		if (l->domain->feed.started && from->passed)
-			from->passed(l->domain->source->state, number, &k->records, &k->bytes);
+			from->passed(l->domain->source->state, number, &k->books);
 	}
 	if (!k->snap)
 		k->since = l->generation;
@@ -347,7 +348,7 @@ static void number_take(struct listing *l, struct pfs_node *node, uint16_t numbe
 
 static bool is_wanted(const struct pfs_step *step)
 {
-	bool wanted = step->queue || step->nclasses > 0;
+	bool wanted = step->read || step->nclasses > 0;
 
 	if (step->verdict != PFS_VERDICT_NONE)
 		return false;
@@ -390,7 +391,8 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 		above,
 		k->number,
 		step->wanted,
-		step->node->filter && step->node->filter->passed,
+		step->ncounters || (step->node->filter && step->node->filter->passed),
+		step->ncounters,
 		step->verdict,
 	};
 }
@@ -609,23 +611,23 @@ bool pfs_decides(const struct pfs_node *node)
 /* --- the books -------------------------------------------------------------------------------------------- */
 
 /* What the source says, less what is in the books already. */
-static void take_news(struct pfs_domain *domain, struct pfs_node *node, uint64_t *ret_records,
-		      uint64_t *ret_bytes)
+static struct pfs_tally take_news(struct pfs_domain *domain, struct pfs_node *node)
 {
 	struct pfs_keeps *k = node->keeps;
-	uint64_t records = k->records, bytes = k->bytes;
+	struct pfs_tally was = k->books;
 
-	domain->source->from->passed(domain->source->state, k->number, &records, &bytes);
-	*ret_records = records - k->records;
-	*ret_bytes = bytes - k->bytes;
-	k->records = records;
-	k->bytes = bytes;
+	domain->source->from->passed(domain->source->state, k->number, &k->books);
+	return (struct pfs_tally){
+		.records = k->books.records - was.records,
+		.bytes = k->books.bytes - was.bytes,
+		.wire = k->books.wire - was.wire,
+	};
 }
 
-static void enter_news(struct pfs_node *node, uint64_t in, uint64_t out, uint64_t bytes)
+static void enter_news(struct pfs_node *node, uint64_t in, const struct pfs_tally *news)
 {
 	enum pfs_verdict verdict = node->filter ? node->filter->verdict : PFS_VERDICT_NONE;
-	uint64_t passed = out;
+	uint64_t out = news->records;
 
 	/* That on which it gave its verdict came in. */
 	if (verdict != PFS_VERDICT_NONE)
@@ -634,9 +636,12 @@ static void enter_news(struct pfs_node *node, uint64_t in, uint64_t out, uint64_
 		out = 0;
 	pfs_counter_add(&node->in, in);
 	pfs_counter_add(&node->out, out);
-	pfs_counter_add(&node->bytes, bytes);
-	if (passed && node->filter && node->filter->passed && node->state)
-		node->filter->passed(node->state, passed, bytes);
+	pfs_counter_add(&node->bytes, news->bytes);
+	if (news->records && node->filter && node->filter->passed && node->state)
+		node->filter->passed(node->state, news);
+	/* Without true lengths it was counted before somebody wanted these, who waits for the program that knows. */
+	if (news->wire)
+		pfs_tally_children(node, news);
 }
 
 /* Is it in a plan? A program that still runs may count for filters that have left. */
@@ -650,27 +655,34 @@ void pfs_decide_sync(struct pfs_domain *domain)
 {
 	struct pfs_deciding *d = &domain->deciding;
 	struct pfs_node *source = domain->source;
-	uint64_t passed[PFS_TAKERS_MAX] = { 0 }, bytes;
+	uint64_t passed[PFS_TAKERS_MAX] = { 0 };
+	struct pfs_tally news;
 
-	if (!domain->feed.started || !source->from->passed)
+	if (!source->from->decide)
 		return;
+	if (!domain->feed.started || !source->from->passed) {
+		pfs_tally_sync(domain);
+		return;
+	}
 	pfs_task_lock(source->task);
 	for (size_t i = 0; i < d->now.in.n; i++) {
 		if (!d->now.nodes[i])
 			continue;
-		take_news(domain, d->now.nodes[i], &passed[i], &bytes);
+		news = take_news(domain, d->now.nodes[i]);
+		passed[i] = news.records;
 		if (is_planned(d, d->now.nodes[i]))
-			enter_news(d->now.nodes[i], passed[d->now.in.item[i].above], passed[i], bytes);
+			enter_news(d->now.nodes[i], passed[d->now.in.item[i].above], &news);
 	}
 	/* What a program counted that was just being replaced. */
 	for (unsigned n = 0; n < PFS_TAKERS_MAX; n++) {
 		if (!d->owner[n] || d->owner[n]->keeps->used)
 			continue;
-		take_news(domain, d->owner[n], &passed[0], &bytes);
+		news = take_news(domain, d->owner[n]);
 		if (is_planned(d, d->owner[n]))
-			enter_news(d->owner[n], passed[0], passed[0], bytes);
+			enter_news(d->owner[n], news.records, &news);
 	}
 	pfs_task_unlock(source->task);
+	pfs_tally_sync(domain);
 }
 
 void pfs_decide_restart(struct pfs_domain *domain)
@@ -682,7 +694,7 @@ void pfs_decide_restart(struct pfs_domain *domain)
 		struct pfs_node *node = d->owner[n];
 
 		if (node)
-			node->keeps->records = node->keeps->bytes = 0;
+			node->keeps->books = (struct pfs_tally){ 0 };
 	}
 	/* Without memory it begins by an empty list, undecided. */
 	if (!domain->source->from->decide || !d->want.in.item ||

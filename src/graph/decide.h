@@ -90,7 +90,7 @@ struct pfs_keeps {
 	uint32_t since, wanted_since;
 	uint32_t listed_at,
 		left_out; /* the listing in which it got a place; in which there was none for it */
-	uint64_t records, bytes; /* of what the source says, is in the books */
+	struct pfs_tally books; /* of what the source says, is in the books */
 };
 
 /* The thread that makes programs. */

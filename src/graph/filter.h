@@ -66,6 +66,13 @@ enum {
 	PFS_FILTER_ARGV = 1 << 10, /* its argument is a command line (base/argv.h) */
 };
 
+/* What passed somewhere without coming to a filter. */
+struct pfs_tally {
+	uint64_t records;
+	uint64_t bytes; /* as far as they would have been captured */
+	uint64_t wire;	/* true lengths; where struct pfs_interest says `wire` */
+};
+
 /* What becomes of a packet that a sink below netfilter_* gets; the greatest of those that are given counts. */
 enum pfs_verdict {
 	PFS_VERDICT_NONE,
@@ -283,8 +290,11 @@ struct pfs_filter {
 	 * records do not pass unchanged. On the control thread, as reconfigure. NULL: it cannot be said.
 	 */
 	int (*keeps)(void *state, uint16_t link_type, struct pf_unit *ret_unit);
-	/* n more records of that many bytes passed that batch() did not see. On the thread of batch(). Optional. */
-	void (*passed)(void *state, uint64_t n, uint64_t bytes);
+	/*
+	 * That many more records passed that batch() did not see. On the thread of batch(). Optional. A pulling filter
+	 * that has it is a *counter*: it needs no records, their number does (graph/tally.h); on the thread of pull().
+	 */
+	void (*passed)(void *state, const struct pfs_tally *tally);
 
 	/* `name value` lines beyond the engine's own (in out dropped lost bytes). */
 	void (*stats)(void *state, struct pfs_buf *out);

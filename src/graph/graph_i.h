@@ -28,6 +28,7 @@
 #include "graph/graph.h"
 #include "graph/source.h"
 #include "graph/tables.h"
+#include "graph/tally.h"
 #include "ring/queue.h"
 
 #define PFS_DEPTH_MAX 64
@@ -261,6 +262,8 @@ struct pfs_step {
 	size_t nroute;
 	struct pfs_task **tasks; /* pulling filters on this queue: kicked after a push; references to their nodes */
 	unsigned ntasks;
+	unsigned ncounters; /* of these: what does not go into the queue is told them as a number */
+	bool read;	    /* somebody takes records from the queue, not numbers alone */
 	struct pfs_emitter em;
 	struct pfs_ref out[PFS_BATCH];
 	size_t nout;
@@ -277,6 +280,7 @@ struct pfs_step {
 	uint32_t wanted_since; /* and in which all that it passes has come */
 	struct pfs_step *above;
 	uint64_t taken, taken_in, taken_bytes; /* of the batch in hand */
+	struct pfs_tally untold; /* of these: not for the queue, though it has counters */
 	bool eof;
 	bool emitted;	      /* something was emitted since the last flush of a pull */
 	_Atomic bool touched; /* its queue was pushed to since the last wake */
@@ -333,6 +337,9 @@ struct pfs_task {
 	uint16_t origin;	    /* of its records */
 	_Atomic uint64_t unflushed; /* in that ring: first record whose ref is not in the queues yet */
 	uint64_t due; /* run: mono ns; then it wants to be called, even with nothing there. 0: no time */
+	struct {
+		_Atomic uint64_t records, bytes, wire;
+	} told; /* of a counter: passed above and is not in its books yet; any thread adds, a run takes */
 	struct pfs_ref batch[PFS_BATCH]; /* run: what is being pulled or injected */
 	size_t pull_max; /* run: records that its filter is given at a time; fewer when they take long */
 	struct pfs_task *tick_next; /* ticker's lock, and what follows: */
@@ -678,9 +685,14 @@ int pfs_ticker_new(struct pfs_graph *graph, struct pfs_ticker **ret_ticker);
 void pfs_ticker_free(struct pfs_ticker *ticker);
 /* Kick the task at `when` (mono ns), or when fd polls writable or readable (fd >= 0). */
 void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t when, int fd); /* run lock */
-/* Call chore(arg) at `when` (mono ns) or before; it returns when next, UINT64_MAX: when asked again. One at a time. */
-void pfs_ticker_chore(struct pfs_ticker *ticker, uint64_t (*chore)(void *arg), void *arg,
-		      uint64_t when);
+enum pfs_chore {
+	PFS_CHORE_CLASSES, /* forget idle ones */
+	PFS_CHORE_TALLY,   /* tell counters what the source has counted */
+	PFS_CHORES,
+};
+/* Call fn(arg) at `when` (mono ns) or before; it returns when next, UINT64_MAX: when asked again. One at a time. */
+void pfs_ticker_chore(struct pfs_ticker *ticker, enum pfs_chore which, uint64_t (*fn)(void *arg),
+		      void *arg, uint64_t when);
 void pfs_ticker_poke(struct pfs_ticker *ticker); /* what it waits for has changed */
 /* Forgets the task and waits until the ticker is not running it. */
 void pfs_ticker_remove(struct pfs_ticker *ticker, struct pfs_task *task);

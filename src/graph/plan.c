@@ -356,6 +356,7 @@ static int step_add_child(struct pfs_plan *plan, struct pfs_step *step, struct p
 		if (r < 0)
 			return r;
 		step->ntasks++;
+		step->ncounters += pfs_is_counter(child);
 		pfs_node_ref(child);
 		return 0;
 	}
@@ -425,6 +426,7 @@ static int step_build(struct pfs_plan *plan, struct pfs_node *node, struct pfs_s
 	if (r == 0 && (node->readers > 0 || step->ntasks > 0)) {
 		r = pfs_node_queue(node);
 		step->queue = node->queue;
+		step->read = node->readers > 0 || step->ntasks > step->ncounters;
 	}
 	if (r == 0 && node->inject) {
 		r = append(&plan->injects, plan->ninjects, step);
@@ -749,6 +751,7 @@ int pfs_replan_publish(struct pfs_replan *replan)
 			detach_input(task);
 	}
 	r = pfs_decide_publish(domain);
+	pfs_tally_watch(domain);
 	replan_free(replan); /* what is left of it */
 	detach_left(domain->source);
 	if (atomic_exchange(&domain->graph->spent, false)) {

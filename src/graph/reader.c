@@ -120,6 +120,7 @@ static int attach(struct pfs_reader *reader, struct pfs_node *node, bool reliabl
 
 	if (r < 0)
 		return pfs_due_refused(node->graph, PFS_DUE_MEMORY, r, diag);
+	pfs_decide_sync(node->domain); /* a counter's preamble is its numbers */
 	/* With the run lock nothing is pushed between the preamble and the attachment. */
 	pfs_task_lock(node->owner);
 	r = take_preamble(reader, NULL, 0);

@@ -291,6 +291,25 @@ static bool is_there(const struct pfs_step *step)
 	       (int32_t)(step->plan->generation - step->wanted_since) >= 0;
 }
 
+/* It does not go into the queue, but counts there. */
+static void untold(struct pfs_step *step, const struct pfs_ref *ref)
+{
+	struct pfs_meta meta;
+
+	pfs_meta(&step->em, ref, &meta);
+	step->untold.records++;
+	step->untold.bytes += ref->len;
+	step->untold.wire += pfs_max(meta.wire_len, ref->len);
+}
+
+static void tell(struct pfs_step *step)
+{
+	if (!step->untold.records)
+		return;
+	pfs_tally_step(step, &step->untold);
+	step->untold = (struct pfs_tally){ 0 };
+}
+
 void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 {
 	bool there = is_there(step);
@@ -309,6 +328,9 @@ void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 		pfs_queue_push(step->queue, refs, n);
 		step_touch(step);
 	}
+	for (size_t i = 0; i < n && step->ncounters && !there; i++)
+		untold(step, &refs[i]);
+	tell(step);
 	for (unsigned i = 0; i < step->nchildren && n; i++)
 		if (there || step->children[i]->taker != PFS_NO_TAKER)
 			step_run(step->children[i], refs, n);
@@ -395,6 +417,8 @@ static void sort_taken(struct pfs_plan *plan, const struct pfs_ref *ref, const s
 				step->taken_in++;
 			if (step->wanted && (int32_t)(t->generation - step->wanted_since) >= 0)
 				step->out[step->nout++] = *ref;
+			else if (step->ncounters)
+				untold(step, ref);
 		}
 	}
 }
@@ -404,15 +428,16 @@ static void deliver_taken(struct pfs_step *step)
 {
 	struct pfs_node *node = step->node;
 	size_t n = step->nout;
+	struct pfs_tally tally = { .records = step->taken, .bytes = step->taken_bytes };
 
 	if (step->verdict != PFS_VERDICT_NONE)
 		return;
-
 	pfs_counter_add(&node->in, step->taken_in + (step->above ? step->above->taken : 0));
 	pfs_counter_add(&node->out, step->taken);
 	pfs_counter_add(&node->bytes, step->taken_bytes);
 	if (step->taken && node->filter && node->filter->passed && node->state)
-		node->filter->passed(node->state, step->taken, step->taken_bytes);
+		node->filter->passed(node->state, &tally);
+	tell(step);
 	if (step->queue && n) {
 		pfs_queue_push(step->queue, step->out, n);
 		step_touch(step);

@@ -44,7 +44,8 @@ struct pfs_interest {
 	uint32_t above; /* index of the one above it, which comes before; of the first, the source: itself */
 	uint16_t number; /* of the first: 0 */
 	bool wanted;	 /* records that it accepts have to come */
-	bool counted; /* their number is what it is for: they have to come, or passed() says it */
+	bool counted; /* their number is what it is for: they have to come, or passed() says it, ... */
+	bool wire;    /* ... and their true lengths */
 	enum pfs_verdict verdict; /* on packets that it accepts */
 };
 
@@ -126,7 +127,7 @@ struct pfs_source {
 	/* The kernel counts no more, passed() still knows what it did; stop() comes next. NULL: stop() does it. */
 	void (*detach)(void *state);
 	/* Records that the filter with this number accepted and that did not come, since start(). */
-	void (*passed)(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes);
+	void (*passed)(void *state, unsigned number, struct pfs_tally *ret_tally);
 	void (*stats)(void *state, struct pfs_buf *out);
 	/* .program: the code that runs in the kernel. NULL: none. */
 	void (*program)(void *state, struct pfs_buf *out);

@@ -13,15 +13,17 @@ struct pfs_ticker {
 	struct pfs_graph *graph; /* borrowed */
 	pthread_t thread;
 	pthread_mutex_t lock;
-	pthread_cond_t idle;	      /* `running` changed */
-	struct pfs_task *first;	      /* lock; borrowed: removed before they go */
-	size_t n;		      /* lock; on that list */
-	uint64_t round;		      /* lock */
-	struct pfs_task *running;     /* lock */
-	bool stop;		      /* lock */
-	uint64_t (*chore)(void *arg); /* lock */
-	void *chore_arg;	      /* lock */
-	uint64_t chore_when;	      /* lock; UINT64_MAX: no time */
+	pthread_cond_t idle;	  /* `running` changed */
+	struct pfs_task *first;	  /* lock; borrowed: removed before they go */
+	size_t n;		  /* lock; on that list */
+	uint64_t round;		  /* lock */
+	struct pfs_task *running; /* lock */
+	bool stop;		  /* lock */
+	struct chore {
+		uint64_t (*fn)(void *arg);
+		void *arg;
+		uint64_t when; /* UINT64_MAX: no time */
+	} chores[PFS_CHORES];  /* lock */
 	int wake_fd;
 };
 
@@ -97,7 +99,9 @@ static int next_wait(struct pfs_ticker *ticker, uint64_t reap, struct pollfd **f
 	uint64_t now = pfs_clock_mono(), first;
 	struct pollfd *p = reallocarray(*fds, ticker->n + 1, sizeof(*p));
 
-	first = pfs_min64(reap, ticker->chore_when);
+	first = reap;
+	for (size_t i = 0; i < PFS_CHORES; i++)
+		first = pfs_min64(first, ticker->chores[i].when);
 	*nfds = 1;
 	if (p)
 		*fds = p;
@@ -115,17 +119,17 @@ static int next_wait(struct pfs_ticker *ticker, uint64_t reap, struct pollfd **f
 }
 
 /* It may take the control lock, so it is no task that others wait for. */
-static void do_chore(struct pfs_ticker *ticker)
+static void do_chore(struct pfs_ticker *ticker, struct chore *chore)
 {
 	uint64_t next;
 
-	if (ticker->chore_when > pfs_clock_mono())
+	if (chore->when > pfs_clock_mono())
 		return;
-	ticker->chore_when = UINT64_MAX;
+	chore->when = UINT64_MAX;
 	pthread_mutex_unlock(&ticker->lock);
-	next = ticker->chore(ticker->chore_arg);
+	next = chore->fn(chore->arg);
 	pthread_mutex_lock(&ticker->lock);
-	ticker->chore_when = pfs_min64(ticker->chore_when, next);
+	chore->when = pfs_min64(chore->when, next);
 }
 
 static void *ticker_main(void *arg)
@@ -150,7 +154,8 @@ static void *ticker_main(void *arg)
 			(void)!read(ticker->wake_fd, &count, sizeof(count));
 		pthread_mutex_lock(&ticker->lock);
 		kick_due(ticker, fds, nfds);
-		do_chore(ticker);
+		for (size_t i = 0; i < PFS_CHORES; i++)
+			do_chore(ticker, &ticker->chores[i]);
 	}
 	pthread_mutex_unlock(&ticker->lock);
 	free(fds);
@@ -164,7 +169,8 @@ int pfs_ticker_new(struct pfs_graph *graph, struct pfs_ticker **ret_ticker)
 
 	if (!ticker)
 		return -ENOMEM;
-	ticker->chore_when = UINT64_MAX;
+	for (size_t i = 0; i < PFS_CHORES; i++)
+		ticker->chores[i].when = UINT64_MAX;
 	ticker->graph = graph;
 	ticker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_mutex_init(&ticker->lock, NULL);
@@ -217,12 +223,15 @@ void pfs_ticker_add(struct pfs_ticker *ticker, struct pfs_task *task, uint64_t w
 		pfs_ticker_poke(ticker);
 }
 
-void pfs_ticker_chore(struct pfs_ticker *ticker, uint64_t (*chore)(void *arg), void *arg, uint64_t when)
+void pfs_ticker_chore(struct pfs_ticker *ticker, enum pfs_chore which, uint64_t (*fn)(void *arg),
+		      void *arg, uint64_t when)
 {
+	struct chore *chore = &ticker->chores[which];
+
 	pthread_mutex_lock(&ticker->lock);
-	ticker->chore = chore;
-	ticker->chore_arg = arg;
-	ticker->chore_when = pfs_min64(ticker->chore_when, when);
+	chore->fn = fn;
+	chore->arg = arg;
+	chore->when = pfs_min64(chore->when, when);
 	pthread_mutex_unlock(&ticker->lock);
 	pfs_ticker_poke(ticker);
 }

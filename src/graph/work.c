@@ -297,6 +297,7 @@ static enum step_result run_pull(struct pfs_task *task)
 	bool async = node->filter->flags & PFS_FILTER_ASYNC;
 	size_t n, used, room;
 
+	pfs_tally_take(task);
 	if (pfs_inputs_next(task))
 		return PROGRESS;
 	if (!pfs_cursor_ready(input) && !async)

@@ -8,12 +8,11 @@ int pfs_ruling_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
 	return 1;
 }
 
-void pfs_ruling_passed(void *state, uint64_t n, uint64_t bytes)
+void pfs_ruling_passed(void *state, const struct pfs_tally *tally)
 {
 	struct pfs_ruling *ruling = state;
 
-	(void)bytes;
-	pfs_counter_add(&ruling->packets, n);
+	pfs_counter_add(&ruling->packets, tally->records);
 }
 
 /* Only what nobody could decide in time comes here. */

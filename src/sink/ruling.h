@@ -12,7 +12,7 @@ struct pfs_ruling {
 };
 
 int pfs_ruling_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit);
-void pfs_ruling_passed(void *state, uint64_t n, uint64_t bytes);
+void pfs_ruling_passed(void *state, const struct pfs_tally *tally);
 void pfs_ruling_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out);
 void pfs_ruling_stats(void *state, struct pfs_buf *out);
 

@@ -319,18 +319,18 @@ int kcap_know(struct kcap *kcap, uint32_t ifindex)
 	return kbpf_map_set(kcap->known, &ifindex, &yes);
 }
 
-void kcap_passed(const struct kcap *kcap, unsigned bit, uint64_t *ret_records, uint64_t *ret_bytes)
+void kcap_passed(const struct kcap *kcap, unsigned bit, struct pfs_tally *ret_tally)
 {
-	uint64_t records = 0, bytes = 0;
+	struct pfs_tally sum = { 0 };
 
 	for (unsigned cpu = 0; cpu < kcap->ncpu; cpu++) {
 		const struct kcap_slot *slot = &kcap->slot[cpu];
 
-		records += atomic_load_explicit(&slot->passed[bit].records, memory_order_relaxed);
-		bytes += atomic_load_explicit(&slot->passed[bit].bytes, memory_order_relaxed);
+		sum.records += atomic_load_explicit(&slot->passed[bit].records, memory_order_relaxed);
+		sum.bytes += atomic_load_explicit(&slot->passed[bit].bytes, memory_order_relaxed);
+		sum.wire += atomic_load_explicit(&slot->passed[bit].wire, memory_order_relaxed);
 	}
-	*ret_records = records;
-	*ret_bytes = bytes;
+	*ret_tally = sum;
 }
 
 static struct kcap *kcap_alloc(const struct kcap_spec *spec)

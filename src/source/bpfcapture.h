@@ -60,10 +60,11 @@ struct kcap_slot {
 	_Atomic uint64_t wake_at; /* writers: consumer; kernel, when it wakes: KCAP_NEVER */
 	uint64_t unused_too[7];
 	struct {
-		_Atomic uint64_t records, bytes;
+		_Atomic uint64_t records, bytes, wire;
 	} passed[PFS_TAKERS_MAX]; /* writer: kernel; packets that a filter accepted and nobody wanted; its verdicts */
 };
-static_assert(sizeof(struct kcap_slot) == 128 + 16 * PFS_TAKERS_MAX, "shared with kernel programs");
+static_assert(sizeof(struct kcap_slot) == 128 + sizeof(struct pfs_tally) * PFS_TAKERS_MAX,
+	      "shared with kernel programs");
 
 #define KCAP_NEVER UINT64_MAX
 
@@ -73,6 +74,7 @@ struct kcap_body {
 	uint32_t words;			      /* of the sets, an even number; 0: there is no unit */
 	uint32_t wanted[PFS_TAKERS_MAX / 32]; /* packets that one of these accepts are copied */
 	uint32_t counted[PFS_TAKERS_MAX / 32]; /* the others, which accept some that are not */
+	uint32_t wire[PFS_TAKERS_MAX / 32];    /* of these, whose true lengths are counted, too */
 	uint32_t drops[PFS_TAKERS_MAX / 32]; /* NETFILTER: their verdict is to drop a packet, ... */
 	uint32_t passes[PFS_TAKERS_MAX / 32]; /* ... or to pass it, whatever those say */
 	bool rules;			      /* there are verdicts */
@@ -148,8 +150,8 @@ int kcap_retune(struct kcap *kcap, uint32_t snaplen, unsigned directions, struct
 /* spec.any: from now on packets of this device, which are Ethernet frames, are decided about. */
 int kcap_know(struct kcap *kcap, uint32_t ifindex);
 
-/* Records that a filter accepted and nobody wanted, and their bytes. */
-void kcap_passed(const struct kcap *kcap, unsigned bit, uint64_t *ret_records, uint64_t *ret_bytes);
+/* Records that a filter accepted and nobody wanted. */
+void kcap_passed(const struct kcap *kcap, unsigned bit, struct pfs_tally *ret_tally);
 
 /* Frames that the rings can hold whole. */
 uint32_t kcap_snaplen(const struct kcap *kcap);

@@ -51,6 +51,8 @@ static void note_number(const struct pfs_interest *item, struct kcap_body *body)
 		body->wanted[item->number / 32] |= bit;
 	else
 		body->counted[item->number / 32] |= bit;
+	if (item->wire)
+		body->wire[item->number / 32] |= bit;
 }
 
 static int build_unit(const struct pfs_interests *interests, struct kcap_body *body)

@@ -397,27 +397,37 @@ static void emit_undecidable(const struct kcap *kcap, struct kcode *c, unsigned 
 	kcode_jump_imm(c, BPF_JEQ, R0, 0, unsure);
 }
 
-/* One more for a filter that accepted it. R2: its length. */
-static void emit_passed(const struct kcap *kcap, struct kcode *c, unsigned bit)
+/* What is in the register is added to a counter in the slot, as emit_count() does. */
+static void emit_add(const struct kcap *kcap, struct kcode *c, int off, unsigned reg)
 {
-	int at = (int)(offsetof(struct kcap_slot, passed) + 16 * bit);
-
-	emit_count(kcap, c, at);
 	if (kcap->spec.kind == KCAP_NETFILTER) {
-		kcode_atomic_add(c, R7, at + 8, R2);
+		kcode_atomic_add(c, R7, off, reg);
 	} else {
-		kcode_load(c, BPF_DW, R1, R7, at + 8);
-		kcode_alu(c, BPF_ADD, R1, R2);
-		kcode_store(c, BPF_DW, R7, at + 8, R1);
+		kcode_load(c, BPF_DW, R1, R7, off);
+		kcode_alu(c, BPF_ADD, R1, reg);
+		kcode_store(c, BPF_DW, R7, off, R1);
 	}
 }
 
+/* One more for a filter that accepted it. R2: its length; R3: the true one. */
+static void emit_passed(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+			unsigned bit)
+{
+	int at = (int)(offsetof(struct kcap_slot, passed) + sizeof(struct pfs_tally) * bit);
+
+	emit_count(kcap, c, at + (int)offsetof(struct pfs_tally, records));
+	emit_add(kcap, c, at + (int)offsetof(struct pfs_tally, bytes), R2);
+	if (body->wire[bit / 32] >> bit % 32 & 1)
+		emit_add(kcap, c, at + (int)offsetof(struct pfs_tally, wire), R3);
+}
+
 /* Counts the packet for those of these that accepted it. */
-static void emit_count_all(const struct kcap *kcap, struct kcode *c, const uint32_t *bits,
-			   uint32_t words)
+static void emit_count_all(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+			   const uint32_t *bits)
 {
 	kcode_load(c, BPF_W, R2, R10, AT_LEN);
-	for (unsigned bit = 0; bit < 32 * words; bit++) {
+	kcode_load(c, BPF_W, R3, R10, AT_WIRE);
+	for (unsigned bit = 0; bit < 32 * body->words; bit++) {
 		unsigned next;
 
 		if (!(bits[bit / 32] >> bit % 32 & 1))
@@ -426,7 +436,7 @@ static void emit_count_all(const struct kcap *kcap, struct kcode *c, const uint3
 		kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)(bit / 32));
 		kcode_alu32_imm(c, BPF_AND, R1, UINT32_C(1) << bit % 32);
 		kcode_jump32_imm(c, BPF_JEQ, R1, 0, next);
-		emit_passed(kcap, c, bit);
+		emit_passed(kcap, body, c, bit);
 		kcode_place(c, next);
 	}
 }
@@ -464,12 +474,12 @@ static void emit_verdict(const struct kcap *kcap, const struct kcap_body *body, 
 	kcode_place(c, drops);
 	if (has_any(body->drops, body->words)) {
 		kcode_store_imm(c, BPF_W, R10, AT_VERDICT, NETFILTER_DROP);
-		emit_count_all(kcap, c, body->drops, body->words);
+		emit_count_all(kcap, body, c, body->drops);
 		kcode_jump(c, given);
 	}
 	kcode_place(c, passes);
 	if (has_any(body->passes, body->words))
-		emit_count_all(kcap, c, body->passes, body->words);
+		emit_count_all(kcap, body, c, body->passes);
 	kcode_place(c, given);
 	kcode_load(c, BPF_W, R1, R10, AT_DECIDED);
 	kcode_jump32_imm(c, BPF_JEQ, R1, 0, unsure);
@@ -482,7 +492,7 @@ static void emit_wanted(const struct kcap *kcap, const struct kcap_body *body, s
 	kcode_note(c, "does somebody want it?");
 	emit_any(c, body->wanted, body->words, wanted);
 	kcode_note(c, "nobody: it is counted where it would have passed");
-	emit_count_all(kcap, c, body->counted, body->words);
+	emit_count_all(kcap, body, c, body->counted);
 	kcode_jump(c, out);
 }
 

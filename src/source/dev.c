@@ -637,13 +637,13 @@ static int dev_decided(void *state, struct pfs_making *making, struct pfs_diag *
 	return r;
 }
 
-static void dev_passed(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes)
+static void dev_passed(void *state, unsigned number, struct pfs_tally *ret_tally)
 {
 	struct dev *d = state;
 
 	pthread_mutex_lock(&d->lock);
 	if (d->kcap)
-		kcap_passed(d->kcap, number, ret_records, ret_bytes);
+		kcap_passed(d->kcap, number, ret_tally);
 	pthread_mutex_unlock(&d->lock);
 }
 

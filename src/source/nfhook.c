@@ -403,13 +403,13 @@ int nfhook_decided(void *state, struct pfs_making *making, struct pfs_diag *diag
 	return r;
 }
 
-void nfhook_passed(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes)
+void nfhook_passed(void *state, unsigned number, struct pfs_tally *ret_tally)
 {
 	struct nfhook *h = ((struct nfhook_state *)state)->hook;
 
 	pthread_mutex_lock(&h->lock);
 	if (h->kcap)
-		kcap_passed(h->kcap, number, ret_records, ret_bytes);
+		kcap_passed(h->kcap, number, ret_tally);
 	pthread_mutex_unlock(&h->lock);
 }
 

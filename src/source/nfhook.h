@@ -24,7 +24,7 @@ void nfhook_detach(void *state);
 int nfhook_decide(void *state, const struct pfs_interests *interests,
 		  struct pfs_making **ret_making, struct pfs_diag *diag);
 int nfhook_decided(void *state, struct pfs_making *making, struct pfs_diag *diag);
-void nfhook_passed(void *state, unsigned number, uint64_t *ret_records, uint64_t *ret_bytes);
+void nfhook_passed(void *state, unsigned number, struct pfs_tally *ret_tally);
 void nfhook_stats(void *state, struct pfs_buf *out);
 void nfhook_program(void *state, struct pfs_buf *out);
 

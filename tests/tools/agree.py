@@ -43,8 +43,11 @@ while True:
         sys.stdout.flush()
 """
 FILTERS = ["ip", "ip6", "tcp", "udp", "icmp", "count", "count", "snap:40", "dstport", "host", "udp,tunnel=any",
-           "bpf:ld type; ret a", "bpf:ldb [9]; jeq #17, yes; ret #0; yes: ret #1", "cspf:PUSHWORD+6, PUSHLIT|EQ, 0x0800"]
+           "packetcount", "packetcount", "bytecount", "dpf:9:8 == 17", "dpf:shift (0:8 & 0xf) << 2, 2:16 == 53",
+           "xpf:ldb [9] jeq #6, yes, no yes: ret #1 no: ret #0", "bpf:ld type; ret a", "bpf:ldb [9]; jeq #17, yes; ret #0; yes: ret #1", "cspf:PUSHWORD+6, PUSHLIT|EQ, 0x0800"]
 FILTERS += [] if IP else ["arp", "vlan", "vlan:42"]
+SNAPLENS = [262144, 262144, 70]
+NUMBERS = {"packetcount": ["in", "packets"], "bytecount": ["in", "wire", "captured"]}  # lines come by the clock
 WORDS = ["tcp", "udp", "port 53", "dst port 80", "src port 1000", "ip6", "greater 100", "less 60", "ip[8] < 64", "icmp",
          "host 10.0.0.1", "net 10.0.0.0%2f8", "tcp[13] & 2 != 0", "portrange 50-90", "ip proto 17", "ip6 proto 6",
          "len % 3 = 1", "udp[4:2] > 20", "inbound", "outbound", "ip[2:2] > 64", "ip[6:2] & 0x1fff = 0"]
@@ -141,7 +144,7 @@ class Tree:
             self.grow()
 
     def grow(self):
-        above = dice.choice([d for d in self.dirs if d.count("/") < 4])
+        above = dice.choice([d for d in self.dirs if d.count("/") < 4 and d.split("/")[-1] not in NUMBERS])
         if dice.random() < 0.5:
             word = dice.choice(WORDS)
             name = "match:" + (word if dice.random() < 0.6 else f"not ({word}) or {dice.choice(WORDS)}")
@@ -158,7 +161,7 @@ class Tree:
         self.dirs.append(path)
 
     def open(self, path):
-        if path in self.readers:
+        if path in self.readers or path.split("/")[-1] in NUMBERS:
             return
         # What is told of a packet that was cut depends on whether somebody has looked at it before.
         name = "all" if "/snap" in path else dice.choice(["all", "all", "all.json"])
@@ -225,7 +228,7 @@ class Tree:
             return
         for path in self.dirs:
             a, b = (stats(top + path) for top in TOPS)
-            for key in a:
+            for key in NUMBERS.get(path.split("/")[-1], a):
                 # By how much what was decided in the kernel is seen by nobody else, and what is of the moment.
                 if key.split(".")[0] in ("kernel", "reordered", "wakeups", "programs", "priority", "created"):
                     continue
@@ -279,9 +282,12 @@ for top in TOPS if CLASSIC else []:
     os.makedirs(top + MARKS)
 # A tree may be such that everything is wanted.
 while time.monotonic() < start + SECONDS or (decided == 0 and trees < 50):
+    for top in TOPS:  # what was cut off counts on the wire
+        with open(f"{top}/.params", "w", encoding="utf-8") as f:
+            f.write(f"snaplen={SNAPLENS[trees % len(SNAPLENS)]}\n")
     tree = Tree()
     # Sometimes nobody reads, and only a count wants it at all.
-    if dice.random() < 0.8 or not any(d.endswith("/count") for d in tree.dirs):
+    if dice.random() < 0.8 or not any(d.endswith("count") for d in tree.dirs):
         tree.open(dice.choice(tree.dirs))
     for _ in range(3):
         for _ in range(dice.randrange(3)):

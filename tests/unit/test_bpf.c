@@ -474,7 +474,7 @@ static void a_body_decides_and_an_empty_slot_passes_on(void **state)
 	struct kcap *kcap = capture_new(&spec);
 	struct pfs_feed *feed = feed_new();
 	struct bpfring_stats stats;
-	uint64_t records, bytes;
+	struct pfs_tally tally;
 	struct bpfring *b;
 	uint8_t frame[200];
 
@@ -492,11 +492,11 @@ static void a_body_decides_and_an_empty_slot_passes_on(void **state)
 	for (size_t i = 0; i < 50; i++)
 		assert_int_equal(feed->kept[i].len % 2, 0);
 	/* What nobody wants is counted for who accepts it. */
-	kcap_passed(kcap, 0, &records, &bytes);
-	assert_int_equal(records, 50);
-	assert_int_equal(bytes, 50 * (101 + 199) / 2 - 50 * 14);
-	kcap_passed(kcap, 1, &records, &bytes);
-	assert_int_equal(records, 0);
+	kcap_passed(kcap, 0, &tally);
+	assert_int_equal(tally.records, 50);
+	assert_int_equal(tally.bytes, 50 * (101 + 199) / 2 - 50 * 14);
+	kcap_passed(kcap, 1, &tally);
+	assert_int_equal(tally.records, 0);
 	bpfring_stats(b, &stats);
 	assert_int_equal(stats.seen, 100);
 	assert_int_equal(stats.copied, 50);
