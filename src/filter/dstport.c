@@ -11,6 +11,9 @@
  * any. Its .stats count what it has had since, read or not. Names are decimal without leading
  * zeros. Fragments after the first have no ports: they are in no class.
  *
+ * Below dev/ and netfilter_* it runs in the kernel: packets of a class that is known are counted there,
+ * and copied only if somebody reads it. For up to 16384 classes a directory, four directories that sort.
+ *
  * Stats:      classes; packets in no class: unclassed.full (there was none left), unclassed.fragment (after the
  *             first), unclassed.short (the header is cut off or wrong), unclassed.other (no ports)
  * Parameters: max=N     classes at once, 1 to 65535 (default 4096); what would need one more is in `all` alone

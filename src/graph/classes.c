@@ -96,6 +96,8 @@ static uint16_t class_make(struct pfs_classes *set, uint32_t hash, const struct 
 	*bucket = number;
 	pfs_counter_add(&set->n, 1);
 	pfs_counter_add(&set->changes, 1);
+	if (set->beside)
+		set->beside->enter(set->beside_arg, number, key);
 	return number;
 }
 
@@ -133,6 +135,13 @@ uint16_t pfs_classes_of(struct pfs_classes *set, const struct pkt_key *key, uint
 	class_->packets++;
 	class_->bytes += len;
 	return number;
+}
+
+uint16_t pfs_classes_seek(struct pfs_classes *set, const struct pkt_key *key)
+{
+	uint32_t hash = hash_of(set, key);
+
+	return alike_from(set, *bucket_of(set, hash), hash, key);
 }
 
 void pfs_classes_took(struct pfs_classes *set, uint16_t class_, uint32_t len, uint64_t now)
@@ -229,11 +238,24 @@ int pfs_classes_name(struct pfs_classes *set, uint16_t class_, char ret_name[PKT
 	return 0;
 }
 
+/* What somebody beside has counted of it. Lock held. */
+static struct pfs_class_tally tally_beside(const struct pfs_classes *set, uint32_t number)
+{
+	struct pfs_class_tally tally = { 0 };
+
+	if (set->beside && !set->unheeded)
+		set->beside->count(set->beside_arg, number, &tally);
+	return tally;
+}
+
 /* --- looking and forgetting ---------------------------------------------------------------------- */
 
-static bool is_idle(const struct pfs_classes *set, const struct pfs_class *class_, uint64_t now)
+static bool is_idle(const struct pfs_classes *set, uint16_t number, uint64_t now)
 {
-	return set->expire && now > class_->last && now - class_->last >= set->expire;
+	struct pfs_class_tally beside = tally_beside(set, number);
+	uint64_t last = pfs_max64(class_at(set, number)->last, beside.last);
+
+	return set->expire && now > last && now - last >= set->expire;
 }
 
 size_t pfs_classes_list(struct pfs_classes *set, uint16_t after, bool idle, uint16_t *ret_classes,
@@ -246,7 +268,7 @@ size_t pfs_classes_list(struct pfs_classes *set, uint16_t after, bool idle, uint
 	for (size_t i = after + 1u; i <= set->used && n < max; i++) {
 		const struct pfs_class *class_ = class_at(set, (uint16_t)i);
 
-		if (class_->used && (!idle || is_idle(set, class_, now)))
+		if (class_->used && (!idle || is_idle(set, (uint16_t)i, now)))
 			ret_classes[n++] = (uint16_t)i;
 	}
 	pfs_classes_unlock(set);
@@ -259,6 +281,8 @@ static void class_free(struct pfs_classes *set, uint16_t number)
 	struct pfs_class *gone = class_at(set, number);
 	uint16_t *at = bucket_of(set, gone->hash);
 
+	if (set->beside)
+		set->beside->leave(set->beside_arg, number, &gone->key);
 	while (*at != number)
 		at = &class_at(set, *at)->next;
 	*at = gone->next;
@@ -271,8 +295,7 @@ static void class_free(struct pfs_classes *set, uint16_t number)
 void pfs_classes_forget(struct pfs_classes *set, uint16_t class_, bool idle)
 {
 	pfs_classes_lock(set);
-	if (class_at(set, class_)->used &&
-	    (!idle || is_idle(set, class_at(set, class_), pfs_clock_mono())))
+	if (class_at(set, class_)->used && (!idle || is_idle(set, class_, pfs_clock_mono())))
 		class_free(set, class_);
 	pfs_classes_unlock(set);
 }
@@ -280,9 +303,78 @@ void pfs_classes_forget(struct pfs_classes *set, uint16_t class_, bool idle)
 void pfs_classes_count(struct pfs_classes *set, uint16_t class_, uint64_t *ret_packets,
 		       uint64_t *ret_bytes)
 {
+	struct pfs_class_tally beside;
+
 	pfs_classes_lock(set);
-	*ret_packets = class_at(set, class_)->packets;
-	*ret_bytes = class_at(set, class_)->bytes;
+	beside = tally_beside(set, class_);
+	*ret_packets = class_at(set, class_)->packets + beside.packets;
+	*ret_bytes = class_at(set, class_)->bytes + beside.bytes;
+	pfs_classes_unlock(set);
+}
+
+uint64_t pfs_classes_unfit(struct pfs_classes *set, enum pkt_unfit why)
+{
+	uint64_t n;
+
+	pfs_classes_lock(set);
+	n = pfs_counter_get(&set->unfit[why]) + tally_beside(set, PFS_CLASSES_UNFIT + why).packets;
+	pfs_classes_unlock(set);
+	return n;
+}
+
+int pfs_classes_key(struct pfs_classes *set, uint16_t class_, struct pkt_key *ret_key)
+{
+	bool used = false;
+
+	pfs_classes_lock(set);
+	if (class_ >= 1 && class_ <= set->used) {
+		used = class_at(set, class_)->used;
+		*ret_key = class_at(set, class_)->key;
+	}
+	pfs_classes_unlock(set);
+	return used ? 0 : -ENOENT;
+}
+
+/* --- who counts beside --------------------------------------------------------------------------- */
+
+/* His numbers become the set's own. Lock held. */
+static void take_over(struct pfs_classes *set)
+{
+	for (size_t i = 1; i <= set->used; i++) {
+		struct pfs_class *class_ = class_at(set, (uint16_t)i);
+		struct pfs_class_tally beside = tally_beside(set, (uint32_t)i);
+
+		class_->packets += beside.packets;
+		class_->bytes += beside.bytes;
+		class_->last = pfs_max64(class_->last, beside.last);
+	}
+	for (unsigned i = 1; i < PKT_UNFIT_COUNT_; i++)
+		pfs_counter_add(&set->unfit[i], tally_beside(set, PFS_CLASSES_UNFIT + i).packets);
+}
+
+void pfs_classes_follow(struct pfs_classes *set, const struct pfs_classes_beside *beside, void *arg)
+{
+	pfs_classes_lock(set);
+	if (set->beside) {
+		take_over(set);
+		set->beside->left(set->beside_arg);
+	}
+	set->beside = beside;
+	set->beside_arg = arg;
+	for (size_t i = 1; i <= set->used && beside; i++)
+		if (class_at(set, (uint16_t)i)->used)
+			beside->enter(arg, (uint32_t)i, &class_at(set, (uint16_t)i)->key);
+	pfs_classes_unlock(set);
+}
+
+void pfs_classes_heed(struct pfs_classes *set, bool yes)
+{
+	pfs_classes_lock(set);
+	if (set->beside && !yes)
+		take_over(set);
+	else if (set->beside && set->unheeded)
+		set->beside->restart(set->beside_arg);
+	set->unheeded = !yes;
 	pfs_classes_unlock(set);
 }
 
@@ -322,6 +414,7 @@ int pfs_classes_init(struct pfs_classes *set, const struct pkt_field *field, siz
 
 void pfs_classes_release(struct pfs_classes *set)
 {
+	assert(!set->beside);
 	pthread_mutex_destroy(&set->lock);
 	free(set->classes);
 	free(set->buckets);

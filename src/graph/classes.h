@@ -25,6 +25,27 @@
 
 struct pfs_class;
 
+struct pfs_class_tally {
+	uint64_t packets, bytes;
+	uint64_t last; /* ns, monotonic; 0: none */
+};
+
+/*
+ * Somebody beside the worker may count packets in classes, before there are records of them (source/bpfsort.h). He is
+ * told of each class that comes and goes, with the set's lock held; what he has counted comes on top of the set's own
+ * numbers, and goes into them when he leaves. He may count for longer than he is asked to: while the graph does not
+ * heed him, what he counts is for nobody. Reasons for which a packet is in no class have numbers, too:
+ * PFS_CLASSES_UNFIT + enum pkt_unfit.
+ */
+#define PFS_CLASSES_UNFIT 0x10000u
+struct pfs_classes_beside {
+	void (*enter)(void *arg, uint32_t number, const struct pkt_key *key);
+	void (*leave)(void *arg, uint32_t number, const struct pkt_key *key);
+	void (*count)(void *arg, uint32_t number, struct pfs_class_tally *ret_tally);
+	void (*restart)(void *arg); /* all numbers begin at 0 again */
+	void (*left)(void *arg);    /* the set has nothing to do with him any more */
+};
+
 struct pfs_classes {
 	const struct pkt_field *field; /* borrowed */
 	pthread_mutex_t lock;
@@ -39,6 +60,10 @@ struct pfs_classes {
 	pfs_counter n;	     /* classes; writer: the lock's holder */
 	pfs_counter full;    /* packets without a class because there was none left; the same */
 	pfs_counter changes; /* classes made and forgotten so far; the same */
+	pfs_counter unfit[PKT_UNFIT_COUNT_];	 /* packets that are in none, by why; the same */
+	const struct pfs_classes_beside *beside; /* lock; NULL: nobody; writer: control */
+	void *beside_arg;
+	bool unheeded; /* lock; writer: control */
 };
 
 /* -ENOMEM. max: 1 to PFS_CLASSES_MAX. */
@@ -56,6 +81,9 @@ void pfs_classes_unlock(struct pfs_classes *set);
 
 /* Number of the key's class, made when it is new; 0: the set is full. Counts a packet of len bytes in it. */
 uint16_t pfs_classes_of(struct pfs_classes *set, const struct pkt_key *key, uint32_t len, uint64_t now);
+
+/* The same of a class that there is already, without counting; of a field with no loose bits. 0: there is none. */
+uint16_t pfs_classes_seek(struct pfs_classes *set, const struct pkt_key *key);
 
 /* Counts a packet of len bytes in the class with that number, if there is one. Takes the lock itself. */
 void pfs_classes_took(struct pfs_classes *set, uint16_t class_, uint32_t len, uint64_t now);
@@ -75,6 +103,15 @@ size_t pfs_classes_list(struct pfs_classes *set, uint16_t after, bool idle, uint
 			size_t max);
 /* Its number is free for another class. idle: unless a packet has come meanwhile. */
 void pfs_classes_forget(struct pfs_classes *set, uint16_t class_, bool idle);
+/* -ENOENT. */
+int pfs_classes_key(struct pfs_classes *set, uint16_t class_, struct pkt_key *ret_key);
+/* How many packets are in no class for that reason. */
+uint64_t pfs_classes_unfit(struct pfs_classes *set, enum pkt_unfit why);
+/* From now on he counts as well; NULL: nobody but the worker does. */
+void pfs_classes_follow(struct pfs_classes *set, const struct pfs_classes_beside *beside, void *arg);
+/* Whether what he counts from now on counts; it does from the beginning on. What he has counted so far stays. */
+void pfs_classes_heed(struct pfs_classes *set, bool yes);
+
 /* What it has had so far. */
 void pfs_classes_count(struct pfs_classes *set, uint16_t class_, uint64_t *ret_packets,
 		       uint64_t *ret_bytes);

@@ -71,7 +71,7 @@ static void classify_ref(struct pfs_classify *c, const struct pfs_ref *ref, uint
 
 	*ret_first = *ret_second = 0;
 	if (n < 0) {
-		pfs_counter_add(&c->unfit[-n], 1);
+		pfs_counter_add(&c->set.unfit[-n], 1);
 		return;
 	}
 	*ret_first = pfs_classes_of(&c->set, &keys[0], ref->len, now);
@@ -113,6 +113,21 @@ void pfs_classify_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_em
 		classify_some(state, in + at, pfs_min(n - at, PFS_BATCH), out);
 }
 
+void pfs_classify_look(void *state, struct pfs_ref *ref, const struct pfs_emitter *out,
+		       uint16_t ret_classes[2])
+{
+	struct pfs_classify *c = state;
+	struct pkt_key keys[2] = { 0 };
+	int n;
+
+	pfs_layers(out, ref);
+	n = c->set.field->get(pfs_bytes(out, ref), ref->len, ref->len, ref, keys);
+	pfs_classes_lock(&c->set);
+	for (int i = 0; i < 2; i++)
+		ret_classes[i] = i < n ? pfs_classes_seek(&c->set, &keys[i]) : 0;
+	pfs_classes_unlock(&c->set);
+}
+
 void pfs_classify_stats(void *state, struct pfs_buf *out)
 {
 	static const char *const reasons[] = {
@@ -128,7 +143,7 @@ void pfs_classify_stats(void *state, struct pfs_buf *out)
 		       (unsigned long long)pfs_counter_get(&c->set.full));
 	for (unsigned i = 1; i < PKT_UNFIT_COUNT_; i++)
 		pfs_buf_printf(out, "unclassed.%s %llu\n", reasons[i],
-			       (unsigned long long)pfs_counter_get(&c->unfit[i]));
+			       (unsigned long long)pfs_classes_unfit(&c->set, (enum pkt_unfit)i));
 }
 
 struct pfs_classes *pfs_classify_classes(void *state)

@@ -14,7 +14,6 @@
 
 struct pfs_classify {
 	struct pfs_classes set;
-	pfs_counter unfit[PKT_UNFIT_COUNT_]; /* writer: the worker */
 };
 
 /* max= and expire= */
@@ -28,6 +27,9 @@ int pfs_classify_reconfigure(void *state, const struct pfs_args *args,
 			     const struct pfs_place *place, struct pfs_diag *diag);
 void pfs_classify_fini(void *state);
 void pfs_classify_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out);
+/* The classes of a packet, as far as there are some, without counting it; 0: none. */
+void pfs_classify_look(void *state, struct pfs_ref *ref, const struct pfs_emitter *out,
+		       uint16_t ret_classes[2]);
 void pfs_classify_stats(void *state, struct pfs_buf *out);
 struct pfs_classes *pfs_classify_classes(void *state);
 

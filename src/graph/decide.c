@@ -1,8 +1,10 @@
 #include "graph/decide.h"
 
+#include "graph/classify.h"
 #include "graph/graph_i.h"
 #include "graph/guard.h"
 #include "graph/verdict.h"
+#include "packet/keys.h"
 #include "pf/ir/ir.h"
 
 /* --- what a node keeps ---------------------------------------------------------------------------- */
@@ -14,13 +16,28 @@ static struct pfs_kept *kept_ref(struct pfs_kept *kept)
 	return kept;
 }
 
+static struct pf_unit *unit_new(void)
+{
+	struct pf_unit *unit = pfs_zalloc(1, sizeof(*unit));
+
+	if (unit)
+		pf_unit_init(unit);
+	return unit;
+}
+
+static void unit_free(struct pf_unit *unit)
+{
+	if (unit)
+		pf_unit_release(unit);
+	free(unit);
+}
+
 static void kept_unref(struct pfs_kept *kept)
 {
 	if (!kept || atomic_fetch_sub_explicit(&kept->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	if (kept->unit)
-		pf_unit_release(kept->unit);
-	free(kept->unit);
+	unit_free(kept->unit);
+	unit_free(kept->keys);
 	free(kept);
 }
 
@@ -31,16 +48,46 @@ static struct pfs_kept *kept_new(void)
 	if (!kept)
 		return NULL;
 	atomic_init(&kept->refs, 1);
-	kept->unit = pfs_zalloc(1, sizeof(*kept->unit));
-	if (!kept->unit) {
-		free(kept);
+	kept->unit = unit_new();
+	kept->keys = unit_new();
+	if (!kept->unit || !kept->keys) {
+		kept_unref(kept);
 		return NULL;
 	}
-	pf_unit_init(kept->unit);
 	return kept;
 }
 
-/* Asks the filter, once. False: it cannot say, or there is no memory for it. */
+/* The set of a filter that passes everything, each packet in the class of its field; NULL: it is none. */
+static struct pfs_classes *sorts(const struct pfs_node *node)
+{
+	return node->filter && node->filter->batch == pfs_classify_batch ? pfs_class_set(node) : NULL;
+}
+
+/* What the node keeps, into an initialised unit: as pfs_filter.keeps. */
+static int ask(struct pfs_node *node, uint16_t link_type, struct pf_unit *unit, struct pf_unit *keys)
+{
+	struct pfs_classes *set = sorts(node);
+	struct pkt_key key = { 0 };
+	int r;
+
+	if (set) {
+		r = pkt_keys_unit(set->field, link_type, keys);
+		return r < 0 ? r : 1;
+	}
+	if (node->kind == PFS_NODE_CLASS) {
+		set = node->parent ? sorts(node->parent) : NULL;
+		r = set ? pfs_classes_key(set, node->class_, &key) : -ENOTSUP;
+		return r < 0 ? r : pkt_keys_keeps(set->field, link_type, &key, unit);
+	}
+	if (!node->filter || !node->filter->keeps || !node->state || node->pulls)
+		return -ENOTSUP;
+	/* Its records say their class, which nobody else could tell. */
+	if (node->filter->classes || node->filter->open_classes)
+		return -ENOTSUP;
+	return node->filter->keeps(node->state, link_type, unit);
+}
+
+/* Asks the node, once. False: it cannot say, or there is no memory for it. */
 static bool learn(struct pfs_node *node, uint16_t link_type)
 {
 	struct pfs_keeps *k = node->keeps;
@@ -49,11 +96,6 @@ static bool learn(struct pfs_node *node, uint16_t link_type)
 
 	if (k && k->asked)
 		return k->known;
-	if (!node->filter || !node->filter->keeps || !node->state || node->pulls)
-		return false;
-	/* Its records say their class, which nobody else could tell. */
-	if (node->filter->classes || node->filter->open_classes)
-		return false;
 	if (!k) {
 		k = node->keeps = pfs_zalloc(1, sizeof(*k));
 		if (!k)
@@ -63,13 +105,15 @@ static bool learn(struct pfs_node *node, uint16_t link_type)
 	kept = kept_new();
 	if (!kept)
 		return false;
-	r = node->filter->keeps(node->state, link_type, kept->unit);
+	r = ask(node, link_type, kept->unit, kept->keys);
 	k->asked = true;
 	k->known = r >= 0;
-	if (r == 0) {
-		k->cost = kept->unit->nval + kept->unit->nblk;
+	if (r == 0)
+		unit_free(TAKE_PTR(kept->keys));
+	else
+		unit_free(TAKE_PTR(kept->unit));
+	if (r == 0 || (r == 1 && sorts(node)))
 		k->kept = TAKE_PTR(kept);
-	}
 	kept_unref(kept);
 	return k->known;
 }
@@ -124,7 +168,8 @@ static bool same_item(const struct pfs_interest *x, const struct pfs_interest *y
 {
 	return x->unit == y->unit && x->above == y->above && x->number == y->number &&
 	       x->wanted == y->wanted && x->counted == y->counted && x->wire == y->wire &&
-	       x->verdict == y->verdict;
+	       x->verdict == y->verdict && x->keys == y->keys && x->sorts == y->sorts &&
+	       x->class_ == y->class_;
 }
 
 bool pfs_list_same(const struct pfs_list *a, const struct pfs_list *b)
@@ -235,6 +280,7 @@ struct listing {
 	unsigned numbers;	   /* that are taken */
 	uint32_t cost;		   /* of those that were there before, and those that have come */
 	uint64_t most;		   /* that it may be */
+	unsigned sorters;	   /* of these that have a place */
 };
 
 static struct pfs_deciding *deciding_of(const struct listing *l)
@@ -254,6 +300,23 @@ static bool has_place(const struct pfs_deciding *d, const struct pfs_keeps *k)
 	return k->number != PFS_NO_TAKER && (k->snap || (d->listing && k->listed_at == d->listing));
 }
 
+static bool is_sorter(const struct pfs_keeps *k)
+{
+	return k->kept && k->kept->keys;
+}
+
+/* A class that nothing is below is a mark in the memory of who sorts. */
+static void set_cost(const struct pfs_step *step)
+{
+	struct pfs_keeps *k = step->node->keeps;
+	const struct pfs_kept *kept = k->kept;
+	const struct pf_unit *unit = !kept ? NULL : kept->keys ? kept->keys : kept->unit;
+
+	if (step->node->kind == PFS_NODE_CLASS && !step->nchildren && !step->nclasses)
+		unit = NULL;
+	k->cost = unit ? unit->nval + unit->nblk : 0;
+}
+
 /* Those that are in the program keep their places; what is left is for others. */
 static void note_before(struct listing *l, const struct pfs_step *step)
 {
@@ -261,9 +324,13 @@ static void note_before(struct listing *l, const struct pfs_step *step)
 
 	for (unsigned i = 0; i < step->nchildren; i++)
 		note_before(l, step->children[i]);
+	for (unsigned i = 0; i < step->nclasses; i++)
+		note_before(l, step->classes[i]);
 	if (!k || !has_place(deciding_of(l), k))
 		return;
+	set_cost(step);
 	l->numbers++;
+	l->sorters += is_sorter(k);
 	l->cost += k->cost;
 }
 
@@ -313,7 +380,7 @@ static uint16_t number_for(struct listing *l, struct pfs_node *node)
 		cost *= 2;
 	}
 	if (l->numbers < most && l->cost + k->cost <= cost &&
-	    !(d->listing && k->left_out == d->listing))
+	    l->sorters + is_sorter(k) <= PFS_SORTERS_MAX && !(d->listing && k->left_out == d->listing))
 		number = k->number != PFS_NO_TAKER ? k->number : free_number(l);
 	if (number == PFS_NO_TAKER) {
 		k->left_out = d->listing + 1;
@@ -321,6 +388,7 @@ static uint16_t number_for(struct listing *l, struct pfs_node *node)
 		return number;
 	}
 	l->numbers++;
+	l->sorters += is_sorter(k);
 	l->cost += k->cost;
 	return number;
 }
@@ -348,13 +416,35 @@ static void number_take(struct listing *l, struct pfs_node *node, uint16_t numbe
 
 static bool is_wanted(const struct pfs_step *step)
 {
-	bool wanted = step->read || step->nclasses > 0;
+	bool wanted = step->read;
 
 	if (step->verdict != PFS_VERDICT_NONE)
 		return false;
 	for (unsigned i = 0; i < step->nchildren && !wanted; i++)
 		wanted = step->children[i]->taker == PFS_NO_TAKER;
+	for (unsigned i = 0; i < step->nclasses && !wanted; i++)
+		wanted = step->classes[i]->taker == PFS_NO_TAKER;
 	return wanted;
+}
+
+static void list_step(struct listing *l, struct pfs_step *step, uint32_t above);
+
+/* False: it cannot be decided about, or has no number. */
+static bool list_below(struct listing *l, struct pfs_step *step, struct pfs_step *above, uint32_t index)
+{
+	struct pfs_node *node = step->node;
+	uint16_t number;
+
+	if (!learn(node, deciding_of(l)->next.in.link_type))
+		return false;
+	set_cost(step);
+	number = number_for(l, node);
+	if (number == PFS_NO_TAKER)
+		return false;
+	number_take(l, node, number);
+	step->above = above;
+	list_step(l, step, index);
+	return true;
 }
 
 /* The step and what can be decided below it. */
@@ -370,20 +460,11 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 	d->next.nodes[index] = step->node;
 	d->next.kept[index] = kept_ref(k->kept);
 	l->plan->takers[k->number] = step;
-	for (unsigned i = 0; i < step->nchildren; i++) {
-		struct pfs_step *child = step->children[i];
-		uint16_t number = PFS_NO_TAKER;
-
-		if (learn(child->node, d->next.in.link_type))
-			number = number_for(l, child->node);
-		if (number == PFS_NO_TAKER) {
-			l->unruled |= pfs_has_verdict(child->node);
-			continue;
-		}
-		number_take(l, child->node, number);
-		child->above = step;
-		list_step(l, child, index);
-	}
+	for (unsigned i = 0; i < step->nchildren; i++)
+		if (!list_below(l, step->children[i], step, index))
+			l->unruled |= pfs_has_verdict(step->children[i]->node);
+	for (unsigned i = 0; i < step->nclasses; i++)
+		step->nrest += !list_below(l, step->classes[i], step, index);
 	step->wanted = is_wanted(step);
 	step->wanted_since = k->snap && k->snap_wanted ? k->wanted_since : l->generation;
 	items[index] = (struct pfs_interest){
@@ -391,9 +472,12 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 		above,
 		k->number,
 		step->wanted,
-		step->ncounters || (step->node->filter && step->node->filter->passed),
+		is_sorter(k) || step->ncounters || (step->node->filter && step->node->filter->passed),
 		step->ncounters,
 		step->verdict,
+		k->kept ? k->kept->keys : NULL,
+		is_sorter(k) ? sorts(step->node) : NULL,
+		step->node->kind == PFS_NODE_CLASS ? step->node->class_ : 0,
 	};
 }
 
@@ -526,6 +610,27 @@ static int publish_rules(struct pfs_domain *domain)
 	return r;
 }
 
+/*
+ * Is it in the plan, or in the one that is about to be published? A program that still runs may count for filters that
+ * have left.
+ */
+static bool is_planned(const struct pfs_deciding *d, const struct pfs_node *node)
+{
+	return node->keeps->listed_at - d->listing <= 1;
+}
+
+/* Those that sort and have left the plan have no classes to count in, whatever still runs. */
+static void heed_sorters(struct pfs_deciding *d)
+{
+	for (unsigned n = 0; n < PFS_TAKERS_MAX; n++) {
+		struct pfs_node *node = d->owner[n];
+		struct pfs_classes *set = node && is_sorter(node->keeps) ? sorts(node) : NULL;
+
+		if (set)
+			pfs_classes_heed(set, is_planned(d, node));
+	}
+}
+
 int pfs_decide_publish(struct pfs_domain *domain)
 {
 	struct pfs_deciding *d = &domain->deciding;
@@ -534,12 +639,14 @@ int pfs_decide_publish(struct pfs_domain *domain)
 
 	if (!domain->source->from->decide)
 		return 0;
+	pfs_decide_sync(domain); /* until now it was counted for those who were there */
 	unlist(d);
 	d->changes += !pfs_list_same(&d->want, &d->next);
 	pfs_list_free(&d->want);
 	d->want = d->next;
 	d->next = (struct pfs_list){ 0 };
 	d->listing++;
+	heed_sorters(d);
 	if (d->making) {
 		r = publish_rules(domain);
 		last = &d->now;
@@ -555,8 +662,10 @@ int pfs_decide_publish(struct pfs_domain *domain)
 static void strike(struct pfs_list *list, const struct pfs_node *node)
 {
 	for (size_t i = 0; i < list->in.n; i++)
-		if (list->nodes[i] == node)
+		if (list->nodes[i] == node) {
 			list->nodes[i] = NULL;
+			((struct pfs_interest *)list->in.item)[i].sorts = NULL;
+		}
 }
 
 void pfs_decide_changed(struct pfs_node *node)
@@ -586,6 +695,9 @@ void pfs_decide_forget(struct pfs_node *node)
 	strike(&d->made, node);
 	if (k->number != PFS_NO_TAKER && d->owner[k->number] == node)
 		d->owner[k->number] = NULL;
+	/* Who counts beside does so no more; it is still what it was. */
+	if (sorts(node))
+		pfs_classes_follow(sorts(node), NULL, NULL);
 	kept_unref(k->kept);
 	free(TAKE_PTR(node->keeps));
 }
@@ -642,12 +754,6 @@ static void enter_news(struct pfs_node *node, uint64_t in, const struct pfs_tall
 	/* Without true lengths it was counted before somebody wanted these, who waits for the program that knows. */
 	if (news->wire)
 		pfs_tally_children(node, news);
-}
-
-/* Is it in a plan? A program that still runs may count for filters that have left. */
-static bool is_planned(const struct pfs_deciding *d, const struct pfs_node *node)
-{
-	return node->keeps->listed_at == d->listing;
 }
 
 /* In order of the list: what came into a filter is what passed the one above it. */

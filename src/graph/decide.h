@@ -46,10 +46,11 @@ struct pfs_plan;
 #define PFS_DECIDE_RESERVE \
 	64 /* numbers that only verdicts get, with what is above them; and as much again to cost */
 
-/* What a filter keeps; lists know it, whatever becomes of the filter. */
+/* What a filter keeps, or sorts by; lists know it, whatever becomes of the filter. */
 struct pfs_kept {
 	_Atomic unsigned refs;
-	struct pf_unit *unit;
+	struct pf_unit *unit; /* owned; NULL: everything */
+	struct pf_unit *keys; /* owned; NULL: it does not sort */
 };
 
 struct pfs_list {

@@ -258,6 +258,7 @@ struct pfs_step {
 	unsigned nchildren;
 	struct pfs_step **classes; /* steps of class nodes */
 	unsigned nclasses;
+	unsigned nrest;	 /* of a step with a number: of these, that have none */
 	uint16_t *route; /* by class: index in classes + 1; 0: nobody takes it */
 	size_t nroute;
 	struct pfs_task **tasks; /* pulling filters on this queue: kicked after a push; references to their nodes */

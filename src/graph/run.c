@@ -4,6 +4,7 @@
  * A batch goes from filter to filter on one thread, under the run lock of the task whose plan it is (work.c). Nothing
  * is run that could not be pushed into every queue of the plan.
  */
+#include "graph/classify.h"
 #include "graph/graph_i.h"
 
 static void mark_seen(struct pfs_node *node, const struct pfs_ref *refs, size_t n)
@@ -334,7 +335,8 @@ void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 	for (unsigned i = 0; i < step->nchildren && n; i++)
 		if (there || step->children[i]->taker != PFS_NO_TAKER)
 			step_run(step->children[i], refs, n);
-	if (step->nclasses && there)
+	/* Those of a filter that has a number have one each, and know themselves since when they are there. */
+	if (step->nclasses && (there || step->taker != PFS_NO_TAKER))
 		deliver_classes(step, refs, n);
 }
 
@@ -423,6 +425,23 @@ static void sort_taken(struct pfs_plan *plan, const struct pfs_ref *ref, const s
 	}
 }
 
+/* The source has sorted the record, but for classes that have no number. */
+static void deliver_rest(struct pfs_step *step, struct pfs_ref *ref)
+{
+	uint16_t classes[2] = { 0, 0 };
+
+	if (step->node->state)
+		pfs_classify_look(step->node->state, ref, &step->em, classes);
+	for (size_t i = 0; i < ARRAY_SIZE(classes); i++) {
+		unsigned at = classes[i] < step->nroute ? step->route[classes[i]] : 0;
+		struct pfs_ref copy = *ref;
+
+		copy.class_ = classes[i];
+		if (at && step->classes[at - 1]->taker == PFS_NO_TAKER)
+			step_run(step->classes[at - 1], &copy, 1);
+	}
+}
+
 /* What a step got of the batch. Those above come first: `taken` of a step counts as what came into those below. */
 static void deliver_taken(struct pfs_step *step)
 {
@@ -450,8 +469,11 @@ static void deliver_taken(struct pfs_step *step)
 		else if (n)
 			step_run(child, step->out, n);
 	}
-	if (step->nclasses && n)
-		deliver_classes(step, step->out, n);
+	for (unsigned i = 0; i < step->nclasses; i++)
+		if (step->classes[i]->taker != PFS_NO_TAKER)
+			deliver_taken(step->classes[i]);
+	for (size_t i = 0; i < n && step->nrest; i++)
+		deliver_rest(step, &step->out[i]);
 	step->nout = 0;
 	step->taken = step->taken_in = step->taken_bytes = 0;
 }

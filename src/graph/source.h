@@ -17,6 +17,7 @@
 
 #include "graph/filter.h"
 
+struct pfs_classes;
 struct pfs_feed;
 struct pf_unit;
 
@@ -39,6 +40,8 @@ struct pfs_takers {
 };
 static_assert(sizeof(struct pfs_takers) == 8, "shared with kernel programs");
 
+#define PFS_SORTERS_MAX 4 /* filters that sort, among the interests */
+
 struct pfs_interest {
 	const struct pf_unit *unit; /* borrowed; what the filter keeps (pf/merge/tree.h); NULL: everything */
 	uint32_t above; /* index of the one above it, which comes before; of the first, the source: itself */
@@ -47,6 +50,14 @@ struct pfs_interest {
 	bool counted; /* their number is what it is for: they have to come, or passed() says it, ... */
 	bool wire;    /* ... and their true lengths */
 	enum pfs_verdict verdict; /* on packets that it accepts */
+	/*
+	 * One that sorts what it accepts into classes: by the keys that this unit finds (packet/keys.h). The source
+	 * counts packets in the classes of the set, which it follows (graph/classes.h); those of a class that is not
+	 * there are undecided. NULL: it does not.
+	 */
+	const struct pf_unit *keys;
+	struct pfs_classes *sorts;
+	uint16_t class_; /* it is a class of the one above: the packets that have its key; 0: it is none */
 };
 
 struct pfs_interests {

@@ -173,10 +173,11 @@ int pfs_node_text(struct pfs_node *node, enum pfs_text which, struct pfs_buf *ou
 		pfs_readers_text(node, out);
 		break;
 	case PFS_TEXT_PROGRAM:
-		if (node->state && node->kind == PFS_NODE_SOURCE && node->from->program)
+		if (node->state && node->kind == PFS_NODE_SOURCE && node->from->program) {
 			node->from->program(node->state, out);
-		else if (node->state && node->filter && node->filter->program)
+		} else if (node->state && node->filter && node->filter->program) {
 			node->filter->program(node->state, out);
+		}
 		break;
 	case PFS_TEXT_MANUAL:
 		manual(node, out);

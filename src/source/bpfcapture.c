@@ -199,6 +199,9 @@ void kcap_body_release(struct kcap_body *body)
 {
 	if (body->words)
 		pf_unit_release(&body->unit);
+	for (unsigned i = 0; i < body->nsort; i++)
+		pf_unit_release(&body->sort[i].unit);
+	free(body->class_);
 	*body = (struct kcap_body){ 0 };
 }
 
@@ -271,13 +274,19 @@ int kcap_commit(struct kcap *kcap)
 
 	if (kcap->next.fd < 0)
 		return 0;
+	ksort_enter(&kcap->next.body);
 	r = kbpf_map_set(kcap->array, &slot, &fd);
-	if (r < 0)
+	if (r < 0) {
+		ksort_leave(&kcap->next.body, &kcap->now.body);
+		ksort_enter(&kcap->now.body);
 		return r;
+	}
+	ksort_leave(&kcap->now.body, &kcap->next.body);
 	kcap_program_release(&kcap->now);
 	kcap->now = kcap->next;
 	kcap->next = (struct kcap_program){ .fd = -1 };
 	kcap->generation++;
+	ksort_prune(kcap);
 	return 0;
 }
 
@@ -297,10 +306,11 @@ int kcap_retune(struct kcap *kcap, uint32_t snaplen, unsigned directions, struct
 		kcap->next = program;
 		kcap->next.body = kcap->now.body;
 		kcap->now.body = (struct kcap_body){ 0 };
-		r = kcap_commit(kcap);
+		r = kcap_commit(kcap); /* cells say what they said */
 		if (r < 0) {
 			kcap->now.body = kcap->next.body;
 			kcap->next.body = (struct kcap_body){ 0 };
+			ksort_enter(&kcap->now.body);
 			kcap_program_release(&kcap->next);
 			pfs_diag_set(diag, -r, "cannot put the program in place: %s", strerror(-r));
 		}
@@ -415,6 +425,7 @@ void kcap_free(struct kcap *kcap)
 	close_fd(kcap->known);
 	kcap_program_release(&kcap->now);
 	kcap_program_release(&kcap->next);
+	ksort_free_all(kcap);
 	free(kcap->ring);
 	free(kcap);
 }

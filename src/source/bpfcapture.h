@@ -34,6 +34,7 @@
 #include "graph/source.h"
 #include "pf/back/kcode.h"
 #include "pf/ir/ir.h"
+#include "source/bpfsort.h"
 #include "source/btf.h"
 
 enum kcap_kind {
@@ -80,6 +81,10 @@ struct kcap_body {
 	bool rules;			      /* there are verdicts */
 	bool only_rules; /* and nothing else is decided: all packets are copied, undecided */
 	bool plain;	 /* nothing is asked of any packet */
+	struct ksort sort[PFS_SORTERS_MAX]; /* owned */
+	unsigned nsort;
+	struct ksort_class *class_; /* owned; those that are read through their cells */
+	size_t nclass;
 };
 
 struct kcap_spec {
@@ -108,6 +113,7 @@ struct kcap {
 	size_t slot_bytes;
 	int slots, rings, array, stub; /* owned; maps and programs */
 	int known;		       /* owned; map by ifindex; -1 unless spec.any */
+	struct ksorter *sorters;       /* owned */
 	struct kcap_program {
 		int fd;		       /* owned; -1: none */
 		struct kcode listing;  /* owned */

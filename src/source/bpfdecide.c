@@ -43,6 +43,8 @@ static void note_number(const struct pfs_interest *item, struct kcap_body *body)
 {
 	uint32_t bit = UINT32_C(1) << item->number % 32;
 
+	body->plain &= !item->unit && !item->keys;
+	body->rules |= item->verdict != PFS_VERDICT_NONE;
 	if (item->verdict == PFS_VERDICT_DROP)
 		body->drops[item->number / 32] |= bit;
 	else if (item->verdict == PFS_VERDICT_PASS)
@@ -53,6 +55,15 @@ static void note_number(const struct pfs_interest *item, struct kcap_body *body)
 		body->counted[item->number / 32] |= bit;
 	if (item->wire)
 		body->wire[item->number / 32] |= bit;
+}
+
+/* Is something below it that has to be asked? */
+static bool has_below(const struct pfs_interests *interests, size_t i)
+{
+	for (size_t k = i + 1; k < interests->n; k++)
+		if (interests->item[k].above == i)
+			return true;
+	return false;
 }
 
 static int build_unit(const struct pfs_interests *interests, struct kcap_body *body)
@@ -73,15 +84,58 @@ static int build_unit(const struct pfs_interests *interests, struct kcap_body *b
 
 		if (body->only_rules && !on[i])
 			continue;
+		note_number(item, body);
+		/* A class that nothing is below is read through its cell. */
+		if (item->class_ && !has_below(interests, i))
+			continue;
 		at[i] = (uint32_t)n;
 		branch[n++] = (struct pf_branch){ item->unit, i ? at[item->above] : PF_TREE_TOP,
 						  item->number };
-		body->plain &= !item->unit;
-		body->rules |= item->verdict != PFS_VERDICT_NONE;
-		note_number(item, body);
 	}
 	r = pf_tree(branch, n, 32 * body->words, body->rules, &body->unit);
 	return r == 0 ? pf_optimise(&body->unit, 0, NULL, NULL, &error) : r;
+}
+
+static int add_sort(const struct pfs_interest *item, struct ksorter *sorter, struct kcap_body *body)
+{
+	struct ksort *sort = &body->sort[body->nsort];
+	struct pf_error error;
+	int r;
+
+	pf_unit_init(&sort->unit);
+	sort->sorter = sorter;
+	sort->number = item->number;
+	body->nsort++;
+	r = pf_unit_copy(&sort->unit, item->keys);
+	return r == 0 ? pf_optimise(&sort->unit, 0, NULL, NULL, &error) : r;
+}
+
+/* Who sorts, and the classes that are read through their cells. */
+static int build_sorts(const struct kcap_making *m, struct kcap_body *body)
+{
+	const struct pfs_interests *interests = m->interests;
+	unsigned next = 0;
+	int r = m->unsorted;
+
+	if (body->only_rules)
+		return 0;
+	body->class_ = pfs_zalloc(interests->n, sizeof(*body->class_));
+	if (!body->class_)
+		return -ENOMEM;
+	for (size_t i = 0; i < interests->n && r == 0; i++) {
+		const struct pfs_interest *item = &interests->item[i];
+
+		if (item->keys && m->sorter[next++])
+			r = add_sort(item, m->sorter[next - 1], body);
+		if (!item->class_ || has_below(interests, i))
+			continue;
+		for (unsigned s = 0; s < body->nsort; s++)
+			if (body->sort[s].number == interests->item[item->above].number)
+				body->class_[body->nclass++] =
+					(struct ksort_class){ body->sort[s].sorter, item->class_,
+							      item->number };
+	}
+	return r;
 }
 
 static int prepare(struct kcap_making *m, bool only_rules, struct pfs_diag *why)
@@ -96,6 +150,8 @@ static int prepare(struct kcap_making *m, bool only_rules, struct pfs_diag *why)
 
 	pf_unit_init(&body.unit);
 	r = build_unit(m->interests, &body);
+	if (r == 0)
+		r = build_sorts(m, &body);
 	if (r < 0)
 		return pfs_diag_set(why, -r, "no program of %zu filters: %s", m->interests->n,
 				    strerror(-r));
@@ -147,8 +203,36 @@ static void making_free(struct pfs_making *making)
 	struct kcap_making *m = CONTAINER_OF(making, struct kcap_making, making);
 
 	kcap_program_release(&m->program);
+	for (size_t i = 0; i < ARRAY_SIZE(m->sorter); i++)
+		if (m->sorter[i])
+			m->sorter[i]->makings--;
 	kcap_free(m->kcap);
 	free(m);
+}
+
+/* The sorters that it will need are there from now on, and follow their sets. */
+static int take_sorters(struct kcap_making *m)
+{
+	unsigned n = 0;
+	int r = 0;
+
+	if (!m->interests || m->interests->only_rules || m->off)
+		return 0;
+	for (size_t i = 0; i < m->interests->n && r == 0; i++) {
+		const struct pfs_interest *item = &m->interests->item[i];
+
+		if (!item->keys)
+			continue;
+		if (n == ARRAY_SIZE(m->sorter))
+			return -E2BIG;
+		/* Without a set it has left meanwhile, and nobody asks for its classes. */
+		if (item->sorts)
+			r = ksort_get(m->kcap, item->sorts, &m->sorter[n]);
+		if (m->sorter[n])
+			m->sorter[n]->makings++;
+		n++;
+	}
+	return r;
 }
 
 struct kcap_making *kcap_making_new(struct kcap *kcap, const struct pfs_interests *interests,
@@ -166,6 +250,7 @@ struct kcap_making *kcap_making_new(struct kcap *kcap, const struct pfs_interest
 	m->link_type = link_type;
 	m->off = off;
 	m->program.fd = -1;
+	m->unsorted = take_sorters(m);
 	return m;
 }
 

@@ -19,7 +19,10 @@ struct kcap_making {
 	struct kcap view;		       /* as it was */
 	const struct pfs_interests *interests; /* borrowed; NULL: none */
 	uint16_t link_type;
-	bool off;		     /* it is not to decide, whatever is asked */
+	bool off; /* it is not to decide, whatever is asked */
+	/* Of the interests with keys, one after the other; NULL: it has left. */
+	struct ksorter *sorter[PFS_SORTERS_MAX];
+	int unsorted;		     /* -errno: there are none for all of them */
 	struct kcap_program program; /* owned; what was made */
 	bool decides;		     /* what was made decides, */
 	struct pfs_diag undecided;   /* or why it does not; also what of it does not */

@@ -23,7 +23,11 @@ enum {
 	AT_LEN = -60,	  /* u32 bytes of the packet that the engine will see */
 	AT_VERDICT = -64, /* u32 of netfilter */
 	AT_SET = -96,	  /* u32[] words of the set */
+	AT_KEYS = -144,	  /* u32[] keys of a filter that sorts */
+	AT_FOUND = -176,  /* u32[] classes that were found */
 };
+static_assert(AT_KEYS + 4 * (1 + 2 * (int)PKT_KEYS_WORDS) <= AT_SET, "the largest keys have room");
+static_assert(AT_FOUND + 8 * PFS_SORTERS_MAX <= AT_KEYS, "all classes have room");
 static_assert(AT_SET + PFS_TAKERS_MAX / 8 <= AT_VERDICT, "the largest set has room");
 
 /* Returned by the programs: nothing for the socket's queue; NF_ACCEPT. */
@@ -421,24 +425,42 @@ static void emit_passed(const struct kcap *kcap, const struct kcap_body *body, s
 		emit_add(kcap, c, at + (int)offsetof(struct pfs_tally, wire), R3);
 }
 
+/* Goes to `none` if none of these bits of the word is in the set. */
+static void emit_none(struct kcode *c, uint32_t word, uint32_t bits, unsigned none)
+{
+	kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)word);
+	kcode_alu32_imm(c, BPF_AND, R1, bits);
+	kcode_jump32_imm(c, BPF_JEQ, R1, 0, none);
+}
+
+/* Of `size` bits from `first` on: halves, as long as there are several, so that most are passed by at once. */
+static void emit_count_bits(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+			    const uint32_t *bits, unsigned first, unsigned size)
+{
+	uint32_t mask = (uint32_t)((UINT64_C(1) << size) - 1) << first % 32;
+	unsigned none = kcode_label(c);
+
+	mask &= bits[first / 32];
+	if (!mask)
+		return;
+	emit_none(c, first / 32, mask, none);
+	if (mask & (mask - 1)) {
+		emit_count_bits(kcap, body, c, bits, first, size / 2);
+		emit_count_bits(kcap, body, c, bits, first + size / 2, size / 2);
+	} else {
+		emit_passed(kcap, body, c, first / 32 * 32 + (unsigned)__builtin_ctz(mask));
+	}
+	kcode_place(c, none);
+}
+
 /* Counts the packet for those of these that accepted it. */
 static void emit_count_all(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
 			   const uint32_t *bits)
 {
 	kcode_load(c, BPF_W, R2, R10, AT_LEN);
 	kcode_load(c, BPF_W, R3, R10, AT_WIRE);
-	for (unsigned bit = 0; bit < 32 * body->words; bit++) {
-		unsigned next;
-
-		if (!(bits[bit / 32] >> bit % 32 & 1))
-			continue;
-		next = kcode_label(c);
-		kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)(bit / 32));
-		kcode_alu32_imm(c, BPF_AND, R1, UINT32_C(1) << bit % 32);
-		kcode_jump32_imm(c, BPF_JEQ, R1, 0, next);
-		emit_passed(kcap, body, c, bit);
-		kcode_place(c, next);
-	}
+	for (uint32_t w = 0; w < body->words; w++)
+		emit_count_bits(kcap, body, c, bits, 32 * w, 32);
 }
 
 /* To `there` if one of these accepted it. */
@@ -496,6 +518,26 @@ static void emit_wanted(const struct kcap *kcap, const struct kcap_body *body, s
 	kcode_jump(c, out);
 }
 
+static int emit_sort(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
+		     unsigned unknown, bool *ret_unsure)
+{
+	struct ksort_spec spec = {
+		.set = AT_SET,
+		.keys = AT_KEYS,
+		.found = AT_FOUND,
+		.len = AT_LEN,
+		.wire = AT_WIRE,
+		.slot = AT_SLOT,
+		.zero = SLOT(zero),
+		.dynptr = kcap->spec.kind == KCAP_NETFILTER ? AT_DYNPTR : 0,
+		.unknown = unknown,
+	};
+	int r = ksort_emit(body, &spec, c);
+
+	*ret_unsure |= spec.unsure;
+	return r;
+}
+
 /* *ret_copies: what follows is reached. Where nobody wants anything it may not be. */
 static int emit_body(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
 		     unsigned out, bool *ret_copies)
@@ -520,7 +562,7 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 	spec.reject = spec.accept;
 	kcode_note(c, "the set of those who take it");
 	kcode_load(c, BPF_W, R1, R7, SLOT(zero));
-	for (uint32_t w = 0; w < body->words; w++)
+	for (uint32_t w = 0; w < (body->nsort ? PFS_TAKERS_MAX / 32 : body->words); w++)
 		kcode_store(c, BPF_W, R10, AT_SET + 4 * (int)w, R1);
 	if (body->rules)
 		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, !body->only_rules);
@@ -533,6 +575,10 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 	kcode_load(c, BPF_DW, R7, R10, AT_SLOT);
 	if (body->rules)
 		emit_verdict(kcap, body, c, spec.unsure);
+	if (body->nsort)
+		r = emit_sort(kcap, body, c, spec.unsure, &spec.unsures);
+	if (r < 0)
+		return r;
 	emit_wanted(kcap, body, c, wanted, out);
 	kcode_place(c, spec.unsure);
 	unsure = asks || spec.unsures || body->rules;

@@ -42,10 +42,13 @@ while True:
         sys.stdout.write("done\\n")
         sys.stdout.flush()
 """
-FILTERS = ["ip", "ip6", "tcp", "udp", "icmp", "count", "count", "snap:40", "dstport", "host", "udp,tunnel=any",
+FILTERS = ["ip", "ip6", "tcp", "udp", "icmp", "count", "count", "snap:40", "dstport", "host", "port", "port", "port,max=3", "srcport",
+           "proto", "udp,tunnel=any",
            "packetcount", "packetcount", "bytecount", "dpf:9:8 == 17", "dpf:shift (0:8 & 0xf) << 2, 2:16 == 53",
            "xpf:ldb [9] jeq #6, yes, no yes: ret #1 no: ret #0", "bpf:ld type; ret a", "bpf:ldb [9]; jeq #17, yes; ret #0; yes: ret #1", "cspf:PUSHWORD+6, PUSHLIT|EQ, 0x0800"]
 FILTERS += [] if IP else ["arp", "vlan", "vlan:42"]
+CLASSES = {"dstport": ["53", "80"], "srcport": ["1000", "53"], "port": ["53", "80", "443", "7"],
+           "proto": ["tcp", "udp", "gre", "200"], "host": ["10.0.0.1", "192.0.0.2", "100::2", "10.9.9.9"]}
 SNAPLENS = [262144, 262144, 70]
 NUMBERS = {"packetcount": ["in", "packets"], "bytecount": ["in", "wire", "captured"]}  # lines come by the clock
 WORDS = ["tcp", "udp", "port 53", "dst port 80", "src port 1000", "ip6", "greater 100", "less 60", "ip[8] < 64", "icmp",
@@ -139,13 +142,16 @@ def number(path, name):
 
 class Tree:
     def __init__(self):
-        self.dirs, self.readers, self.got = [""], {}, {}
+        self.dirs, self.readers, self.got, self.classes = [""], {}, {}, set()
         for _ in range(dice.randrange(3, 14)):
             self.grow()
 
     def grow(self):
         above = dice.choice([d for d in self.dirs if d.count("/") < 4 and d.split("/")[-1] not in NUMBERS])
-        if dice.random() < 0.5:
+        of = CLASSES.get(self.field(above), [])
+        if of and dice.random() < 0.7:
+            name = dice.choice(of)
+        elif dice.random() < 0.5:
             word = dice.choice(WORDS)
             name = "match:" + (word if dice.random() < 0.6 else f"not ({word}) or {dice.choice(WORDS)}")
         else:
@@ -153,12 +159,28 @@ class Tree:
         path = f"{above}/{name}"
         if path in self.dirs or ("snap" in above and "tunnel" in name):  # see open()
             return
-        try:
-            for top in TOPS:
-                os.mkdir(top + path)
-        except OSError:
+        made = [self.make(top + path) for top in TOPS]
+        if made[0] != made[1]:
+            fail(f"mkdir {path}: {made[0]} with the kernel, {made[1]} without")
+        if made[0]:
             return  # no such packets there, say
         self.dirs.append(path)
+        if name in CLASSES.get(self.field(above), []):
+            self.classes.add(path)
+
+    def field(self, path):
+        return path.split("/")[-1].split(",")[0]
+
+    def make(self, path):
+        """Why it could not be made, or None: it is there."""
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if self.field(os.path.dirname(path)) not in CLASSES:
+                fail(f"{path} was there before")  # else it is a class that has come by itself
+        except OSError as error:
+            return error.strerror
+        return None
 
     def open(self, path):
         if path in self.readers or path.split("/")[-1] in NUMBERS:
@@ -239,7 +261,7 @@ class Tree:
         for path in list(self.readers):
             self.close(path)
         for path in sorted(self.dirs, key=lambda d: -d.count("/")):
-            if path:
+            if path and path not in self.classes:  # those go with what they are classes of
                 for top in TOPS:
                     os.rmdir(top + path)
 
@@ -255,7 +277,7 @@ def came(condition, seconds):
 
 def wait(what, condition):
     if not came(condition, 20):
-        fail(f"it has not come to pass in 20 s: {what}; {[stats(t) for t in TOPS]}")
+        fail(f"it has not come to pass in 20 s: {what}; {through()} have, {[stats(t) for t in TOPS]}")
 
 
 def through():
@@ -302,7 +324,7 @@ while time.monotonic() < start + SECONDS or (decided == 0 and trees < 50):
         frames = [frame() for _ in range(200)]
         send(frames)
         if CLASSIC:
-            wait("the marks have come", lambda: all(n - b == 2 for n, b in zip(through(), before)))
+            wait(f"the marks have come, since {before}", lambda: all(n - b == 2 for n, b in zip(through(), before)))
         wait("both have seen the same", lambda: len({n - b for n, b in zip(through(), before)}) == 1)
         if not CLASSIC:
             seen = [number(top, "kernel.seen") - s for top, s in zip(TOPS, kernel)]

@@ -31,13 +31,13 @@ assert len(frame) == {SIZE}
 end, n = time.monotonic() + float(sys.argv[1]), 0
 while time.monotonic() < end:
     for _ in range(50):
-        # Every third has another length in its UDP header than it has: filters can tell.
-        s.send(frame[:38] + struct.pack(">H", 22 + (n % 3 == 0)) + frame[40:42] + struct.pack("<Q", n) + frame[50:])
+        # Every third has another port, and another length in its UDP header than it has: filters can tell.
+        s.send(frame[:36] + struct.pack(">H", 2000 + (n % 3 == 0)) + struct.pack(">H", 22 + (n % 3 == 0)) + frame[40:42] + struct.pack("<Q", n) + frame[50:])
         n += 1
     time.sleep(0.002)
 print(n)
 """
-THIRD = "match:udp[4:2] = 23"
+THIRD, CLASS = "match:udp[4:2] = 23", "dstport/2001"
 failures = []
 
 
@@ -82,11 +82,11 @@ def change(who, stop, changes):
     dice, i = random.Random(who), 0
     while not stop.is_set():
         i += 1
-        name = dice.choice([f"match:len >= {i % 60} and {who} = {who}", THIRD + f" and {who} = {who}", f"count,x{i}"])
-        step = 3 if name.startswith(THIRD) else 1
+        name = dice.choice([f"match:len >= {i % 60} and {who} = {who}", THIRD + f" and {who} = {who}", f"count,x{i}", CLASS])
+        step = 3 if name.startswith(THIRD) or name == CLASS else 1
         name = "count" if name.startswith("count") else name
         if SPARSE:
-            name, step = THIRD + f" and {who} = {who}", 3
+            name, step = dice.choice([THIRD + f" and {who} = {who}", CLASS]), 3
         base = f"{TOP}/{dice.choice(['udp', 'ip', 'ip/udp'])}/match:{who} < {who + 1}"
         os.makedirs(f"{base}/{name}", exist_ok=True)
         r = Reader(f"{base}/{name}", step)
@@ -103,7 +103,7 @@ def change(who, stop, changes):
             with open(f"{base}/{name}/.params", "w", encoding="ascii") as f:
                 f.write(f"arg=len >= {i % 50}\n")
             changes[who] += 1
-        if dice.random() < 0.5:
+        if dice.random() < 0.5 and name != CLASS:
             to = f"{TOP}/match:{who} = {who}"
             os.makedirs(to, exist_ok=True)
             os.rename(f"{base}/{name}", f"{to}/{name}")
@@ -120,9 +120,11 @@ def change(who, stop, changes):
 def main():
     os.makedirs(f"{TOP}/ip/udp/count", exist_ok=True)
     os.makedirs(f"{TOP}/udp/{THIRD}", exist_ok=True)
-    steady = [Reader(f"{TOP}/udp/{THIRD}", 3)]
+    os.makedirs(f"{TOP}/udp/{CLASS}", exist_ok=True)
+    steady = [Reader(f"{TOP}/udp/{THIRD}", 3), Reader(f"{TOP}/udp/{CLASS}", 3)]
     if not SPARSE:
         steady += [Reader(TOP), Reader(f"{TOP}/ip/udp"), Reader(f"{TOP}/ip/udp/count")]
+    thirds = stat("in", f"{TOP}/udp/{CLASS}")
     books = {(path, name): stat(name, TOP + path) for path in ("", "/ip", "/ip/udp", "/ip/udp/count")
              for name in ("seen", "in", "out", "lost")}
     before, stop, changes = (stat("kernel.generation"), stat("kernel.changes")), threading.Event(), [0] * 4
@@ -152,6 +154,9 @@ def main():
         want = 0 if name == "lost" or name == "seen" and path else sent
         if stat(name, TOP + path) - was != want:
             fail(f"near{path}: {name} is {stat(name, TOP + path) - was}, not {want}")
+    thirds = stat("in", f"{TOP}/udp/{CLASS}") - thirds
+    if thirds != (sent + 2) // 3:
+        fail(f"{thirds} were counted in the class, of {(sent + 2) // 3}")
     print(f"{sent} frames, {sum(changes)} changes, {taken} of them in the kernel by {swaps} programs")
     sys.exit(bool(failures))
 

@@ -660,6 +660,10 @@ static void take(struct gen *g, uint32_t id, pf_val v)
 	int word = g->spec->set + (int)(id / 32) * 4;
 	unsigned none = kcode_label(g->c);
 
+	if (g->spec->values && id < g->spec->undecided) {
+		kcode_store(g->c, BPF_W, R10, g->spec->set + 4 * (int)id, get(g, v, R0));
+		return;
+	}
 	if (pf_is(&g->l->u, v, 0))
 		return;
 	if (!is_const(g, v))

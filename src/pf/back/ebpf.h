@@ -67,6 +67,7 @@ struct pf_ebpf_spec {
 	 * and the u32 at this stack offset becomes 0.
 	 */
 	bool many;
+	bool values; /* the words are the results, word k that of filter k; where it has none nothing is written */
 	int set; /* stack offset of the words (u32) */
 	uint32_t undecided;
 	int undecided_at; /* 0: nowhere */

@@ -193,6 +193,84 @@ static void test_a_short_name_by_hand_is_the_first_ones(void **state)
 	pfs_classes_release(&set);
 }
 
+/* Somebody who counts beside the worker, one class and one reason. */
+struct beside {
+	uint64_t packets, unfit; /* in class 1, and without a class */
+	bool left;
+};
+
+static void beside_enter(void *arg, uint32_t number, const struct pkt_key *key)
+{
+	assert_int_equal(number, 1);
+}
+
+static void beside_count(void *arg, uint32_t number, struct pfs_class_tally *ret_tally)
+{
+	const struct beside *b = arg;
+	uint64_t n = number == 1				     ? b->packets
+		     : number == PFS_CLASSES_UNFIT + PKT_UNFIT_OTHER ? b->unfit
+								     : 0;
+
+	*ret_tally = (struct pfs_class_tally){ .packets = n, .bytes = 10 * n };
+}
+
+static void beside_restart(void *arg)
+{
+	struct beside *b = arg;
+
+	b->packets = b->unfit = 0;
+}
+
+static void beside_left(void *arg)
+{
+	((struct beside *)arg)->left = true;
+}
+
+static void expect_counts(struct pfs_classes *set, uint64_t packets, uint64_t unfit)
+{
+	uint64_t got, bytes;
+
+	pfs_classes_count(set, 1, &got, &bytes);
+	assert_int_equal(got, packets);
+	assert_int_equal(bytes, 10 * packets);
+	assert_int_equal(pfs_classes_unfit(set, PKT_UNFIT_OTHER), unfit);
+}
+
+static void test_who_is_not_heeded_counts_for_nobody(void **state)
+{
+	static const struct pfs_classes_beside says = { beside_enter, beside_enter, beside_count,
+							beside_restart, beside_left };
+	struct pfs_classes set = set_of(&pkt_field_port, 3);
+	struct beside b = { 0 };
+
+	(void)state;
+	assert_int_equal(class_of(&set, 443), 1);
+	pfs_classes_follow(&set, &says, &b);
+	b = (struct beside){ .packets = 5, .unfit = 2 };
+	expect_counts(&set, 6, 2);
+	pfs_classes_heed(&set, false);
+	b = (struct beside){ .packets = 7, .unfit = 3 };
+	expect_counts(&set, 6, 2);
+	pfs_classes_heed(&set, false);
+	assert_int_equal(class_of(&set, 443), 1);
+	expect_counts(&set, 7, 2);
+	pfs_classes_heed(&set, true);
+	expect_counts(&set, 7, 2);
+	b = (struct beside){ .packets = 1, .unfit = 1 };
+	pfs_classes_heed(&set, true);
+	expect_counts(&set, 8, 3);
+	/* What he has counted when he leaves stays, if it was heeded. */
+	pfs_classes_follow(&set, NULL, NULL);
+	assert_true(b.left);
+	expect_counts(&set, 8, 3);
+	pfs_classes_heed(&set, false);
+	b = (struct beside){ .packets = 9 };
+	pfs_classes_follow(&set, &says, &b);
+	pfs_classes_follow(&set, NULL, NULL);
+	expect_counts(&set, 8, 3);
+	pfs_classes_release(&set);
+}
+
 /* --- in the graph ---------------------------------------------------------------------------------- */
 
 struct place {
@@ -595,6 +673,7 @@ int main(void)
 		cmocka_unit_test(test_limits_can_change),
 		cmocka_unit_test(test_the_first_has_the_short_name),
 		cmocka_unit_test(test_a_short_name_by_hand_is_the_first_ones),
+		cmocka_unit_test(test_who_is_not_heeded_counts_for_nobody),
 		cmocka_unit_test(test_classes_appear_with_traffic),
 		cmocka_unit_test(test_a_class_is_read_before_traffic),
 		cmocka_unit_test(test_the_name_of_a_class_is_no_filter),
