@@ -5,7 +5,8 @@
  *
  * Narrows each record to its first N bytes, as the snaplen of a capture does; the true length of
  * a packet stays known (all.pcapng and all.json say it). Nothing is copied. N may have a suffix k or
- * M (1024-based).
+ * M (1024-based). Filters and views below see the packet as it is cut, whatever those above have seen:
+ * tcp/snap:20/tcp keeps nothing of Ethernet frames, because the protocol was behind that.
  *
  * Stats:      none beyond in, out, dropped, lost and bytes
  * Parameters: none; writing arg=N to .params changes N
@@ -33,16 +34,12 @@ static int snap_init(void *state, const struct pfs_args *args, const struct pfs_
 	return 0;
 }
 
-/* Layers that begin behind the cut are not there any more. */
+/* What was found in the whole packet may not be found in this one: who asks looks again. */
 static void snap_ref(struct pfs_ref *ref, uint32_t limit)
 {
 	ref->len = limit;
-	if (ref->flags & PFS_REF_IN_STREAM)
-		return;
-	if (ref->l4 != PFS_LAYER_NONE && ref->l4 >= limit)
-		ref->l4 = PFS_LAYER_NONE;
-	if (ref->l3 != PFS_LAYER_NONE && ref->l3 >= limit)
-		ref->l3 = PFS_LAYER_NONE;
+	if (!(ref->flags & PFS_REF_IN_STREAM))
+		ref->ethertype = 0;
 }
 
 static void snap_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out)

@@ -159,7 +159,7 @@ class Tree:
         else:
             name = dice.choice(FILTERS)
         path = f"{above}/{name}"
-        if path in self.dirs or ("snap" in above and "tunnel" in name):  # see open()
+        if path in self.dirs:
             return
         made = [self.make(top + path) for top in TOPS]
         if made[0] != made[1]:
@@ -187,8 +187,7 @@ class Tree:
     def open(self, path):
         if path in self.readers or path.split("/")[-1] in NUMBERS:
             return
-        # What is told of a packet that was cut depends on whether somebody has looked at it before.
-        name = "all" if "/snap" in path else dice.choice(["all", "all", "all.json"])
+        name = dice.choice(["all", "all", "all.json"])
         self.readers[path] = [os.open(f"{top}{path}/{name}", os.O_RDONLY | os.O_NONBLOCK) for top in TOPS]
         self.got[path] = [b"", b""]
 

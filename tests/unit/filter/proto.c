@@ -154,6 +154,11 @@ static void test_layers_behind_the_cut_are_gone(void **state)
 	/* 20 bytes of an Ethernet frame: the ethertype is there, the protocol is not */
 	assert_int_equal(kept(f, "accept/unpcap/snap:20/tcp/count"), 0);
 	assert_int_equal(kept(f, "accept/unpcap/snap:20/arp/count"), f->counts.of[GENERATE_ARP]);
+	/* whoever has seen it whole */
+	assert_int_equal(kept(f, "accept/unpcap/tcp/snap:20/tcp/count"), 0);
+	assert_int_equal(kept(f, "accept/unpcap/ip/snap:20/ip/count"),
+			 kept(f, "accept/unpcap/snap:20/ip/count"));
+	assert_int_equal(kept(f, "accept/unpcap/tcp/snap:10/ip/count"), 0);
 }
 
 static void test_head_ends_the_stream(void **state)
