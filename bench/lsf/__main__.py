@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""lsf - what Linux socket filters cost, and ours: attaching, a packet, a filter, delivery, and the way through the kernel
+"""lsf - what Linux socket filters cost, and ours: attaching, a packet, delivery, and the way through the kernel
 
 The study of the "Linux Socket Filter" slides again, on the machine at hand. bench-lsf measures in a network namespace with a
 veth pair; each figure is the median of the rounds with its quartiles. Plots (SVG, gnuplot) and a JSON line for each
-measurement are in BUILD/bench. docs/lsf.md says what it shows.
+measurement are in BUILD/bench. docs/lsf.md says what it shows. What a filter costs in the kernel is in bench/pffilter.
 """
 import os
 import shutil
@@ -15,24 +15,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import pfsbench as b  # noqa: E402  pylint: disable=wrong-import-position
 
-ROUNDS = {"attach": 31, "packet": 15, "filter": 15, "deliver": 11, "walk": 101}
+ROUNDS = {"attach": 31, "packet": 15, "deliver": 11, "walk": 101}
 OUT = os.path.join(b.BUILD, "bench")
-
-
-def net():
-    def ip(*words):
-        subprocess.run(["ip", *words], check=True)
-
-    for sysctl in ("default", "all"):
-        try:
-            with open(f"/proc/sys/net/ipv6/conf/{sysctl}/disable_ipv6", "w", encoding="ascii") as f:
-                f.write("1")
-        except OSError:
-            pass
-    ip("link", "set", "lo", "up")
-    ip("link", "add", "d0", "mtu", "9000", "type", "veth", "peer", "name", "d1", "mtu", "9000")
-    ip("link", "set", "d1", "up")
-    ip("link", "set", "d0", "up")
 
 
 def measure(log, what):
@@ -113,22 +97,6 @@ def packet(log):
                ratio(results, snaplen, "pipesfs", "queue"), at_most=1)
 
 
-def filters(log):
-    hows = ["libpcap", "pf classic", "pf eBPF"]
-    results, _ = measure(log, "filter")
-    ofs = list(dict.fromkeys(of for of, _ in results))
-    # What is left without the program that is nothing but a return, round by round.
-    more = {(of, h): [x - e for x, e in zip(results[of, h], results[of, "empty"])] for of in ofs for h in hows}
-    grid("what a filter that rejects adds for a frame and a socket, ns above `ret #0`", more, hows, 1, "{:.1f}")
-    for of in ofs:
-        peer = statistics.median(more[of, "libpcap"])
-        for h in ("pf classic", "pf eBPF"):
-            ours = statistics.median(more[of, h])
-            # Nothing, or less, is what is left where the machine was too busy.
-            b.goal(log, f"{h} against libpcap's code in the kernel, {of[:40]}", ours / peer if ours > 0 and peer > 0 else None,
-                   at_most=1)
-
-
 def deliver(log):
     hows = ["recvfrom", "recvmmsg", "ring"]
     results, _ = measure(log, "deliver")
@@ -149,8 +117,8 @@ def main():
         print("root is needed")
         sys.exit(77)
     log = b.Log("lsf")
-    net()
-    for part in (attach, packet, filters, deliver, walk):
+    b.veth()
+    for part in (attach, packet, deliver, walk):
         part(log)
 
 

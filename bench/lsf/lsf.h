@@ -7,6 +7,7 @@
 #ifndef BENCH_LSF_H
 #define BENCH_LSF_H
 
+#include <linux/filter.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,6 +32,11 @@ __attribute__((noreturn)) void die(const char *what);
 int packet_socket(int protocol);
 /* A UDP datagram in an Ethernet frame, len bytes in all. */
 void make_frame(uint8_t *frame, size_t len);
+
+/* `n` filters that run for each frame sent on d0, instead of those before. Classic BPF, or the programs `fd`. */
+void tc_classic(const struct sock_filter *insns, size_t ninsns, unsigned n);
+void tc_ebpf(const int *fd, unsigned n);
+void tc_none(void);
 
 int lsf_attach(unsigned rounds);
 int lsf_packet(unsigned rounds);

@@ -5,10 +5,6 @@
  * filter that keeps SNAPLEN bytes, read by recv(2); "ring": the same with TPACKET_V3; "pipesfs": our eBPF
  * program, which copies into a BPF ring. What has been captured is thrown away between the rounds, which is not
  * counted. NS: of a send().
- *
- * lsf_filter: what a filter costs that rejects, `EXPRESSION KIND ROUND NS`: many sockets with the same one. KIND:
- * "empty": `ret #0`; "libpcap": its optimiser's code; "pf classic", "pf eBPF": ours. NS: of a send() of made-up
- * traffic.
  */
 #include <linux/filter.h>
 #include <linux/if_ether.h>
@@ -29,9 +25,6 @@
 #endif
 
 #define FRAMES 300 /* a round */
-#define SOCKETS 8  /* with the same filter */
-
-int lsf_libpcap(const char *text, struct pf_insn *insns, size_t max);
 
 struct taker {
 	int fd;
@@ -128,162 +121,6 @@ int lsf_packet(unsigned rounds)
 				       measure_send(out, frame, sizeof(frame)));
 				taker_close(&t);
 			}
-	close(out);
-	return 0;
-}
-
-/* --- filters --------------------------------------------------------------------------------- */
-
-static void attach_insns(int fd, const struct pf_insn *insns, size_t n)
-{
-	struct sock_fprog program = { .len = (unsigned short)n,
-				      .filter = (struct sock_filter *)(uintptr_t)insns };
-
-	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
-		die("SO_ATTACH_FILTER");
-}
-
-/* Accepted packets would be queued, which costs more than any filter: who accepts returns 0, too. */
-static void reject_all(struct pf_insn *insns, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (BPF_CLASS(insns[i].code) == BPF_RET)
-			insns[i] = (struct pf_insn){ .code = BPF_RET | BPF_K };
-}
-
-static int load_ebpf(const struct pf_prog *prog)
-{
-	struct kbpf_prog_spec spec = { .type = BPF_PROG_TYPE_SOCKET_FILTER, .name = "pf_bench" };
-	struct pf_error error;
-	struct pfs_diag diag;
-	struct bpf_insn *insns;
-	uint64_t *words;
-	int fd;
-
-	if (pf_emit_ebpf(prog, &words, &spec.n, &error) < 0)
-		die(error.text);
-	insns = (struct bpf_insn *)(void *)words;
-	/* The result is a number that R0 gets somewhere: none is accepted. */
-	for (size_t i = 0; i < spec.n; i++)
-		if ((insns[i].code == (BPF_ALU | BPF_MOV | BPF_K) ||
-		     insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_K)) &&
-		    insns[i].dst_reg == 0 && insns[i].imm == 262144)
-			insns[i].imm = 0;
-	spec.insns = insns;
-	fd = kbpf_prog_load(&spec, &diag);
-	if (fd < 0)
-		die(diag.text);
-	free(words);
-	return fd;
-}
-
-static void attach_kind(int fd, const char *kind, const char *text)
-{
-	static struct pf_insn theirs[4096];
-	struct pf_options options = PF_OPTIONS_INIT;
-	struct pf_insn *ours;
-	struct pf_prog *prog;
-	struct pf_error error;
-	size_t n;
-	int ebpf;
-
-	if (strcmp(kind, "empty") == 0) {
-		attach_return(fd, 0);
-		return;
-	}
-	if (strcmp(kind, "libpcap") == 0) {
-		int m = lsf_libpcap(text, theirs, 4096);
-
-		if (m < 0)
-			die("libpcap");
-		reject_all(theirs, (size_t)m);
-		attach_insns(fd, theirs, (size_t)m);
-		return;
-	}
-	options.engine = PF_ENGINE_INTERP;
-	if (pf_compile("pcap", text, strlen(text), &options, &prog, &error) < 0)
-		die(error.text);
-	if (strcmp(kind, "pf classic") == 0) {
-		if (pf_emit_cbpf(prog, PF_CBPF_LINUX, &ours, &n, &error) < 0)
-			die(error.text);
-		reject_all(ours, n);
-		attach_insns(fd, ours, n);
-		free(ours);
-	} else {
-		ebpf = load_ebpf(prog);
-		attach_ebpf(fd, ebpf);
-		close(ebpf);
-	}
-	pf_unref(prog);
-}
-
-static double send_traffic(int out, const struct pfs_buf *file)
-{
-	uint64_t begin = now_ns();
-	unsigned n = 0;
-
-	for (size_t at = 24; at + 16 <= file->len;) {
-		uint32_t len = le32_load((const uint8_t *)file->data + at + 8);
-
-		n += send(out, file->data + at + 16, len, 0) >= 0;
-		at += 16 + len;
-	}
-	return n ? (double)(now_ns() - begin) / n : 0;
-}
-
-/* The quickest of a few times: what else the machine does meanwhile is not of interest here. */
-static double send_best(int out, const struct pfs_buf *file)
-{
-	double best = 0;
-
-	for (int i = 0; i < 5; i++) {
-		double ns = send_traffic(out, file);
-
-		if (!i || ns < best)
-			best = ns;
-	}
-	return best;
-}
-
-static void filter_round(int out, const int *fds, const struct pfs_buf *file, const char *text,
-			 unsigned round)
-{
-	static const char *const kinds[] = { "empty", "libpcap", "pf classic", "pf eBPF" };
-
-	for (size_t k = 0; k < 4; k++) {
-		const char *kind = kinds[round % 2 ? 3 - k : k];
-
-		for (int i = 0; i < SOCKETS; i++)
-			attach_kind(fds[i], kind, text);
-		printf("%s\t%s\t%u\t%.2f\n", text, kind, round, send_best(out, file) / SOCKETS);
-	}
-}
-
-int lsf_filter(unsigned rounds)
-{
-	static const char *const texts[] = {
-		"tcp port 80",
-		"udp port 53",
-		"ip host 192.0.2.11 and tcp port 80",
-		"tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn",
-		("host 192.0.2.10 or host 192.0.2.11 or host 192.0.2.12 or host 192.0.2.13 or host 192.0.2.14 or "
-		 "host 198.51.100.20 or host 198.51.100.23 or host 198.51.100.26 or host 10.0.1.1 or host 10.0.1.8"),
-	};
-	struct generate_options options = GENERATE_DEFAULTS;
-	PFS_BUF struct pfs_buf file = { 0 };
-	int out = packet_socket(0), fds[SOCKETS];
-
-	for (int i = 0; i < SOCKETS; i++)
-		fds[i] = packet_socket(ETH_P_ALL);
-	options.packets = 500;
-	options.snaplen = 256;
-	if (capture_generate_buf(&options, &file, NULL) < 0)
-		die("traffic");
-	for (unsigned round = 0; round < rounds; round++)
-		for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-			filter_round(out, fds, &file, texts[i], round);
-	for (int i = 0; i < SOCKETS; i++)
-		close(fds[i]);
 	close(out);
 	return 0;
 }
