@@ -41,7 +41,7 @@ static void check_words(const uint16_t *words, size_t n, unsigned flags, const s
 	struct pf_prog *unchanged = NULL;
 	uint32_t want;
 
-	if (n > PLAIN_WORDS)
+	if (n > CSPF_PLAIN_WORDS)
 		return;
 	memcpy(plain.word, words, n * sizeof(*words));
 	want = cspf_plain(&plain, packet);

@@ -262,19 +262,4 @@ HELP void agree_captures(struct packets *packets)
 		closedir(d);
 }
 
-/* How long random programs are made: PF_AGREE_SECONDS, or two. */
-HELP uint64_t agree_end(void)
-{
-	const char *seconds = getenv("PF_AGREE_SECONDS");
-
-	return pfs_clock_mono() + (seconds ? strtoull(seconds, NULL, 10) : 2) * 1000000000;
-}
-
-HELP uint64_t agree_seed(void)
-{
-	const char *seed = getenv("PF_AGREE_SEED");
-
-	return seed ? strtoull(seed, NULL, 16) : getenv("PF_AGREE_SECONDS") ? pfs_clock_real() : 42;
-}
-
 #endif

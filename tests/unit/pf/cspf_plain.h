@@ -8,10 +8,10 @@
 
 #include "tests/unit/pf/random.h"
 
-#define PLAIN_WORDS 64
+#define CSPF_PLAIN_WORDS 64
 
 struct cspf_program {
-	uint16_t word[PLAIN_WORDS];
+	uint16_t word[CSPF_PLAIN_WORDS];
 	size_t n;
 	bool little;
 	uint32_t header; /* bytes of the link header */
@@ -20,7 +20,7 @@ struct cspf_program {
 };
 
 /* What word k of the packet is; -1: it has none. */
-HELP int64_t plain_word(const struct cspf_program *prog, const struct pf_packet *p, uint64_t k)
+HELP int64_t cspf_word(const struct cspf_program *prog, const struct pf_packet *p, uint64_t k)
 {
 	if (k >= p->caplen / 2)
 		return -1;
@@ -28,13 +28,13 @@ HELP int64_t plain_word(const struct cspf_program *prog, const struct pf_packet 
 			    : p->data[2 * k] * 256 + p->data[2 * k + 1];
 }
 
-HELP int64_t plain_header(const struct cspf_program *prog, const struct pf_packet *p, uint64_t k)
+HELP int64_t cspf_header(const struct cspf_program *prog, const struct pf_packet *p, uint64_t k)
 {
-	return k < prog->header / 2 ? plain_word(prog, p, k) : -1;
+	return k < prog->header / 2 ? cspf_word(prog, p, k) : -1;
 }
 
 /* By one at a time: what C says of more than 31 does not matter. */
-HELP uint32_t plain_shift(uint32_t value, uint32_t by, bool left)
+HELP uint32_t cspf_shift(uint32_t value, uint32_t by, bool left)
 {
 	for (uint32_t i = 0; i < by && i < 64; i++)
 		value = left ? value * 2 : (value / 2) | (value & 0x80000000);
@@ -58,13 +58,13 @@ HELP uint32_t cspf_plain(const void *program, const struct pf_packet *p)
 		else if (action == 2)
 			arg = 0;
 		else if (action == 14)
-			arg = plain_word(prog, p, stack[--depth]);
+			arg = cspf_word(prog, p, stack[--depth]);
 		else if (action == 15)
-			arg = plain_header(prog, p, stack[--depth]);
+			arg = cspf_header(prog, p, stack[--depth]);
 		else if (action < 960)
-			arg = plain_word(prog, p, action - 16);
+			arg = cspf_word(prog, p, action - 16);
 		else if (action < 992)
-			arg = plain_header(prog, p, action - 960);
+			arg = cspf_header(prog, p, action - 960);
 		else
 			arg = stack[depth - 1 - (action - 992)];
 		if (arg < 0)
@@ -93,8 +93,8 @@ HELP uint32_t cspf_plain(const void *program, const struct pf_packet *p)
 		    : op == 7  ? t | (uint32_t)arg
 		    : op == 8  ? t ^ (uint32_t)arg
 		    : op == 13 ? t != arg
-		    : op == 14 ? plain_shift(t, (uint32_t)arg, true)
-		    : op == 15 ? plain_shift(t, (uint32_t)arg, false)
+		    : op == 14 ? cspf_shift(t, (uint32_t)arg, true)
+		    : op == 15 ? cspf_shift(t, (uint32_t)arg, false)
 		    : op == 16 ? t + (uint32_t)arg
 			       : t - (uint32_t)arg;
 		stack[depth++] = t;
@@ -122,7 +122,7 @@ HELP uint16_t cspf_random_literal(struct dice *dice, const struct cspf_program *
  */
 HELP void cspf_random(struct dice *dice, const struct bytes *b, struct cspf_program *prog)
 {
-	size_t want = 1 + roll(dice, PLAIN_WORDS - 2);
+	size_t want = 1 + roll(dice, CSPF_PLAIN_WORDS - 2);
 	unsigned depth = 1;
 	uint32_t last = 0;
 	bool compare = false;
@@ -142,7 +142,7 @@ HELP void cspf_random(struct dice *dice, const struct bytes *b, struct cspf_prog
 		if (!roll(dice, 3) || depth == 0)
 			op = 0;
 		/* A word of the packet, and then its own value: what filters do. */
-		if (compare && prog->n + 2 < PLAIN_WORDS && roll(dice, 4)) {
+		if (compare && prog->n + 2 < CSPF_PLAIN_WORDS && roll(dice, 4)) {
 			static const uint8_t ops[] = { 1, 10, 10, 9, 12, 11, 13, 2, 5 };
 			uint16_t literal =
 				last * 2 + 1 < b->n && roll(dice, 8)
@@ -191,7 +191,7 @@ HELP void cspf_random(struct dice *dice, const struct bytes *b, struct cspf_prog
 		}
 		if (depth >= 30 && !op && action != 0 && action != 14 && action != 15)
 			continue;
-		if (action == 1 && prog->n + 1 >= PLAIN_WORDS)
+		if (action == 1 && prog->n + 1 >= CSPF_PLAIN_WORDS)
 			break;
 		prog->word[prog->n++] = (uint16_t)(op << 10 | action);
 		if (action == 1)
