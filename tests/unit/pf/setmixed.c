@@ -198,7 +198,7 @@ static void mixed_run_all(struct mixed *m, struct pf_set_reader *reader, unsigne
 	for (unsigned i = 0; i < packets; i++) {
 		const struct bytes *b = any_packet(m);
 		uint32_t caplen = roll(&m->dice, 2) ? b->n : roll(&m->dice, b->n + 1);
-		uint8_t *exact = malloc(caplen + 1);
+		uint8_t *exact = malloc(pfs_max(caplen, 1u));
 
 		assert_non_null(exact);
 		memcpy(exact, b->data, caplen);
