@@ -54,21 +54,38 @@ def machine():
             "pipesfs": version(PIPESFS, "--version")}
 
 
+def sh(*words):
+    subprocess.run(words, check=True)
+
+
+def cable(mac):
+    """far sends from a namespace of its own to near, which is here. No addresses, no ARP: nobody else speaks.
+
+    near has the hardware address that the frames go to: a stack drops other hosts' frames before it has done any work.
+    """
+    sh("mount", "-t", "tmpfs", "tmpfs", "/run/netns") if os.path.isdir("/run/netns") else sh("ip", "netns", "list")
+    sh("ip", "link", "set", "lo", "up")
+    sh("ip", "netns", "add", "far")
+    sh("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", "far")
+    sh("ip", "link", "set", "near", "address", mac)
+    for ns, device in (("", "near"), ("far", "far")):
+        where = ["-n", ns] if ns else []
+        sh("ip", *where, "link", "set", device, "addrgenmode", "none")
+        sh("ip", *where, "link", "set", device, "arp", "off", "up")
+
+
 def veth():
     """In a network namespace of one's own: d0, which one sends on, and d1, where it is thrown away."""
-    def run(*words):
-        subprocess.run(words, check=True)
-
     for sysctl in ("default", "all"):
         try:
             with open(f"/proc/sys/net/ipv6/conf/{sysctl}/disable_ipv6", "w", encoding="ascii") as f:
                 f.write("1")
         except OSError:
             pass
-    run("ip", "link", "set", "lo", "up")
-    run("ip", "link", "add", "d0", "mtu", "9000", "type", "veth", "peer", "name", "d1", "mtu", "9000")
-    run("ip", "link", "set", "d1", "up")
-    run("ip", "link", "set", "d0", "up")
+    sh("ip", "link", "set", "lo", "up")
+    sh("ip", "link", "add", "d0", "mtu", "9000", "type", "veth", "peer", "name", "d1", "mtu", "9000")
+    sh("ip", "link", "set", "d1", "up")
+    sh("ip", "link", "set", "d0", "up")
 
 
 class Log:
