@@ -50,7 +50,7 @@ for p in pfscap.read("frag.pcapng"):
     assert six or (pfscap.checksum(p.data[:20]) == 0 and p.data[6:8] == b"\0\0"), p
     src, dst = ("fd08::2", "fd08::1") if six else ("10.8.0.2", "10.8.0.1")
     # A program gets what UDP's length and checksum agree with.
-    if struct.unpack_from(">H", body, 4)[0] == len(body) and pfscap._transport_sum(body, 17, src, dst) in (0, 0xffff):
+    if struct.unpack_from(">H", body, 4)[0] == len(body) and pfscap.transport_sum(body, 17, src, dst) in (0, 0xffff):
         ours.append(body[8:].hex())
 kernel = json.load(open("frag.answers"))
 assert len(kernel) > 700, len(kernel)

@@ -245,7 +245,8 @@ def ip6(payload, proto=17, src="fd09::1", dst="fd09::2"):
         socket.inet_pton(socket.AF_INET6, dst) + payload
 
 
-def _transport_sum(segment, proto, src, dst):
+def transport_sum(segment, proto, src, dst):
+    """The field is zero in the segment."""
     family = socket.AF_INET6 if ":" in src else socket.AF_INET
     pseudo = socket.inet_pton(family, src) + socket.inet_pton(family, dst)
     pseudo += struct.pack(">IHBB" if family == socket.AF_INET6 else ">BBH",
@@ -255,12 +256,12 @@ def _transport_sum(segment, proto, src, dst):
 
 def udp(payload, sport=5000, dport=6000, src="10.9.0.1", dst="10.9.0.2"):
     seg = struct.pack(">HHHH", sport, dport, 8 + len(payload), 0) + payload
-    return seg[:6] + struct.pack(">H", _transport_sum(seg, 17, src, dst)) + seg[8:]
+    return seg[:6] + struct.pack(">H", transport_sum(seg, 17, src, dst)) + seg[8:]
 
 
 def tcp(payload, sport=40000, dport=80, flags=0x18, seq=1, ack=1, src="10.9.0.1", dst="10.9.0.2"):
     seg = struct.pack(">HHIIBBHHH", sport, dport, seq, ack, 0x50, flags, 65535, 0, 0) + payload
-    return seg[:16] + struct.pack(">H", _transport_sum(seg, 6, src, dst)) + seg[18:]
+    return seg[:16] + struct.pack(">H", transport_sum(seg, 6, src, dst)) + seg[18:]
 
 
 def udp4(payload, **ports):
