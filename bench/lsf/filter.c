@@ -141,12 +141,14 @@ static double send_traffic(int out, const struct traffic *t)
 
 static double run_native(const struct traffic *t, pf_code_fn *code, const void *self)
 {
-	volatile uint32_t kept = 0;
 	uint64_t begin = now_ns();
+	uint32_t any = 0;
 
 	for (unsigned times = 0; times < NATIVE_TIMES; times++)
 		for (unsigned i = 0; i < t->n; i++)
-			kept += code(&t->packets[i], self);
+			any |= code(&t->packets[i], self);
+	/* Somebody wants to know. */
+	__asm__ volatile("" : : "r"(any));
 	return (double)(now_ns() - begin) / NATIVE_TIMES / t->n;
 }
 
