@@ -1,6 +1,6 @@
 /*
- * setmixed - sets of 1 to 2,000 filters that have nothing in common, of all languages, name those members who would accept
- * alone
+ * setmixed - sets of 1 to 2,000 filters that have nothing in common, of all languages, name those members who would
+ * accept alone
  *
  * What a member says alone is asked of the plain interpreters of the tests and of libpcap's, not of the library. The
  * seeds are fixed; PF_AGREE_SECONDS=60 goes on with others for a minute, PF_AGREE_SEED=HEX begins with that one.
@@ -207,7 +207,7 @@ static void mixed_run_all(struct mixed *m, struct pf_set_reader *reader, unsigne
 	}
 }
 
-/* `n` filters of the kinds in turn, in a set; then without half of them; then, if wanted, with others in their places. */
+/* `n` filters of the kinds in turn, in a set; then without half of them; then, if wanted, with others for those */
 static void mixed_set(struct mixed *m, size_t n, enum pf_engine engine, bool others, unsigned packets)
 {
 	struct pf_set_info info = { .size = sizeof(info) };
