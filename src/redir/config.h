@@ -91,12 +91,8 @@ void rd_config_touch(struct rd_config *config);
 struct rd_filter_stat {
 	bool active, hooked;
 	uint64_t pres, posts, stops; /* asked before, after; of these, stopped */
-	uint64_t failures, late,
-		/*
-		 * by policy; of these, of the deadline; skipped: own accesses, deactivated in
-		 * between
-		 */
-		skipped;
+	uint64_t failures, late;     /* ended by the policy; of these, by the deadline */
+	uint64_t skipped;	     /* not asked: its own accesses, deactivated in between */
 	uint64_t time_ns; /* in its hands, together */
 };
 int rd_config_stat(struct rd_config *config, const char *name, struct rd_filter_stat *ret_stat);
