@@ -37,9 +37,10 @@
  * whose pre was called do, its own among them. What a post leaves in args->retv and in the data
  * is what the caller gets; its return value means nothing.
  *
- * Threads: callbacks come on several threads at the same time, in a program on those of urfs_main(). All
- * functions may be called on any thread, in callbacks, too, but for urfs_main(), urfs_close() and
- * rfs_unregister_filter(). A filter is never asked about what its own process, or a child of that, does.
+ * Threads: callbacks come on several threads at the same time, in a program on those of
+ * urfs_main(). All functions may be called on any thread, in callbacks, too, but for urfs_main(),
+ * urfs_close() and rfs_unregister_filter(). A filter is never asked about what its own process,
+ * or a child of that, does.
  *
  * Time: a callback has the filter's deadline (5 s). What is late, or dies, ends as the filter's
  * policy says.

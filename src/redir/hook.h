@@ -9,6 +9,8 @@
 #ifndef RD_HOOK_H
 #define RD_HOOK_H
 
+#include <pthread.h>
+
 #include "redir/config.h"
 
 /*
@@ -64,7 +66,9 @@ struct rd_hook {
 	/* changed before it is connected, or under the configuration's lock: rd_hook_set_wants() */
 	struct rd_wants wants;
 	_Atomic unsigned refs;
-	_Atomic unsigned inside; /* asks that have not been answered */
+	pthread_mutex_t lock; /* of inside */
+	pthread_cond_t empty;
+	unsigned inside; /* asks that have not been answered */
 };
 
 void rd_hook_init(struct rd_hook *hook, const struct rd_hook_ops *ops); /* one reference */
