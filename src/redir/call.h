@@ -41,7 +41,7 @@ struct rd_file;
  * rd_slots_release() when it goes. Inside, the chain's.
  */
 struct rd_slots {
-	_Atomic(struct rd_slot *) first;
+	struct rd_slot *first;
 };
 void rd_slots_release(struct rd_slots *slots);
 

@@ -27,7 +27,7 @@ struct rd_config; /* the filters and their rules, as of now; one per redirect pr
 
 /*
  * The chain for a path (absolute, no links, no dots), of an object of that type. A reference;
- * never NULL: it may be empty.
+ * it may be empty; NULL: no memory, -ENOMEM is the result.
  */
 const struct rd_chain *rd_chain_find(struct rd_config *config, const char *path);
 const struct rd_chain *rd_chain_ref(const struct rd_chain *chain);

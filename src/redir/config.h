@@ -93,7 +93,7 @@ struct rd_filter_stat {
 	uint64_t pres, posts, stops; /* asked before, after; of these, stopped */
 	uint64_t failures, late;     /* ended by the policy; of these, by the deadline */
 	uint64_t skipped;	     /* not asked: its own accesses, deactivated in between */
-	uint64_t time_ns; /* in its hands, together */
+	uint64_t time_ns;	     /* in its hands, together */
 };
 int rd_config_stat(struct rd_config *config, const char *name, struct rd_filter_stat *ret_stat);
 

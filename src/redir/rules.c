@@ -19,7 +19,8 @@ bool rd_path_is_clean(const char *path)
 	for (const char *name = path; *name;) {
 		size_t n = strcspn(name + 1, "/");
 
-		if (n == 0 || (n == 1 && name[1] == '.') || (n == 2 && name[1] == '.' && name[2] == '.'))
+		if (n == 0 || (n == 1 && name[1] == '.') ||
+		    (n == 2 && name[1] == '.' && name[2] == '.'))
 			return false;
 		name += 1 + n;
 	}

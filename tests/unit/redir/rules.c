@@ -24,7 +24,10 @@ static const struct row table[] = {
 	{ "the root", { { "/", I, SUB } }, { "/", "/a", "/a/b/c" }, { 0 } },
 	{ "the root alone", { { "/", I, ONE } }, { "/" }, { "/a", "/a/b" } },
 	{ "all but the root", { { "/", I, SUB }, { "/", X, ONE } }, { "/a", "/a/b" }, { "/" } },
-	{ "a hole", { { "/a", I, SUB }, { "/a/b", X, SUB } }, { "/a", "/a/c", "/a/bb" }, { "/a/b", "/a/b/c" } },
+	{ "a hole",
+	  { { "/a", I, SUB }, { "/a/b", X, SUB } },
+	  { "/a", "/a/c", "/a/bb" },
+	  { "/a/b", "/a/b/c" } },
 	{ "a hole first", { { "/a/b", X, SUB }, { "/a", I, SUB } }, { "/a", "/a/c" }, { "/a/b", "/a/b/c" } },
 	{ "a hole of one", { { "/a", I, SUB }, { "/a/b", X, ONE } }, { "/a", "/a/b/c" }, { "/a/b" } },
 	{ "an island in a hole",
@@ -90,7 +93,8 @@ static bool defined(const struct rd_rule_desc *rule, size_t n, const char *path)
 		size_t len = strcmp(rule[i].path, "/") == 0 ? 0 : strlen(rule[i].path);
 		bool same = strcmp(rule[i].path, path) == 0;
 
-		if (!same && !(rule[i].subtree && strncmp(rule[i].path, path, len) == 0 && path[len] == '/'))
+		if (!same &&
+		    !(rule[i].subtree && strncmp(rule[i].path, path, len) == 0 && path[len] == '/'))
 			continue;
 		if (len + 1 < best || (len + 1 == best && single && rule[i].subtree))
 			continue;
@@ -122,8 +126,10 @@ static void test_random(void **state)
 		struct rd_rules *rules;
 
 		for (size_t i = 0; i < n; i++)
-			rule[i] = (struct rd_rule_desc){ paths[(unsigned)rand_r(&seed) % ARRAY_SIZE(paths)],
-							 rand_r(&seed) % 2, rand_r(&seed) % 2 };
+			rule[i] = (struct rd_rule_desc){
+				paths[(unsigned)rand_r(&seed) % ARRAY_SIZE(paths)],
+				rand_r(&seed) % 2, rand_r(&seed) % 2
+			};
 		rules = make(rule, n);
 		for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 			if (rd_rules_cover(rules, paths[i]) != defined(rule, n, paths[i]))
@@ -149,7 +155,8 @@ static void test_touch(void **state)
 
 static void test_refused(void **state)
 {
-	static const char *const bad[] = { "", "a", "a/b", "/a/", "//", "/a//b", "/.", "/..", "/a/.", "/a/../b", "/a/./b" };
+	static const char *const bad[] = { "",	 "a",	"a/b",	"/a/",	   "//",    "/a//b",
+					   "/.", "/..", "/a/.", "/a/../b", "/a/./b" };
 	static const char *const good[] = { "/", "/a", "/...", "/.a", "/..a", "/a/.b/..c" };
 	struct pfs_diag diag;
 	struct rd_rules *rules = NULL;
