@@ -195,7 +195,8 @@ union rfs_op_args {
 	} f_open; /* OPEN CREATE OPENDIR MKDIR MKNOD */
 	/*
 	 * Of a READ after it: retv.rv_ssize bytes (when that is > 0), of a WRITE before it count
-	 * bytes, which may be changed in place. NULL else.
+	 * bytes, which may be changed in place; of a READ before it room for count bytes, for one
+	 * that stops it. NULL else.
 	 */
 	struct {
 		char *buf;

@@ -287,6 +287,90 @@ int rd_config_replace(struct rd_config *config, const struct rd_filter_desc *des
 	return r;
 }
 
+/* Room for one more filter, and the other one of that name or priority. Locked. */
+static int may_add(struct rd_config *config, const struct rd_filter_desc *desc,
+		   struct rd_filter **ret_old, struct pfs_diag *diag)
+{
+	struct rd_filter **grown;
+
+	*ret_old = NULL;
+	for (size_t i = 0; i < config->n_filters; i++) {
+		struct rd_filter *other = config->filters[i];
+
+		if (strcmp(other->name, desc->name) == 0 && !other->hook)
+			*ret_old = other;
+		else if (strcmp(other->name, desc->name) == 0)
+			return pfs_diag_set(diag, EEXIST, "there is a filter %s already", desc->name);
+		else if (other->priority == desc->priority)
+			return pfs_diag_set(diag, EEXIST, "%s has the priority %d already",
+					    other->name, desc->priority);
+	}
+	if (*ret_old)
+		return 0;
+	if (config->n_filters == RD_FILTERS_MAX)
+		return pfs_diag_set(diag, E2BIG, "there are %d filters already", RD_FILTERS_MAX);
+	grown = reallocarray(config->filters, config->n_filters + 1, sizeof(struct rd_filter *));
+	if (!grown)
+		return -ENOMEM;
+	config->filters = grown;
+	return 0;
+}
+
+int rd_config_add(struct rd_config *config, const struct rd_filter_desc *desc, struct pfs_diag *diag)
+{
+	struct rd_rules *rules = NULL;
+	struct rd_filter *filter;
+	int r = check(desc, 1, diag);
+
+	if (r == 0)
+		r = rd_rules_new(desc->rules, desc->n_rules, &rules, diag);
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&config->lock);
+	r = may_add(config, desc, &filter, diag);
+	if (r == 0 && !filter) {
+		filter = filter_new(desc->name);
+		r = filter ? 0 : -ENOMEM;
+		if (filter)
+			config->filters[config->n_filters++] = filter;
+	}
+	if (r == 0) {
+		if (!filter->rules || desc->n_rules > 0) {
+			rd_rules_unref(filter->rules);
+			filter->rules = TAKE_PTR(rules);
+		}
+		filter->active = desc->active;
+		filter->policy = desc->policy != 0 ? desc->policy : RD_FAIL_DEFAULT;
+		filter->deadline = desc->deadline != 0 ? desc->deadline : RD_DEADLINE;
+		filter->priority = desc->priority;
+		qsort(config->filters, config->n_filters, sizeof(struct rd_filter *), by_priority);
+		changed(config);
+	}
+	pthread_mutex_unlock(&config->lock);
+	rd_rules_unref(rules);
+	return r;
+}
+
+int rd_config_remove(struct rd_config *config, const char *name)
+{
+	struct rd_filter *filter;
+	size_t i = 0;
+
+	pthread_mutex_lock(&config->lock);
+	filter = find(config, name);
+	if (filter) {
+		while (config->filters[i] != filter)
+			i++;
+		memmove(&config->filters[i], &config->filters[i + 1],
+			(--config->n_filters - i) * sizeof(struct rd_filter *));
+		filter->gone = true;
+		changed(config);
+	}
+	pthread_mutex_unlock(&config->lock);
+	rd_filter_unref(filter);
+	return filter ? 0 : -ENOENT;
+}
+
 int rd_config_activate(struct rd_config *config, const char *name, bool active)
 {
 	struct rd_filter *filter;

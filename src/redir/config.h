@@ -13,7 +13,7 @@
  *	rd_config_replace(config, filters, 1, &diag);
  *
  * Threads: everything here may be called on any thread. Changes wait for each other, never for a
- * filter, but for rd_filter_drain().
+ * filter, but for rd_hook_drain().
  */
 #ifndef RD_CONFIG_H
 #define RD_CONFIG_H
@@ -71,7 +71,13 @@ void rd_config_free(struct rd_config *config);
 int rd_config_replace(struct rd_config *config, const struct rd_filter_desc *filters,
 		      size_t n_filters, struct pfs_diag *diag);
 
-/* Changes of one filter, each a whole new configuration. -ENOENT: no such filter. */
+/*
+ * Changes of one filter, each a whole new configuration. -ENOENT: no such filter. -EEXIST: the
+ * name, or the priority, is another's. A filter of that name without a hook, whose process has
+ * died, is taken over with its rules.
+ */
+int rd_config_add(struct rd_config *config, const struct rd_filter_desc *desc, struct pfs_diag *diag);
+int rd_config_remove(struct rd_config *config, const char *name);
 int rd_config_activate(struct rd_config *config, const char *name, bool active);
 /* Later of the same path and kind (single, subtree) wins. -EINVAL: no legal path; -E2BIG. */
 int rd_config_add_rule(struct rd_config *config, const char *name, const struct rd_rule_desc *rule,

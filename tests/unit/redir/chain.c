@@ -1,5 +1,6 @@
 /*
- * The order of events, and what becomes of results: filters that write down what they are asked, at once or on another thread.
+ * The order of events, and what becomes of results: filters that write down what they are asked,
+ * at once or on another thread.
  */
 #include <setjmp.h>
 #include <stdarg.h>
