@@ -4,6 +4,7 @@
  * Returns when the mount can be used. A dead pipesfs at DIR, left by a machine that lost its
  * processes, is taken away first.
  */
+#include "cmd/background.h"
 #include "cmd/options.h"
 #include "cmd/pipelines.h"
 #include "mount/mount.h"
@@ -60,32 +61,9 @@ static int find_dir(struct pfs_mount_options *options, const char *name)
 	return 0;
 }
 
-/* The keeper in a process of its own; waits until the mount can be used. */
-static int in_background(struct pfs_mount_options *options)
+static int keep(void *arg, int ready_fd)
 {
-	char byte;
-	ssize_t n;
-	int fds[2];
-	pid_t pid;
-
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return pfs_fail("no pipe: %s", strerror(errno));
-	pid = fork();
-	if (pid < 0)
-		return pfs_fail("no process: %s", strerror(errno));
-	if (pid == 0) {
-		close(fds[0]);
-		setsid();
-		_exit(pfs_keeper_run(options, fds[1]));
-	}
-	close(fds[1]);
-	/* End of file without a byte: it has died, and has said why. */
-	do {
-		n = read(fds[0], &byte, 1);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return pfs_fail("no answer: %s", strerror(errno));
-	return n == 1 ? 0 : PFS_EXIT_FAILED;
+	return pfs_keeper_run(arg, ready_fd);
 }
 
 /* What `portals=FILE` would mean: the rules, and every complaint. */
@@ -166,7 +144,7 @@ static int mount_run(int argc, char **argv)
 		return pfs_usage(&pfs_cmd_mount, "one directory is needed");
 	r = find_dir(&options, argv[optind]);
 	if (r == 0)
-		r = options.foreground ? in_foreground(&options) : in_background(&options);
+		r = options.foreground ? in_foreground(&options) : pfs_background(keep, &options);
 	if (r == 0 && !options.foreground)
 		start_pipelines(&options);
 	pfs_mount_options_release(&options);

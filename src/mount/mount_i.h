@@ -25,6 +25,9 @@
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 
+#include "base/caps.h"
+#include "base/keeper.h"
+#include "base/log.h"
 #include "base/spawn.h"
 #include "graph/graph.h"
 #include "mount/mount.h"
@@ -432,26 +435,5 @@ void pfs_show_list(const struct pfs_node_info *info, struct pfs_listing *listing
 
 /* In the child: serves the session until the end; returns the exit status. */
 int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *mount, int keeper_fd);
-/* Sent on the socket between the two: READY, or a sentence why not. */
-#define PFS_STREAMS_READY "ready"
-
-/* Says a sentence: on stderr, or in syslog once pfs_log_to_syslog() was called. */
-void pfs_log(const char *fmt, ...) PFS_PRINTF(1, 2);
-/* To syslog, or to stderr, if that does not make us wait: what users' commands say. */
-void pfs_log_try(const char *text);
-/* To syslog from here on; nothing of ours keeps a terminal or whoever reads our output. Before there are threads. */
-void pfs_log_to_syslog(void);
-
-/* Root: gives up all capabilities but these (cap_value_t), for good. Others have none. */
-int pfs_caps_keep(const int *caps, size_t n);
-
-/* Asks through the mount, from a thread that may wait for ever, whether it answers. */
-struct pfs_probe;
-int pfs_probe_start(const char *dir, struct pfs_probe **ret_probe);
-/*
- * Starts a question if none is open. Returns true when one has been open all the time since the
- * last call, which has not been answered.
- */
-bool pfs_probe_ask(struct pfs_probe *probe);
 
 #endif

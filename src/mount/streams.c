@@ -207,7 +207,7 @@ static bool consume(int fd)
 
 static void say_ready(struct streams *streams)
 {
-	static const char word[] = PFS_STREAMS_READY;
+	static const char word[] = PFS_KEEPER_READY;
 
 	/* From here on nobody may be looking at stderr. */
 	if (!streams->mount->options->foreground)

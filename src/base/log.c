@@ -1,7 +1,7 @@
 /*
  * log - the two places where the processes of a mount speak
  */
-#include "mount/mount_i.h"
+#include "base/log.h"
 
 #include <fcntl.h>
 #include <stdarg.h>

@@ -1,11 +1,13 @@
 /*
- * mountinfo - detaches and aborts mounts without asking the filesystem that is mounted
+ * detach - detaches and aborts mounts without asking the filesystem that is mounted
  *
  * A path that leads into a dead or stopped mount must not be touched: stat(2) on it may never
  * return. All that is needed stands in /proc/self/mountinfo (base/mountinfo.h), and umount2(2) with
  * UMOUNT_NOFOLLOW does not ask either.
  */
-#include "mount/mount.h"
+#include "base/detach.h"
+
+#include "base/mountinfo.h"
 
 #include <fcntl.h>
 #include <spawn.h>

@@ -1,7 +1,7 @@
 /*
  * caps - capabilities given up for good
  */
-#include "mount/mount_i.h"
+#include "base/caps.h"
 
 #include <sys/capability.h>
 #include <sys/prctl.h>

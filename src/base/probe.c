@@ -6,8 +6,9 @@
  * until streams is; so it is a thread of its own that nobody waits for. It holds nothing while it
  * does not ask, or umount(8) would find the mount busy.
  */
-#include "mount/mount_i.h"
+#include "base/probe.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <sys/statfs.h>
 
