@@ -10,6 +10,7 @@ const struct pfs_command *const pfs_commands[] = {
 	&pfs_cmd_abort,
 	&pfs_cmd_run,
 	&pfs_cmd_portal,
+	&pfs_cmd_redirect,
 	&pfs_cmd_ls,
 	&pfs_cmd_stat,
 	&pfs_cmd_graph,

@@ -1,0 +1,152 @@
+/*
+ * process - what the keeper and the server of a redirected tree do
+ */
+#include "redir/process.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include "base/detach.h"
+#include "base/keeper.h"
+#include "base/log.h"
+#include "base/mountinfo.h"
+
+#define LINGER 500 /* ms for those that have files open */
+
+struct process {
+	const struct rd_process_options *options;
+	struct rd_layer *layer;
+	struct pfs_kept kept;
+};
+
+static int signals_prepare(void)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGHUP);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	return signalfd(-1, &mask, SFD_CLOEXEC);
+}
+
+/* SIGHUP from somebody is no reason to end. */
+static bool signal_ends(int signal_fd)
+{
+	struct signalfd_siginfo info;
+
+	return read(signal_fd, &info, sizeof(info)) != sizeof(info) || info.ssi_signo != SIGHUP ||
+	       info.ssi_code > 0;
+}
+
+/* Until there is a reason to end. True: the mount has gone by itself. */
+static bool wait_for_end(struct process *process, int signal_fd, int keeper_fd)
+{
+	enum { SIGNAL, KEEPER, ENDED, READY, COUNT };
+	struct pollfd fds[COUNT] = {
+		[SIGNAL] = { .fd = signal_fd, .events = POLLIN },
+		[KEEPER] = { .fd = keeper_fd, .events = POLLIN },
+		[ENDED] = { .fd = rd_layer_ended_fd(process->layer), .events = POLLIN },
+		[READY] = { .fd = rd_layer_ready_fd(process->layer), .events = POLLIN },
+	};
+
+	for (;;) {
+		if (poll(fds, COUNT, -1) < 0 && errno != EINTR)
+			return false;
+		if (fds[ENDED].revents)
+			return true;
+		if (fds[SIGNAL].revents && signal_ends(signal_fd))
+			return false;
+		/* The keeper says nothing: it has died. */
+		if (fds[KEEPER].revents)
+			return false;
+		if (fds[READY].revents) {
+			fds[READY].fd = -1;
+			if (!process->options->foreground)
+				pfs_log_to_syslog();
+			send(keeper_fd, PFS_KEEPER_READY, sizeof(PFS_KEEPER_READY), MSG_NOSIGNAL);
+		}
+	}
+}
+
+static int serve(void *arg, int keeper_fd)
+{
+	struct process *process = arg;
+	const struct pfs_kept *kept = &process->kept;
+	int signal_fd = signals_prepare(), r;
+	bool by_itself;
+
+	prctl(PR_SET_NAME, "pipesfs-redir");
+	r = signal_fd < 0 ? -errno : rd_layer_start(process->layer);
+	if (r < 0) {
+		pfs_log("cannot start: %s", strerror(-r));
+		return 1;
+	}
+	by_itself = wait_for_end(process, signal_fd, keeper_fd);
+	/* Once unmounted, our device number may be that of another mount. */
+	if (!by_itself || !pfs_mount_is_gone(kept->unique))
+		pfs_mount_detach(kept->dev_major, kept->dev_minor, false);
+	/* Who still has files open gets errors from here on, when this process ends. */
+	if (rd_layer_stop(process->layer, LINGER) == 0)
+		rd_layer_free(process->layer);
+	return 0;
+}
+
+static void leave(void *arg)
+{
+	struct process *process = arg;
+
+	rd_layer_leave(process->layer);
+}
+
+static void ready(void *arg)
+{
+	struct process *process = arg;
+
+	rd_layer_submounts(process->layer);
+	rd_layer_free(TAKE_PTR(process->layer));
+}
+
+int rd_process_run(const struct rd_process_options *options, int ready_fd)
+{
+	struct process process = {
+		.options = options,
+		.kept = {
+			.dir = options->layer.dir,
+			.stall = options->stall,
+			.foreground = options->foreground,
+			.lost = "the original is there again",
+			.serve = serve,
+			.leave = leave,
+			.ready = ready,
+		},
+	};
+	int signal_fd = pfs_keeper_prepare();
+	struct pfs_mountinfo info;
+	struct pfs_diag diag;
+	int r;
+
+	if (signal_fd < 0)
+		return 1;
+	r = rd_layer_new(&options->layer, &process.layer, &diag);
+	if (r < 0) {
+		pfs_log("%s", diag.text);
+		return 1;
+	}
+	r = pfs_mountinfo_at(options->layer.dir, &info);
+	if (r < 0) {
+		pfs_log("cannot find the mount on %s in /proc/self/mountinfo: %s",
+			options->layer.dir, strerror(-r));
+		rd_layer_free(process.layer);
+		return 1;
+	}
+	process.kept.dev_major = info.major;
+	process.kept.dev_minor = info.minor;
+	process.kept.unique = pfs_mount_unique(options->layer.dir);
+	process.kept.arg = &process;
+	return pfs_keeper_keep(&process.kept, signal_fd, ready_fd);
+}
