@@ -1,5 +1,5 @@
 /*
- * chain_i - what config.c, chain.c, way.c and data.c know of filters and chains
+ * chain_i - what configured.c, chain.c, way.c and data.c know of filters and chains
  *
  * A struct rd_filter is one name for as long as the configuration has it, and as chains hold it.
  * Its settings are words that one change at a time writes (under the configuration's lock) and

@@ -11,7 +11,7 @@
 
 #include <pthread.h>
 
-#include "redir/config.h"
+#include "redir/configured.h"
 
 /*
  * By operation: bit (S_IFMT >> 12) for each type of file wanted, bit 0 for those not known;

@@ -11,7 +11,7 @@
 
 #include <pipesfs/urfs.h>
 
-#include "redir/config.h"
+#include "redir/configured.h"
 
 struct rd_module;
 

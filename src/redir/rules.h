@@ -9,7 +9,7 @@
 #ifndef RD_RULES_H
 #define RD_RULES_H
 
-#include "redir/config.h"
+#include "redir/configured.h"
 
 struct rd_rules; /* immutable */
 

@@ -14,7 +14,7 @@
 
 #include <pipesfs/urfs.h>
 
-#include "redir/config.h"
+#include "redir/configured.h"
 
 struct rd_server;
 

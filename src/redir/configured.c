@@ -1,4 +1,4 @@
-#include "redir/config.h"
+#include "redir/configured.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 /*
- * config - the filters of a redirect process and their rules, replaced as one
+ * configured - the filters of a redirect process and their rules, replaced as one
  *
  * A *description* (struct rd_filter_desc[]) says which filters there are. rd_config_replace()
  * checks it as a whole, and either all of it is in force or nothing has changed. A filter is
@@ -15,8 +15,8 @@
  * Threads: everything here may be called on any thread. Changes wait for each other, never for a
  * filter, but for rd_hook_drain().
  */
-#ifndef RD_CONFIG_H
-#define RD_CONFIG_H
+#ifndef RD_CONFIGURED_H
+#define RD_CONFIGURED_H
 
 #include "redir/chain.h"
 
