@@ -14,6 +14,7 @@
 struct code {
 	_Atomic unsigned refs;
 	void *handle;
+	int fd; /* by whose number it was loaded: dlopen(3) gives one name one object */
 };
 
 struct rd_module {
@@ -36,6 +37,7 @@ static void code_unref(struct code *code)
 		return;
 	if (code->handle)
 		dlclose(code->handle);
+	pfs_closep(&code->fd);
 	free(code);
 }
 
@@ -261,7 +263,7 @@ static int open_trusted(const char *file, uid_t user, struct pfs_diag *diag)
 	return TAKE_FD(fd);
 }
 
-static int module_start(struct rd_module *module, const char *file, int fd, int argc, char **argv,
+static int module_start(struct rd_module *module, const char *file, int argc, char **argv,
 			struct pfs_diag *diag)
 {
 	struct urfs_conn conn = { -1, &module->link };
@@ -269,7 +271,7 @@ static int module_start(struct rd_module *module, const char *file, int fd, int 
 	char path[32];
 	int r;
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", module->code->fd);
 	module->code->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!module->code->handle)
 		return pfs_diag_set(diag, ENOEXEC, "%.80s: %.160s", file, dlerror());
@@ -306,9 +308,10 @@ int rd_module_load(struct rd_config *config, const char *file, uid_t user, int a
 		return -ENOMEM;
 	}
 	module->code->refs = 1;
+	module->code->fd = TAKE_FD(fd);
 	module->config = config;
 	urfs_link_init(&module->link, &module_ops);
-	r = module_start(module, file, fd, argc, argv, diag);
+	r = module_start(module, file, argc, argv, diag);
 	if (r < 0) {
 		rd_module_unload(module);
 		return r;
