@@ -1,5 +1,5 @@
 /*
- * redirect - `pipesfs redirect [-f] DIR`: a directory, redirected through filters
+ * redirect - `pipesfs redirect DIR`: a directory, redirected through filters
  */
 #include "cmd/background.h"
 #include "cmd/options.h"
@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #define STALL 10000000000ULL /* ns */
+#define LOAD_MAX 32
 
 static int keep(void *arg, int ready_fd)
 {
@@ -31,27 +32,73 @@ static int find_dir(const char *name, char **ret_dir)
 	return 0;
 }
 
+/* The keeper works in "/": names are made absolute, of "FILE.so,argument,..." the first. */
+static int find_file(const char *text, char **ret_text)
+{
+	size_t n = strcspn(text, ",");
+	PFS_FREE char *name = strndup(text, n);
+	PFS_FREE char *file = name ? realpath(name, NULL) : NULL;
+
+	if (!file)
+		return pfs_fail("cannot load %s: %s", name ? name : text, strerror(errno));
+	if (asprintf(ret_text, "%s%s", file, text + n) < 0)
+		return pfs_fail("out of memory");
+	return 0;
+}
+
+static int find_socket(const char *name, char **ret_name)
+{
+	PFS_FREE char *here = *name == '/' ? strdup("") : getcwd(NULL, 0);
+
+	if (!here || asprintf(ret_name, "%s%s%s", here, *here ? "/" : "", name) < 0)
+		return pfs_fail("%s: %s", name, strerror(errno));
+	return 0;
+}
+
+static int redirect_dir(struct rd_process_options *options, const char *name)
+{
+	PFS_FREE char *dir = NULL;
+	int r = find_dir(name, &dir);
+
+	if (r)
+		return r;
+	options->layer.dir = dir;
+	return options->foreground ? rd_process_run(options, -1) : pfs_background(keep, options);
+}
+
 static int redirect_run(int argc, char **argv)
 {
 	struct rd_process_options options = { .stall = STALL };
-	PFS_FREE char *dir = NULL;
-	int c, r;
+	PFS_FREE char *listen = NULL;
+	char *load[LOAD_MAX];
+	int c, r = 0;
 
-	while ((c = pfs_getopt(&pfs_cmd_redirect, argc, argv)) != -1) {
-		if (c == 'f')
+	while (r == 0 && (c = pfs_getopt(&pfs_cmd_redirect, argc, argv)) != -1) {
+		if (c == 'f') {
 			options.foreground = true;
-		else if (c == 'P')
+		} else if (c == 'P') {
 			options.layer.no_passthrough = true;
-		else
-			return pfs_usage(&pfs_cmd_redirect, NULL);
+		} else if (c == 'l' && options.n_load == LOAD_MAX) {
+			r = pfs_usage(&pfs_cmd_redirect, "too many filters");
+		} else if (c == 'l') {
+			r = find_file(optarg, &load[options.n_load]);
+			options.n_load += r == 0;
+		} else if (c == 's') {
+			free(TAKE_PTR(listen));
+			r = find_socket(optarg, &listen);
+		} else {
+			r = pfs_usage(&pfs_cmd_redirect, NULL);
+		}
 	}
-	if (optind + 1 != argc)
-		return pfs_usage(&pfs_cmd_redirect, "one directory is needed");
-	r = find_dir(argv[optind], &dir);
-	if (r)
-		return r;
-	options.layer.dir = dir;
-	return options.foreground ? rd_process_run(&options, -1) : pfs_background(keep, &options);
+	if (r == 0 && optind + 1 != argc)
+		r = pfs_usage(&pfs_cmd_redirect, "one directory is needed");
+	options.load = (const char *const *)load;
+	options.listen = listen;
+	if (r == 0)
+		r = redirect_dir(&options, argv[optind]);
+	while (options.n_load > 0)
+		free(load[--options.n_load]);
+	return r;
 }
 
 static const struct pfs_option redirect_options[] = {
@@ -59,6 +106,16 @@ static const struct pfs_option redirect_options[] = {
 	{ .key = 'P',
 	  .name = "no-passthrough",
 	  .help = "all data through this process, as a data filter needs it" },
+	{ .key = 'l',
+	  .name = "load",
+	  .value = "FILE.so[,ARG...]",
+	  .words = PFS_WORDS_FILE,
+	  .help = "filters in a shared object; may be given several times" },
+	{ .key = 's',
+	  .name = "listen",
+	  .value = "SOCKET",
+	  .words = PFS_WORDS_FILE,
+	  .help = "filters in other processes connect here: PIPESFS_URFS=SOCKET" },
 	{ 0 },
 };
 

@@ -106,6 +106,12 @@ struct rd_call {
 	 */
 	struct rd_data data;
 
+	/*
+	 * READ or WRITE of the page cache, which everybody shares: nobody's own, whoever needed the
+	 * page first
+	 */
+	bool shared;
+
 	/* The layer's functions. */
 	void (*perform)(struct rd_call *call);
 	void (*complete)(struct rd_call *call);

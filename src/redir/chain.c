@@ -180,7 +180,7 @@ static bool way_enter(struct way *way, size_t at, uint16_t mask, bool *ret_fail)
 		*ret_fail = true;
 		return false;
 	}
-	if (call->caller.pid > 0 && way->hook->ops->own(way->hook, call->caller.pid)) {
+	if (!call->shared && call->caller.pid > 0 && way->hook->ops->own(way->hook, call->caller.pid)) {
 		atomic_fetch_add_explicit(&filter->skipped, 1, memory_order_relaxed);
 		rd_hook_leave(way->hook);
 		rd_hook_unref(TAKE_PTR(way->hook));
@@ -254,6 +254,24 @@ void rd_ask_subcall(struct rd_ask *ask, void (*done)(struct rd_ask *ask))
 		way->call->result = -ENOMEM;
 		done(ask);
 	}
+}
+
+bool rd_chain_own(const struct rd_chain *chain, pid_t pid)
+{
+	bool own = false;
+
+	for (size_t i = 0; i < chain->n && pid > 0 && !own; i++) {
+		const struct rd_wants *wants = &chain->entry[i].wants;
+		struct rd_hook *hook = NULL;
+
+		if (rd_mask_has(wants->pre[RD_READ] | wants->post[RD_READ] | wants->pre[RD_WRITE] |
+					wants->post[RD_WRITE],
+				S_IFREG))
+			hook = rd_filter_hook(chain->entry[i].filter);
+		own = hook && hook->ops->own(hook, pid);
+		rd_hook_unref(hook);
+	}
+	return own;
 }
 
 /* --- what the ask's filter keeps ---------------------------------------------------------------- */

@@ -41,6 +41,9 @@ bool rd_chain_wants(const struct rd_chain *chain, enum rd_op op, mode_t type);
 /* Does anybody want the data of regular files (READ or WRITE)? If not, they may go by passthrough. */
 bool rd_chain_wants_data(const struct rd_chain *chain);
 
+/* Is that thread one of a filter's own that wants the data? It is to see the bytes below, past the page cache. */
+bool rd_chain_own(const struct rd_chain *chain, pid_t pid);
+
 /*
  * See call.h. Never fails: what goes wrong on the way is the call's result, by the policy of the
  * filter with which it did.

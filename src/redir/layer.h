@@ -26,17 +26,16 @@
  * caller's fsuid,
  * fsgid and umask. Locks (flock, fcntl, OFD) are the kernel's above and seen by all who come through the
  * mount, so chains are not
- * asked about RD_LOCK.
+ * asked about RD_LOCK, nor, for the same reason, about RD_ACCESS.
  *
  * Data: a regular file whose chain does not want any is opened by passthrough where that is possible; then
  * neither read,
  * write nor mmap comes here. Else the kernel's page cache above holds what the chain made of it. All opens of a file
  * share one way as long as one is open; who opens a file with a data chain while it is open by passthrough reads and
- * writes through the chain, but maps the original.
+ * writes through the chain, but maps the original. A filter's own process sees the bytes below, past the page cache.
  *
- * What others change in the original, past the mount, is heard of by fanotify where that is allowed, and names
- * and attributes are
- * kept for long; else they are asked for again after a second.
+ * What others change in the original, past the mount, nobody tells: names and attributes are asked for again after a
+ * second, and at once where a filter wants to be asked about them.
  */
 #ifndef RD_LAYER_H
 #define RD_LAYER_H
@@ -56,6 +55,7 @@ struct rd_chains {
 	uint64_t (*serial)(const struct rd_config *config);
 	bool (*wants)(const struct rd_chain *chain, enum rd_op op, mode_t type);
 	bool (*wants_data)(const struct rd_chain *chain);
+	bool (*own)(const struct rd_chain *chain, pid_t pid);
 	void (*run)(struct rd_call *call);
 	int (*data_get)(const struct rd_chain *chain, size_t size, struct rd_data *ret_data);
 	void (*data_put)(struct rd_data *data);

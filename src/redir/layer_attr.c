@@ -60,20 +60,37 @@ static void statx_do(struct rd_req *r)
 	if (err == 0)
 		err = errno_or(statx(fd, "", r->flags | AT_EMPTY_PATH, (unsigned)r->mask, &r->statx));
 	if (err == 0) {
-		struct stat st = {
-			.st_dev = r->call.object->dev,
-			.st_ino = r->statx.stx_ino,
-			.st_mode = r->statx.stx_mode,
-		};
+		struct stat *st = &r->call.arg.attr.stat;
 
-		r->entry.attr_timeout = rd_attr_told(r->layer, r->call.object, &st);
-		r->statx.stx_ino = st.st_ino;
+		rd_stat_from_statx(&r->statx, st);
+		st->st_dev = r->call.object->dev;
+		r->entry.attr_timeout = rd_attr_told(r->layer, r->call.object, st);
+		r->statx.stx_ino = st->st_ino;
 	}
 	r->call.result = err;
 }
 
+/* What filters made of it. */
+static void statx_from_stat(const struct stat *st, struct statx *sx)
+{
+	sx->stx_mode = (uint16_t)st->st_mode;
+	sx->stx_nlink = (uint32_t)st->st_nlink;
+	sx->stx_uid = st->st_uid;
+	sx->stx_gid = st->st_gid;
+	sx->stx_size = (uint64_t)st->st_size;
+	sx->stx_blocks = (uint64_t)st->st_blocks;
+	sx->stx_atime.tv_sec = st->st_atim.tv_sec;
+	sx->stx_atime.tv_nsec = (uint32_t)st->st_atim.tv_nsec;
+	sx->stx_mtime.tv_sec = st->st_mtim.tv_sec;
+	sx->stx_mtime.tv_nsec = (uint32_t)st->st_mtim.tv_nsec;
+	sx->stx_ctime.tv_sec = st->st_ctim.tv_sec;
+	sx->stx_ctime.tv_nsec = (uint32_t)st->st_ctim.tv_nsec;
+}
+
 static void statx_reply(struct rd_req *r)
 {
+	if (r->heap)
+		statx_from_stat(&r->call.arg.attr.stat, &r->statx);
 	if (!r->call.performed)
 		fuse_reply_err(r->req, EIO);
 	else

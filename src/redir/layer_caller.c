@@ -45,6 +45,16 @@ void rd_caller_prepare(struct rd_layer *layer)
 		prctl(PR_SET_SECUREBITS, prctl(PR_GET_SECUREBITS) | SECBIT_NO_SETUID_FIXUP) == 0;
 }
 
+bool rd_keeps_setid(const struct rd_layer *layer, pid_t thread)
+{
+	struct __user_cap_header_struct header = caps_header();
+	struct __user_cap_data_struct caps[_LINUX_CAPABILITY_U32S_3];
+
+	header.pid = thread;
+	return layer->privileged && thread > 0 && syscall(SYS_capget, &header, caps) == 0 &&
+	       caps[CAP_TO_INDEX(CAP_FSETID)].effective & CAP_TO_MASK(CAP_FSETID);
+}
+
 static void fsetid(bool kill)
 {
 	struct __user_cap_header_struct header = caps_header();

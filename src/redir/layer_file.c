@@ -21,6 +21,12 @@ int rd_file_new(struct rd_req *r, struct rd_object *object, int fd, int flags, s
 	file->fd = fd;
 	file->flags = flags;
 	file->chain = rd_object_chain(r->layer, object);
+	if (r->layer->chains && !file->chain) {
+		rd_object_unref(r->layer, object, 1);
+		close(fd);
+		free(file);
+		return -ENOMEM;
+	}
 	pthread_mutex_init(&file->lock, NULL);
 	pthread_mutex_lock(&object->lock);
 	file->next = object->files;
@@ -49,24 +55,24 @@ static void attr_forget(struct rd_layer *layer, struct rd_object *object)
 }
 
 #ifdef HAVE_FUSE_PASSTHROUGH
-/* Written past us set-id bits are taken away whoever writes; so those that have some are not opened so. */
-static bool may_pass(const struct rd_file *file)
-{
-	struct stat st;
-
-	return !writes(file) || (fstat(file->fd, &st) == 0 && !(st.st_mode & (S_ISUID | S_ISGID)));
-}
-
-/* object->lock is held. */
+/*
+ * Written past us set-id bits are kept or taken away as the rights say with which the backing was opened, by the
+ * first of those who share it. A writer of whom that would be wrong reads and writes by us, and only maps the backing.
+ *
+ * object->lock is held.
+ */
 static bool pass(struct rd_req *r, struct rd_file *file, bool data)
 {
 	struct rd_object *object = file->object;
+	bool keeps;
 
+	if (!object->passed && (data || object->cached || !r->layer->passthrough))
+		return false;
+	keeps = rd_keeps_setid(r->layer, r->call.caller.pid);
 	if (!object->passed) {
-		if (data || object->cached || !r->layer->passthrough || !may_pass(file))
-			return false;
-		rd_become(r->layer, r->call.caller.uid, r->call.caller.gid, r->umask, true);
+		rd_become(r->layer, r->call.caller.uid, r->call.caller.gid, r->umask, !keeps);
 		object->backing = rd_backing_open(r->layer, file->fd);
+		object->backing_keeps = keeps;
 		if (object->backing <= 0)
 			return false;
 	}
@@ -74,7 +80,7 @@ static bool pass(struct rd_req *r, struct rd_file *file, bool data)
 	object->cache_serial = 0;
 	file->passed = true;
 	r->fi.backing_id = object->backing;
-	r->fi.direct_io = data;
+	r->fi.direct_io = data || (writes(file) && keeps != object->backing_keeps);
 	return true;
 }
 #else
@@ -91,6 +97,7 @@ void rd_file_way(struct rd_req *r, struct rd_file *file, bool fresh)
 	struct rd_object *object = file->object;
 	uint64_t serial = layer->chains ? layer->chains->serial(layer->config) + 1 : 1;
 	bool data = file->chain && layer->chains->wants_data(file->chain), first = false;
+	bool own = data && layer->chains->own(file->chain, r->call.caller.pid);
 
 	r->fi.fh = (uintptr_t)file;
 	pthread_mutex_lock(&object->lock);
@@ -98,6 +105,10 @@ void rd_file_way(struct rd_req *r, struct rd_file *file, bool fresh)
 		if (writes(file))
 			first = atomic_fetch_add(&object->writers, 1) == 0;
 		atomic_fetch_add_explicit(&layer->passed_opens, 1, memory_order_relaxed);
+	} else if (own) {
+		file->own = true;
+		r->fi.direct_io = 1;
+		atomic_fetch_add_explicit(&layer->other_opens, 1, memory_order_relaxed);
 	} else {
 		object->cached++;
 		r->fi.keep_cache = object->cache_serial == serial;
@@ -126,10 +137,14 @@ void rd_file_free(struct rd_layer *layer, struct rd_file *file)
 			backing = object->backing;
 		if (writes(file))
 			last = atomic_fetch_sub(&object->writers, 1) == 1;
+	} else if (file->own) {
+		object->cache_serial = 0; /* it may have mapped, or written past, what others see there */
 	} else if (!S_ISDIR(object->type)) {
 		object->cached--;
 	}
 	pthread_mutex_unlock(&object->lock);
+	if (file->own && layer->running)
+		fuse_lowlevel_notify_inval_inode(layer->se, rd_ino_of(layer, object), 0, 0);
 	if (backing > 0)
 		rd_backing_close(layer, backing);
 	if (last && layer->running)
@@ -308,6 +323,7 @@ static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 
 	rd_req_init(&r, req, RD_READ, ino);
 	r.call.file = rd_file_of(fi);
+	r.call.shared = !r.call.file->own;
 	r.call.arg.io.offset = (uint64_t)offset;
 	r.call.arg.io.size = size;
 	rd_req_start(&r, read_do, read_reply);
@@ -341,6 +357,7 @@ static void op_write(fuse_req_t req, fuse_ino_t ino, const char *bytes, size_t s
 	rd_req_init(&r, req, RD_WRITE, ino);
 	r.fi = *fi;
 	r.call.file = rd_file_of(fi);
+	r.call.shared = !r.call.file->own;
 	r.call.arg.io.offset = (uint64_t)offset;
 	r.call.arg.io.size = size;
 	r.call.data.bytes = (uint8_t *)bytes;

@@ -12,7 +12,7 @@
 
 #include "redir/layer.h"
 
-#include <config.h> /* not redir/config.h */
+#include "config.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -55,6 +55,7 @@ struct rd_object {
 	struct rd_file *files;	      /* lock: open ones */
 	unsigned cached, passed;      /* lock: how many are open in which way */
 	int backing;		      /* lock: id of passthrough, while passed */
+	bool backing_keeps;	      /* lock: who writes by that keeps set-id bits */
 	const struct rd_chain *chain; /* lock; ref held */
 	uint64_t chain_serial;	      /* lock */
 	uint64_t cache_serial;	      /* lock: whose data the pages above hold */
@@ -83,6 +84,7 @@ struct rd_file {
 	int flags;
 	struct rd_slots slots; /* what filters keep here */
 	bool passed;	       /* the kernel reads and writes the original itself */
+	bool own;	       /* a filter's: past the page cache */
 	/* Directories. */
 	pthread_mutex_t lock;
 	uint8_t *entries; /* lock: owned */
@@ -134,7 +136,6 @@ struct rd_layer {
 	size_t submounts;
 	pthread_t thread; /* libfuse's loop */
 	bool running;
-	struct rd_watch *watch; /* NULL: nobody tells */
 };
 
 /* --- one request (layer_request.c) ---------------------------------------------------- */
@@ -144,7 +145,8 @@ struct rd_req {
 	struct rd_layer *layer;
 	fuse_req_t req;
 	mode_t umask;
-	bool heap;		  /* it and its strings are its own */
+	bool heap; /* it and its strings are its own */
+	bool made; /* call.object/name (of LINK: object2/name2) was not there before */
 	const char *name, *name2; /* of name2: the second name, the target of a link */
 	const void *value;	  /* of an attribute; owned on the heap */
 	size_t value_size;
@@ -198,6 +200,8 @@ static inline struct rd_file *rd_file_of(const struct fuse_file_info *fi)
 
 /* --- whose rights (layer_caller.c) ---------------------------------------------------- */
 
+/* May that thread write to a file without taking set-id bits away? Not, where it cannot be known. */
+bool rd_keeps_setid(const struct rd_layer *layer, pid_t thread);
 /* For this thread, until the next call: the caller's ids, and CAP_FSETID unless set-id bits are to go. */
 void rd_become(const struct rd_layer *layer, uid_t uid, gid_t gid, mode_t umask, bool kill);
 /* A thread that is not ours gets its own back. */
@@ -211,6 +215,7 @@ void rd_caller_prepare(struct rd_layer *layer);
 
 int rd_objects_init(struct rd_layer *layer);
 void rd_objects_release(struct rd_layer *layer);
+void rd_stat_from_statx(const struct statx *sx, struct stat *st);
 /* Looks at dirfd/name, or at dirfd itself if name is "". -errno. */
 int rd_identify(const struct rd_layer *layer, int dirfd, const char *name, struct rd_identity *ret_id);
 /* The object, with a reference; new or known. parent, name: where it was seen; NULL: nowhere. NULL: no memory. */
@@ -251,7 +256,7 @@ int rd_object_open(struct rd_layer *layer, struct rd_object *object, int flags);
 /* Its last name may go now: it is to be found all the same. */
 void rd_object_pin(struct rd_layer *layer, struct rd_object *object, int dirfd, const char *name);
 
-/* The chain of an object: with a reference; NULL: there are no chains at all. */
+/* The chain of an object: with a reference; NULL: there are no chains at all, or no memory. */
 const struct rd_chain *rd_object_chain(struct rd_layer *layer, struct rd_object *object);
 
 /* --- what operations share ------------------------------------------------------------ */
@@ -280,6 +285,8 @@ double rd_attr_told(struct rd_layer *layer, struct rd_object *object, struct sta
 int rd_entry_fill(struct rd_req *r, int dirfd, const char *name, struct rd_object *parent,
 		  const char *seen);
 void rd_entry_drop(struct rd_req *r);
+/* Made, but to be told as an error: takes it back, if it is what stands there. */
+void rd_entry_undo(struct rd_req *r);
 /* A file on that descriptor, which it takes over even on failure. */
 int rd_file_new(struct rd_req *r, struct rd_object *object, int fd, int flags,
 		struct rd_file **ret_file);

@@ -23,6 +23,21 @@ void rd_entry_drop(struct rd_req *r)
 		rd_object_unref(r->layer, TAKE_PTR(r->found), 1);
 }
 
+/* What somebody wants to be asked about each time is not kept. */
+static void entry_times(struct rd_req *r)
+{
+	const struct rd_chains *chains = r->layer->chains;
+	const struct rd_chain *chain = chains ? rd_object_chain(r->layer, r->found) : NULL;
+
+	if (!chain)
+		return;
+	if (chains->wants(chain, RD_LOOKUP, 0))
+		r->entry.entry_timeout = 0;
+	if (chains->wants(chain, RD_GETATTR, r->found->type))
+		r->entry.attr_timeout = 0;
+	chains->unref(chain);
+}
+
 int rd_entry_fill(struct rd_req *r, int dirfd, const char *name, struct rd_object *parent,
 		  const char *seen)
 {
@@ -41,7 +56,48 @@ int rd_entry_fill(struct rd_req *r, int dirfd, const char *name, struct rd_objec
 		.entry_timeout = r->layer->timeout,
 	};
 	r->entry.attr_timeout = rd_attr_told(r->layer, r->found, &r->entry.attr);
+	entry_times(r);
 	return 0;
+}
+
+/* What is at that name, if the kernel knows it, with a reference. */
+static struct rd_object *known(struct rd_layer *layer, int dirfd, const char *name)
+{
+	struct rd_identity id;
+
+	return rd_identify(layer, dirfd, name, &id) == 0 ? rd_object_find(layer, &id) : NULL;
+}
+
+/* It was at parent/name and is not there any more. */
+static void lost(struct rd_layer *layer, struct rd_object *object, const struct rd_object *parent,
+		 const char *name)
+{
+	bool ours;
+
+	pthread_rwlock_rdlock(&layer->names);
+	ours = object->parent == parent && !strcmp(object->name, name);
+	pthread_rwlock_unlock(&layer->names);
+	if (ours)
+		rd_object_rename(layer, object, NULL, NULL);
+}
+
+void rd_entry_undo(struct rd_req *r)
+{
+	bool link = r->call.op == RD_LINK;
+	struct rd_object *dir = link ? r->call.object2 : r->call.object;
+	const char *name = link ? r->name2 : r->name;
+	RD_HOLD struct rd_hold hold = RD_HOLD_INIT;
+	struct rd_object *there;
+
+	r->made = false;
+	if (!name || !r->found || rd_hold(r->layer, dir, &hold) < 0)
+		return;
+	there = known(r->layer, hold.fd, name);
+	if (there == r->found &&
+	    unlinkat(hold.fd, name, r->call.op == RD_MKDIR ? AT_REMOVEDIR : 0) == 0)
+		lost(r->layer, there, dir, name);
+	if (there)
+		rd_object_unref(r->layer, there, 1);
 }
 
 /* Begins: what is done in that directory. */
@@ -105,6 +161,7 @@ static void make_do(struct rd_req *r)
 		err = errno_or(symlinkat(r->name2, dir.fd, r->name));
 	else if (err == 0)
 		err = errno_or(mknodat(dir.fd, r->name, mode, r->rdev));
+	r->made = err == 0;
 	if (err == 0)
 		err = rd_entry_fill(r, dir.fd, r->name, r->call.object, r->name);
 	r->call.result = err;
@@ -155,6 +212,7 @@ static void link_do(struct rd_req *r)
 	if (err == 0)
 		err = errno_or(linkat(AT_FDCWD, rd_proc(file.fd, path), dir.fd, r->name2,
 				      AT_SYMLINK_FOLLOW));
+	r->made = err == 0;
 	if (err == 0)
 		err = rd_entry_fill(r, dir.fd, r->name2, r->call.object2, r->name2);
 	r->call.result = err;
@@ -172,6 +230,27 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 
 /* --- making and opening --------------------------------------------------------------- */
 
+/* A file without a name (O_TMPFILE) has the chain of its directory's files: it may get one there. */
+static int unnamed_chain(struct rd_req *r)
+{
+	const struct rd_chains *chains = r->layer->chains;
+	const struct rd_chain *chain;
+	PFS_FREE char *path = NULL;
+
+	if (!chains)
+		return 0;
+	path = rd_object_path(r->layer, r->call.object, ".");
+	chain = path ? chains->find(r->layer->config, path) : NULL;
+	if (!chain)
+		return -ENOMEM;
+	pthread_mutex_lock(&r->found->lock);
+	if (r->found->chain)
+		chains->unref(r->found->chain);
+	r->found->chain = chain;
+	pthread_mutex_unlock(&r->found->lock);
+	return 0;
+}
+
 /* The descriptor of a file that was just made, as an open one. */
 static int opened(struct rd_req *r, int fd, struct rd_object *parent, const char *name)
 {
@@ -181,7 +260,11 @@ static int opened(struct rd_req *r, int fd, struct rd_object *parent, const char
 		close(fd);
 		return err;
 	}
-	err = rd_file_new(r, r->found, fd, (int)r->call.arg.open.flags, &r->opened);
+	if (!name)
+		err = unnamed_chain(r);
+	if (err == 0)
+		err = rd_file_new(r, r->found, TAKE_FD(fd), (int)r->call.arg.open.flags, &r->opened);
+	pfs_closep(&fd);
 	if (err < 0)
 		return err;
 	rd_file_way(r, r->opened, true);
@@ -191,6 +274,18 @@ static int opened(struct rd_req *r, int fd, struct rd_object *parent, const char
 	return 0;
 }
 
+/* Made, if it is not there yet; whether it was is known then. */
+static int make_open(struct rd_req *r, int dirfd, int flags)
+{
+	mode_t mode = r->call.arg.open.mode & 07777;
+	int fd = openat(dirfd, r->name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+	r->made = fd >= 0;
+	if (fd < 0 && errno == EEXIST && !(flags & O_EXCL))
+		fd = openat(dirfd, r->name, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
+	return fd;
+}
+
 static void create_do(struct rd_req *r)
 {
 	RD_HOLD struct rd_hold dir = RD_HOLD_INIT;
@@ -198,8 +293,7 @@ static void create_do(struct rd_req *r)
 	int err = begin(r, &dir);
 
 	if (err == 0 && r->name)
-		fd = openat(dir.fd, r->name, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
-			    r->call.arg.open.mode & 07777);
+		fd = make_open(r, dir.fd, flags);
 	else if (err == 0)
 		fd = openat(dir.fd, ".", flags | O_TMPFILE | O_CLOEXEC, r->call.arg.open.mode & 07777);
 	if (err == 0)
@@ -248,27 +342,6 @@ static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fu
 }
 
 /* --- taking away ---------------------------------------------------------------------- */
-
-/* What is at that name, if the kernel knows it, with a reference. */
-static struct rd_object *known(struct rd_layer *layer, int dirfd, const char *name)
-{
-	struct rd_identity id;
-
-	return rd_identify(layer, dirfd, name, &id) == 0 ? rd_object_find(layer, &id) : NULL;
-}
-
-/* It was at parent/name and is not there any more. */
-static void lost(struct rd_layer *layer, struct rd_object *object, const struct rd_object *parent,
-		 const char *name)
-{
-	bool ours;
-
-	pthread_rwlock_rdlock(&layer->names);
-	ours = object->parent == parent && !strcmp(object->name, name);
-	pthread_rwlock_unlock(&layer->names);
-	if (ours)
-		rd_object_rename(layer, object, NULL, NULL);
-}
 
 static void remove_do(struct rd_req *r)
 {

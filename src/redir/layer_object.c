@@ -28,7 +28,7 @@ static void identify_handle(const struct rd_layer *layer, int dirfd, const char 
 	memcpy(id->handle.bytes, u.h.f_handle, id->handle.len);
 }
 
-static void stat_from_statx(const struct statx *sx, struct stat *st)
+void rd_stat_from_statx(const struct statx *sx, struct stat *st)
 {
 	*st = (struct stat){
 		.st_dev = makedev(sx->stx_dev_major, sx->stx_dev_minor),
@@ -54,7 +54,7 @@ int rd_identify(const struct rd_layer *layer, int dirfd, const char *name, struc
 	if (statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT,
 		  STATX_BASIC_STATS | STATX_BTIME, &sx) < 0)
 		return -errno;
-	stat_from_statx(&sx, &id->st);
+	rd_stat_from_statx(&sx, &id->st);
 	id->btime = sx.stx_mask & STATX_BTIME
 			    ? (uint64_t)sx.stx_btime.tv_sec * NS + sx.stx_btime.tv_nsec
 			    : 0;
@@ -351,6 +351,8 @@ const struct rd_chain *rd_object_chain(struct rd_layer *layer, struct rd_object 
 		return chain;
 	}
 	chain = chains->find(layer->config, path);
+	if (!chain)
+		return NULL;
 	pthread_mutex_lock(&object->lock);
 	old = object->chain;
 	object->chain = chains->ref(chain);

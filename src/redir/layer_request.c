@@ -57,7 +57,9 @@ static void answer(struct rd_req *r)
 		fuse_reply_err(r->req, (int)-r->call.result);
 	else
 		r->reply(r);
-	/* What was found or opened and told to nobody. */
+	/* What was found, made or opened and told to nobody. */
+	if (r->made && r->call.result < 0)
+		rd_entry_undo(r);
 	rd_entry_drop(r);
 	if (r->opened)
 		rd_file_free(r->layer, TAKE_PTR(r->opened));
@@ -72,6 +74,7 @@ static void perform(struct rd_call *call)
 
 	rd_become(r->layer, call->caller.uid, call->caller.gid, r->umask, kills(r));
 	call->result = 0;
+	r->made = false;
 	rd_entry_drop(r);
 	if (r->opened)
 		rd_file_free(r->layer, TAKE_PTR(r->opened));
@@ -128,6 +131,7 @@ static struct rd_req *req_copy(const struct rd_req *from, const struct rd_chain 
 	}
 	*r = *from;
 	r->heap = true;
+	r->call.data = (struct rd_data){ 0 };
 	r->call.chain = chain;
 	rd_object_ref(r->call.object);
 	if (r->call.object2)
@@ -174,7 +178,7 @@ static bool by_name(const struct rd_req *r)
 	}
 }
 
-/* With a reference; *ret_path: made on the way, owned. NULL: no chains, or no memory. */
+/* With a reference; *ret_path: made on the way, owned. NULL: no memory. */
 static const struct rd_chain *find_chain(const struct rd_req *r, char **ret_path)
 {
 	const struct rd_chains *chains = r->layer->chains;
@@ -210,13 +214,12 @@ static bool asked(struct rd_req *stack)
 	const struct rd_chain *chain = find_chain(stack, &path);
 	struct rd_req *r;
 
-	if (!chain || !chains->wants(chain, stack->call.op, stack->call.type)) {
-		if (chain)
-			chains->unref(chain);
+	if (chain && !chains->wants(chain, stack->call.op, stack->call.type)) {
+		chains->unref(chain);
 		free(path);
 		return false;
 	}
-	r = req_copy(stack, chain);
+	r = chain ? req_copy(stack, chain) : NULL;
 	if (r)
 		r->call.path = path;
 	else

@@ -9,6 +9,7 @@
  *				finish for a moment, and ends
  *	SIGTERM, SIGINT		likewise
  *	umount(8)		both end
+ *	a filter does not load	both end, which is said before anybody hears of ready_fd
  */
 #ifndef RD_PROCESS_H
 #define RD_PROCESS_H
@@ -16,8 +17,15 @@
 #include "redir/layer.h"
 
 struct rd_process_options {
-	struct rd_layer_options layer;
-	uint64_t stall; /* ns; 0: never */
+	struct rd_layer_options layer; /* its chains are the process's own, when there are filters */
+	/*
+	 * "FILE.so,argument,..." with an absolute path: loaded by the process that serves, while it
+	 * does so already
+	 */
+	const char *const *load;
+	size_t n_load;
+	const char *listen; /* absolute: programs with filters connect there (serve.h); NULL: none */
+	uint64_t stall;	    /* ns; 0: never */
 	bool foreground;
 };
 
