@@ -1,15 +1,20 @@
 /*
  * udummyflt - the thesis's first demonstration: says what is done, and changes nothing
  *
- * Synopsis:	udummyflt [-o FILE] DIRECTORY...
+ * Synopsis:	udummyflt [-o FILE] [-p open|closed|error] [-t MILLISECONDS] DIRECTORY...
  *
  * A line for each operation below the directories, before and after it:
  *
  *	pre REG_FOP_OPEN pid=812 uid=1000 /srv/a
  *	post REG_FOP_OPEN pid=812 uid=1000 /srv/a = 0
+ *
+ * -p says what becomes of what it cannot be asked about, or does not answer within -t: it is done all the same
+ * (open, which is the default), or not (closed: EPERM, error: EIO).
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <pipesfs/urfs.h>
 
@@ -35,6 +40,21 @@ static enum rfs_retv show(rfs_context context, struct rfs_args *args)
 	return RFS_CONTINUE;
 }
 
+static int policy_of(const char *word, int *ret_policy)
+{
+	static const struct {
+		const char *word;
+		int policy;
+	} known[] = { { "open", RFS_FAIL_OPEN }, { "closed", RFS_FAIL_CLOSED }, { "error", -EIO } };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (strcmp(word, known[i].word) == 0) {
+			*ret_policy = known[i].policy;
+			return 0;
+		}
+	return -EINVAL;
+}
+
 static int start(struct urfs_conn *conn, int argc, char **argv)
 {
 	struct rfs_filter_info info = {
@@ -42,14 +62,17 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 	};
 	struct rfs_op_info operations[RFS_OPERATIONS + 1];
 	rfs_filter filter;
-	int first = 1, r;
+	int c, r;
 
 	out = stdout;
-	if (argc > 2 && strcmp(argv[1], "-o") == 0) {
-		out = fopen(argv[2], "ae");
-		if (!out)
+	optind = 0; /* this program's, or that which has loaded us, may have used it */
+	while ((c = getopt(argc, argv, "o:p:t:")) != -1) {
+		if (c == 'o' && !(out = fopen(optarg, "ae")))
 			return -errno;
-		first = 3;
+		if (c == 't')
+			info.deadline_ms = (unsigned)strtoul(optarg, NULL, 10);
+		if (c == '?' || (c == 'p' && policy_of(optarg, &info.policy) < 0))
+			return -EINVAL;
 	}
 	for (int i = 0; i < RFS_OPERATIONS; i++)
 		operations[i] =
@@ -60,7 +83,7 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 		r = rfs_register_filter(&filter, &info);
 	if (r == 0)
 		r = rfs_set_operations(filter, operations);
-	for (int i = first; i < argc && r == 0; i++) {
+	for (int i = optind; i < argc && r == 0; i++) {
 		struct rfs_path_info path = { argv[i], RFS_PATH_INCLUDE | RFS_PATH_SUBTREE };
 
 		r = rfs_set_path(filter, &path);
