@@ -329,10 +329,11 @@ static void *layer_thread(void *arg)
 	return NULL;
 }
 
-int rd_layer_start(struct rd_layer *layer)
+int rd_layer_start(struct rd_layer *layer, pid_t keeper)
 {
 	int r;
 
+	layer->keeper = keeper;
 	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGPIPE, SIG_IGN);
 	/* The keeper mounts them; with ours they would stay busy. */

@@ -72,8 +72,11 @@ struct rd_layer_options {
 
 int rd_layer_new(const struct rd_layer_options *options, struct rd_layer **ret_layer,
 		 struct pfs_diag *diag);
-/* In the process that is to serve; -errno of starting threads. */
-int rd_layer_start(struct rd_layer *layer);
+/*
+ * In the process that is to serve; -errno of starting threads. keeper: the process that asks by statfs(2) whether we
+ * answer, which no filter hears of; 0: none.
+ */
+int rd_layer_start(struct rd_layer *layer, pid_t keeper);
 int rd_layer_ended_fd(const struct rd_layer *layer);
 /* Readable once the kernel has said hello. */
 int rd_layer_ready_fd(const struct rd_layer *layer);

@@ -114,6 +114,7 @@ struct rd_layer {
 	bool killpriv;
 	bool stacked;	/* what is below is a stack itself */
 	double timeout; /* s, of names and attributes */
+	pid_t keeper;	/* asks whether we answer; 0: nobody */
 	struct rd_object *root;
 	struct pfs_seed seed;
 	struct rd_shard shard[RD_SHARDS];
@@ -145,8 +146,9 @@ struct rd_req {
 	struct rd_layer *layer;
 	fuse_req_t req;
 	mode_t umask;
-	bool heap; /* it and its strings are its own */
-	bool made; /* call.object/name (of LINK: object2/name2) was not there before */
+	bool heap;    /* it and its strings are its own */
+	bool unasked; /* no filter is asked: whether we answer is the question */
+	bool made;    /* call.object/name (of LINK: object2/name2) was not there before */
 	const char *name, *name2; /* of name2: the second name, the target of a link */
 	const void *value;	  /* of an attribute; owned on the heap */
 	size_t value_size;

@@ -245,7 +245,7 @@ void rd_req_start(struct rd_req *r, void (*do_it)(struct rd_req *), void (*reply
 {
 	r->perform = do_it;
 	r->reply = reply;
-	if (r->layer->chains && asked(r))
+	if (r->layer->chains && !r->unasked && asked(r))
 		return;
 	perform(&r->call);
 	answer(r);

@@ -159,7 +159,7 @@ static int serve(void *arg, int keeper_fd)
 	bool by_itself;
 
 	prctl(PR_SET_NAME, "pipesfs-redir");
-	r = signal_fd < 0 ? -errno : rd_layer_start(process->layer);
+	r = signal_fd < 0 ? -errno : rd_layer_start(process->layer, getppid());
 	if (r < 0) {
 		pfs_log("cannot start: %s", strerror(-r));
 		return 1;
