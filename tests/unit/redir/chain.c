@@ -455,6 +455,36 @@ static void test_own(void **state)
 	expect("a.pre c.pre do c.post a.post");
 }
 
+/* Who reads or writes the bytes below is known; what everybody shares is nobody's own. */
+static void test_own_data(void **state)
+{
+	static const struct rd_wants wants = { .pre[RD_OPEN] = RD_WANT_ANY };
+	struct rig *rig = *state;
+	struct test_call tc = {
+		.call = { .op = RD_READ, .type = S_IFREG, .path = (char *)"/t/x", .caller.pid = 42 }
+	};
+
+	rig->b.own = 42;
+	tc.call.chain = rd_chain_find(rig->config, "/t/x");
+	assert_true(rd_chain_own(tc.call.chain, 42));
+	assert_false(rd_chain_own(tc.call.chain, 43));
+	rig->b.own = 0;
+	assert_false(rd_chain_own(tc.call.chain, 0)); /* of another process namespace */
+	rig->b.own = 42;
+	run_call(&tc);
+	expect("a.pre c.pre do c.post a.post");
+	tc.call.shared = true;
+	run_call(&tc);
+	expect("a.pre b.pre c.pre do c.post b.post a.post");
+	rd_chain_unref(tc.call.chain);
+
+	/* It does not want the data. */
+	rd_hook_set_wants(rig->config, &rig->b.hook, &wants);
+	tc.call.chain = rd_chain_find(rig->config, "/t/x");
+	assert_false(rd_chain_own(tc.call.chain, 42));
+	rd_chain_unref(tc.call.chain);
+}
+
 static void test_subcall(void **state)
 {
 	struct rig *rig = *state;
@@ -610,10 +640,10 @@ static void test_busy(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_order),	     T(test_stop),	T(test_results),  T(test_wants),
-		T(test_paths),	     T(test_shared),	T(test_kept),	  T(test_refused),
-		T(test_groups),	     T(test_busy),	T(test_own),	  T(test_subcall),
-		T(test_deactivated), T(test_open_file), T(test_policies),
+		T(test_order),	 T(test_stop),	      T(test_results),	 T(test_wants),
+		T(test_paths),	 T(test_shared),      T(test_kept),	 T(test_refused),
+		T(test_groups),	 T(test_busy),	      T(test_own),	 T(test_own_data),
+		T(test_subcall), T(test_deactivated), T(test_open_file), T(test_policies),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
