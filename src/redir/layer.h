@@ -6,36 +6,28 @@
  *	poll(rd_layer_ended_fd(layer))		readable: nobody asks any more
  *	rd_layer_stop(layer), rd_layer_free(layer)
  *
- * The original is reached by a descriptor taken before: a private copy of its mount (open_tree(2)), in which
- * what was mounted
- * below it does not lie on top, or the directory itself where that is not allowed. Mounts below it are mounted
- * again on top of
- * ours. After rd_layer_new() this process must not touch the path, which would ask itself.
+ * The original is reached by a descriptor taken before: a private copy of its mount (open_tree(2)), in which what
+ * was mounted below it does not lie on top, or the directory itself where that is not allowed. Mounts below it are
+ * mounted again on top of ours. After rd_layer_new() this process must not touch the path, which would ask itself.
  *
- * Objects: one for each file that the kernel above knows, found by (device, inode, file handle), so hard links
- * are one and a
- * number that was used again is another. None holds a descriptor: a file is found again by its handle, where
- * the process may
- * (CAP_DAC_READ_SEARCH) and the filesystem has them, else by the directory it was last seen in and its name,
- * and is compared then.
- * Descriptors: one an open file, and up to KEPT_MAX of directories.
+ * Objects: one for each file that the kernel above knows, found by (device, inode, file handle), so hard links are
+ * one and a number that was used again is another. None holds a descriptor: a file is found again by its handle,
+ * where the process may (CAP_DAC_READ_SEARCH) and the filesystem has them, else by the directory it was last seen
+ * in and its name, and is compared then. Descriptors: one an open file, and up to KEPT_MAX of directories.
  *
- * Who may do what is judged by the kernel above, for the real caller with all of his groups and capabilities,
- * by the modes,
- * owners and ACLs of the files (default_permissions). The layer does it with all of its privileges and the
- * caller's fsuid,
- * fsgid and umask. Locks (flock, fcntl, OFD) are the kernel's above and seen by all who come through the
- * mount, so chains are not
- * asked about RD_LOCK, nor, for the same reason, about RD_ACCESS.
+ * Who may do what is judged by the kernel above, for the real caller with all of his groups and capabilities, by
+ * the modes, owners and ACLs of the files (default_permissions). The layer does it with all of its privileges and
+ * the caller's fsuid, fsgid and umask. Locks (flock, fcntl, OFD) are the kernel's above and seen by all who come
+ * through the mount, so chains are not asked about RD_LOCK, nor, for the same reason, about RD_ACCESS.
  *
- * Data: a regular file whose chain does not want any is opened by passthrough where that is possible; then
- * neither read,
- * write nor mmap comes here. Else the kernel's page cache above holds what the chain made of it. All opens of a file
- * share one way as long as one is open; who opens a file with a data chain while it is open by passthrough reads and
- * writes through the chain, but maps the original. A filter's own process sees the bytes below, past the page cache.
+ * Data: a regular file whose chain does not want any is opened by passthrough where that is possible; then neither
+ * read, write nor mmap comes here. Else the kernel's page cache above holds what the chain made of it. All opens
+ * of a file share one way as long as one is open; who opens a file with a data chain while it is open by
+ * passthrough reads and writes through the chain, but maps the original. A filter's own process sees the bytes
+ * below, past the page cache.
  *
- * What others change in the original, past the mount, nobody tells: names and attributes are asked for again after a
- * second, and at once where a filter wants to be asked about them.
+ * What others change in the original, past the mount, nobody tells: names and attributes are asked for again after
+ * a second, and at once where a filter wants to be asked about them.
  */
 #ifndef RD_LAYER_H
 #define RD_LAYER_H

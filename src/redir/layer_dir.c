@@ -1,9 +1,9 @@
 /*
  * layer_dir - open directories
  *
- * Offsets are those of the filesystem below, so telldir(3) and seekdir(3) are its own. With each entry goes
- * what a lookup of it
- * would find (readdirplus); the kernel keeps the list as long as the directory's mtime is the same (cache_readdir).
+ * Offsets are those of the filesystem below, so telldir(3) and seekdir(3) are its own. With each entry goes what a
+ * lookup of it would find (readdirplus); the kernel keeps the list as long as the directory's mtime is the same
+ * (cache_readdir).
  */
 #include "redir/layer_i.h"
 

@@ -2,8 +2,7 @@
  * layer_hold - finds a file again, without a descriptor for each
  *
  * By its handle, or by the directory and the name it was seen at; either way the result is compared with the
- * object: a
- * name may mean another file by now. What is gone but open is reached through whoever has it open.
+ * object: a name may mean another file by now. What is gone but open is reached through whoever has it open.
  */
 #include "redir/layer_i.h"
 

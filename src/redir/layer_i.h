@@ -2,10 +2,9 @@
  * layer_i - inside of the stacking layer (layer.h)
  *
  * Threads: libfuse's loop has some; each request is one function call on one of them, or, when its chain works
- * elsewhere,
- * ends on whatever thread calls complete(). Locks, none held while the filesystem below is asked: a shard of
- * the table; object->lock;
- * names (a rwlock: parent and name of all objects); kept.lock. Taken alone or in that order.
+ * elsewhere, ends on whatever thread calls complete(). Locks, none held while the filesystem below is asked: a
+ * shard of the table; object->lock; names (a rwlock: parent and name of all objects); kept.lock. Taken alone or in
+ * that order.
  */
 #ifndef RD_LAYER_I_H
 #define RD_LAYER_I_H

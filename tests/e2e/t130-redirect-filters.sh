@@ -139,6 +139,21 @@ t_eq "and is seen by others through the filter" "$(cat tree/own | cksum)" "$(uns
 rm tree/own tree/probe
 umount tree
 
+# --- an ordinary user, a tree of his own ---
+
+if t_as_user sh -c 'exec 3<>/dev/fuse' 2>/dev/null && t_as_user test -r "$filters/scrambleflt.so"; then
+	t_as_user mkdir "$U/tree"
+	t_as_user "$PIPESFS" redirect --load "$filters/scrambleflt.so,$U/tree" "$U/tree"
+	t_cleanup umount -l "$U/tree"
+	t_as_user cp plain "$U/tree/his"
+	t_ok "a user's own tree: above" t_as_user cmp plain "$U/tree/his"
+	t_as_user fusermount3 -u "$U/tree"
+	unscrambled "$U/tree/his" >unscrambled.out
+	t_ok "a user's own tree: below it is scrambled" cmp plain unscrambled.out
+else
+	t_note "/dev/fuse, or the filters, are not for ordinary users here"
+fi
+
 # --- what does not load is said, and nothing stays redirected ---
 
 t_has "no such filter" "$("$PIPESFS" redirect --load nothing.so tree 2>&1)" "cannot load nothing.so: No such file"
