@@ -71,6 +71,10 @@ under_load() {
 	"$@"
 }
 
+signal() { # SIGNAL NAME
+	kill "-$1" "$(pid_of "$2")"
+}
+
 free() {
 	# They go on with the original, or have got an error; they wait for nobody.
 	for t_pid in $BUSY; do
@@ -82,15 +86,15 @@ free() {
 	echo "ok: $1: nobody waits"
 }
 
-under_load "kill -9 of the server" sh -c 'kill -9 $(pgrep -x pipesfs-redir)'
+under_load "kill -9 of the server" signal KILL pipesfs-redir
 ended "kill -9 of the server"
 free "kill -9 of the server"
 
-under_load "the server is stopped" sh -c 'kill -STOP $(pgrep -x pipesfs-redir)'
+under_load "the server is stopped" signal STOP pipesfs-redir
 ended "the server is stopped"
 free "the server is stopped"
 
-under_load "kill -9 of the keeper" sh -c 'kill -9 $(pgrep -x pipesfs-keeper)'
+under_load "kill -9 of the keeper" signal KILL pipesfs-keeper
 ended "kill -9 of the keeper"
 free "kill -9 of the keeper"
 

@@ -31,7 +31,7 @@ killed() {
 
 # What `cat` says now: "text", or the error.
 result() {
-	cat tree/file 2>&1 | sed 's/.*: //'
+	{ cat tree/file 2>&1; } | sed 's/.*: //'
 }
 
 went() {
@@ -93,10 +93,14 @@ plain=$(cksum <tree/file)
 "$PIPESFS" redirect --listen socket tree
 t_bg "$filters/scrambleflt" "$TMPDIR/tree"
 FILTER=$BG
-t_wait_for 5 sh -c '[ "$(cksum <tree/file)" != "$1" ]' sh "$plain"
+scrambled() {
+	[ "$(cksum <tree/file)" != "$plain" ]
+}
+t_wait_for 5 scrambled
 echo more >tree/more
 sync tree/more
-exec 3<tree/more 4>>tree/more
+exec 3<tree/more
+exec 4>>tree/more
 killed
 gone() {
 	! cat tree/file
