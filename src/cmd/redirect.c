@@ -70,7 +70,7 @@ static int redirect_run(int argc, char **argv)
 {
 	struct rd_process_options options = { .stall = STALL };
 	PFS_FREE char *listen = NULL;
-	char *load[LOAD_MAX];
+	char *load[LOAD_MAX] = { NULL };
 	int c, r = 0;
 
 	while (r == 0 && (c = pfs_getopt(&pfs_cmd_redirect, argc, argv)) != -1) {
