@@ -38,10 +38,19 @@ went() {
 	[ "$(result)" = "$1" ]
 }
 
+stopped() {
+	! grep -h '^State:' "/proc/$FILTER/task/"*/status | grep -v 'T (stopped)'
+}
+
+stop() {
+	kill -STOP "$FILTER"
+	t_wait_for 5 stopped
+}
+
 policy() { # WORD RESULT
 	start -p "$1" -t 100
 	t_eq "$1: it works" "$(result)" text
-	kill -STOP "$FILTER"
+	stop
 	t_eq "$1: stopped" "$(result)" "$2"
 	kill -CONT "$FILTER"
 	t_wait_for 5 went text
@@ -72,14 +81,14 @@ waits() {
 }
 
 start -p error -t 600000
-kill -STOP "$FILTER"
+stop
 waits
 killed
 t_fails "by the death of the filter" wait "$WAITING"
 t_has "with its policy" "$(cat waiting)" "Input/output error"
 
 start -p error -t 600000
-kill -STOP "$FILTER"
+stop
 waits
 kill "$(pgrep -x pipesfs-keeper)"
 t_fails "by the end of the redirection" wait "$WAITING"

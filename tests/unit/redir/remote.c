@@ -465,8 +465,10 @@ static void test_stopped(void **state)
 		struct opener openers[20];
 		uint64_t start;
 		pid_t pid = spawn(&how);
+		int status;
 
 		assert_int_equal(kill(pid, SIGSTOP), 0);
+		assert_int_equal(waitpid(pid, &status, WUNTRACED), pid); /* with all of its threads */
 		start = pfs_clock_mono();
 		openers_start(openers, ARRAY_SIZE(openers), in("plain"));
 		openers_end(openers, ARRAY_SIZE(openers), row[i].want);
