@@ -508,6 +508,7 @@ static void test_modify(void **state)
 {
 	union rfs_mod mod = { .id = RFS_DEACTIVATE };
 	pid_t pid = spawn(&usual);
+	int status;
 
 	assert_int_equal(rd_server_modify(server, "nobody", &mod, RD_SECOND), -ENOENT);
 	assert_int_equal(rd_server_modify(server, "good", &mod, 5 * RD_SECOND), 0);
@@ -523,6 +524,7 @@ static void test_modify(void **state)
 	mod.set_path.path_info.path = "relative";
 	assert_int_equal(rd_server_modify(server, "good", &mod, 5 * RD_SECOND), -EINVAL);
 	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
 	assert_int_equal(rd_server_modify(server, "good", &mod, RD_SECOND / 10), -ETIMEDOUT);
 	assert_int_equal(kill(pid, SIGCONT), 0);
 	assert_int_equal(end(pid, SIGTERM), 0);
