@@ -315,6 +315,8 @@ enum rfs_err rfs_set_mod_cb(rfs_filter filter, enum rfs_err (*mod_cb)(union rfs_
 /* New: with the filter. The later of both wins. */
 enum rfs_err rfs_set_mod_filter_cb(rfs_filter filter,
 				   enum rfs_err (*mod_cb)(rfs_filter, union rfs_mod *));
+/* New: does what is asked for; for rfs_set_mod_filter_cb() of a filter that lets redirctl change everything. */
+enum rfs_err rfs_modify(rfs_filter filter, union rfs_mod *mod);
 
 /* Of the filter; in a callback its context leads there. */
 enum rfs_err rfs_set_private_data(rfs_filter filter, void *private_data);

@@ -12,6 +12,7 @@
 #include "base/base.h"
 
 #define PFS_MOUNT_TYPE "fuse.pipesfs"
+#define PFS_REDIRECT_TYPE "fuse.redirfs" /* of a redirected tree */
 
 /* A line of the table. */
 struct pfs_mountinfo {

@@ -1,10 +1,13 @@
 /*
  * redirect - `pipesfs redirect DIR`: a directory, redirected through filters
  */
+#include "base/name.h"
 #include "cmd/background.h"
 #include "cmd/options.h"
 #include "redir/process.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -55,6 +58,22 @@ static int find_socket(const char *name, char **ret_name)
 	return 0;
 }
 
+/*
+ * A socket, which streams has given us as stdin: no file of ours shall be it. What it says is the whole configuration.
+ */
+static int find_link(const char *text, int *ret_fd)
+{
+	uint64_t number;
+	PFS_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (pfs_number_parse(text, false, 0, INT_MAX, &number) < 0)
+		return pfs_usage(&pfs_cmd_redirect, "--link is the number of a descriptor");
+	*ret_fd = fcntl((int)number, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (*ret_fd < 0 || null < 0 || dup2(null, (int)number) < 0)
+		return pfs_fail("descriptor %s: %s", text, strerror(errno));
+	return 0;
+}
+
 static int redirect_dir(struct rd_process_options *options, const char *name)
 {
 	PFS_FREE char *dir = NULL;
@@ -63,12 +82,13 @@ static int redirect_dir(struct rd_process_options *options, const char *name)
 	if (r)
 		return r;
 	options->layer.dir = dir;
-	return options->foreground ? rd_process_run(options, -1) : pfs_background(keep, options);
+	return options->foreground || options->link_fd >= 0 ? rd_process_run(options, -1)
+							    : pfs_background(keep, options);
 }
 
 static int redirect_run(int argc, char **argv)
 {
-	struct rd_process_options options = { .stall = STALL };
+	struct rd_process_options options = { .stall = STALL, .link_fd = -1 };
 	PFS_FREE char *listen = NULL;
 	char *load[LOAD_MAX] = { NULL };
 	int c, r = 0;
@@ -83,6 +103,8 @@ static int redirect_run(int argc, char **argv)
 		} else if (c == 'l') {
 			r = find_file(optarg, &load[options.n_load]);
 			options.n_load += r == 0;
+		} else if (c == 'L') {
+			r = find_link(optarg, &options.link_fd);
 		} else if (c == 's') {
 			free(TAKE_PTR(listen));
 			r = find_socket(optarg, &listen);
@@ -90,6 +112,8 @@ static int redirect_run(int argc, char **argv)
 			r = pfs_usage(&pfs_cmd_redirect, NULL);
 		}
 	}
+	if (r == 0 && options.link_fd >= 0 && (options.n_load > 0 || listen))
+		r = pfs_usage(&pfs_cmd_redirect, "--link says which filters there are");
 	if (r == 0 && optind + 1 != argc)
 		r = pfs_usage(&pfs_cmd_redirect, "one directory is needed");
 	options.load = (const char *const *)load;
@@ -116,6 +140,10 @@ static const struct pfs_option redirect_options[] = {
 	  .value = "SOCKET",
 	  .words = PFS_WORDS_FILE,
 	  .help = "filters in other processes connect here: PIPESFS_URFS=SOCKET" },
+	{ .key = 'L',
+	  .name = "link",
+	  .value = "FD",
+	  .help = "a socket that says what to do: how pipesfs mount starts this, see redirctl(8)" },
 	{ 0 },
 };
 

@@ -150,6 +150,14 @@ static bool way_ask(struct way *way, size_t at)
 	return true;
 }
 
+/* It is no longer in the configuration: what goes through its data cannot be done without it. */
+static void pass_gone(struct way *way, size_t at, uint16_t mask, bool *ret_fail)
+{
+	*ret_fail = about_data(way) && rd_mask_has(mask, way->call->type);
+	if (way->phase == PRE && about_data(way))
+		way->step[at].passed = true;
+}
+
 /*
  * Is the filter of entry `at` to be asked now? Takes its hook into way->hook. Without one, and
  * with one that may not be asked any more, that is what *ret_fail says.
@@ -161,9 +169,7 @@ static bool way_enter(struct way *way, size_t at, uint16_t mask, bool *ret_fail)
 
 	*ret_fail = false;
 	if (filter->gone) {
-		*ret_fail = about_data(way) && rd_mask_has(mask, call->type);
-		if (way->phase == PRE && about_data(way))
-			way->step[at].passed = true;
+		pass_gone(way, at, mask, ret_fail);
 		return false;
 	}
 	if (!filter->active && !call->file) {
@@ -178,6 +184,8 @@ static bool way_enter(struct way *way, size_t at, uint16_t mask, bool *ret_fail)
 	way->hook = rd_filter_enter(filter);
 	if (!way->hook) {
 		*ret_fail = true;
+		if (filter->gone) /* meanwhile */
+			pass_gone(way, at, mask, ret_fail);
 		return false;
 	}
 	if (!call->shared && call->caller.pid > 0 && way->hook->ops->own(way->hook, call->caller.pid)) {

@@ -225,6 +225,17 @@ static int by_priority(const void *a, const void *b)
 	return (*x)->priority < (*y)->priority ? -1 : (*x)->priority > (*y)->priority;
 }
 
+/* Who is not in the configuration any more is not asked: its hook may go. Locked; the hook is the caller's. */
+static struct rd_hook *hook_take(struct rd_filter *filter)
+{
+	struct rd_hook *hook;
+
+	pthread_mutex_lock(&filter->lock);
+	hook = TAKE_PTR(filter->hook);
+	pthread_mutex_unlock(&filter->lock);
+	return hook;
+}
+
 /* Nothing fails from here on. Locked. */
 static void take(struct rd_config *config, const struct rd_filter_desc *desc, size_t n,
 		 struct rd_filter **filters, struct rd_rules **rules)
@@ -242,6 +253,9 @@ static void take(struct rd_config *config, const struct rd_filter_desc *desc, si
 		rd_rules_unref(filter->rules);
 		filter->rules = TAKE_PTR(rules[i]);
 	}
+	for (size_t i = 0; i < config->n_filters; i++)
+		if (config->filters[i]->gone)
+			rd_hook_unref(hook_take(config->filters[i]));
 	if (n > 0)
 		qsort(filters, n, sizeof(filters[0]), by_priority);
 	filters_gone(config->filters, config->n_filters);

@@ -26,6 +26,7 @@
 #define RD_FILTERS_MAX 1024
 #define RD_RULES_MAX 65536 /* of one filter */
 #define RD_NAME_MAX 64
+#define RD_ARGS_MAX 4096 /* of a shared object, with the NUL */
 
 /*
  * What a call gets when its filter cannot answer: it has no hook, died, was late or answered nonsense.

@@ -1,20 +1,30 @@
 #include "redir/inproc.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <fcntl.h>
+#include <link.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 
 #include "redir/args.h"
 #include "urfs/filter.h"
 
+#define COPY_STEP ((size_t)1 << 30)
+#define PARTS_MAX 64 /* program headers */
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10U
+#endif
+
 /* The code: goes when the module and the last thing that a filter keeps have gone. */
 struct code {
 	_Atomic unsigned refs;
 	void *handle;
-	int fd; /* by whose number it was loaded: dlopen(3) gives one name one object */
+	int fd; /* its copy, by whose number it was loaded: dlopen(3) gives one name one object */
 };
 
 struct rd_module {
@@ -22,6 +32,8 @@ struct rd_module {
 	struct rd_config *config;
 	struct code *code;
 	struct pfs_diag *diag; /* while start() runs */
+	const char *adopt; /* while start() runs: whose filter it is; NULL: it registers its own */
+	bool adopted;
 };
 
 /* One filter. Outlives its registration as long as something is kept. */
@@ -178,12 +190,18 @@ static int module_add(struct urfs_filter *filter, const struct rfs_filter_info *
 		.policy = info->policy,
 		.deadline = (uint64_t)info->deadline_ms * 1000000,
 	};
-	struct peer *peer = pfs_zalloc(1, sizeof(*peer));
-	int r;
+	struct peer *peer;
+	int r = 0;
 
+	if (module->adopted)
+		return pfs_diag_set(module->diag, E2BIG, "it registers more than one filter");
+	peer = pfs_zalloc(1, sizeof(*peer));
 	if (!peer)
 		return -ENOMEM;
-	r = rd_config_add(module->config, &desc, module->diag);
+	if (module->adopt)
+		snprintf(filter->name, sizeof(filter->name), "%s", module->adopt);
+	else
+		r = rd_config_add(module->config, &desc, module->diag);
 	if (r < 0) {
 		free(peer);
 		return r;
@@ -193,7 +211,14 @@ static int module_add(struct urfs_filter *filter, const struct rfs_filter_info *
 	peer->code = module->code;
 	atomic_fetch_add(&module->code->refs, 1);
 	filter->peer = peer;
-	return rd_config_hook(module->config, filter->name, &peer->hook);
+	r = rd_config_hook(module->config, filter->name, &peer->hook);
+	if (r == 0) {
+		module->adopted = module->adopt;
+		return 0;
+	}
+	filter->peer = NULL;
+	rd_hook_unref(&peer->hook);
+	return r;
 }
 
 static int module_remove(struct urfs_filter *filter)
@@ -202,7 +227,8 @@ static int module_remove(struct urfs_filter *filter)
 	struct peer *peer = TAKE_PTR(filter->peer);
 
 	rd_config_hook(module->config, filter->name, NULL);
-	rd_config_remove(module->config, filter->name);
+	if (!module->adopted)
+		rd_config_remove(module->config, filter->name);
 	rd_hook_drain(&peer->hook);
 	rd_hook_unref(&peer->hook);
 	return 0;
@@ -210,7 +236,9 @@ static int module_remove(struct urfs_filter *filter)
 
 static int module_activate(struct urfs_filter *filter, bool active)
 {
-	return rd_config_activate(module_of(filter)->config, filter->name, active);
+	struct rd_module *module = module_of(filter);
+
+	return module->adopted ? 0 : rd_config_activate(module->config, filter->name, active);
 }
 
 static int module_want(struct urfs_filter *filter, const struct urfs_wants *wants)
@@ -228,7 +256,9 @@ static int module_set_path(struct urfs_filter *filter, const struct rfs_path_inf
 					   (info->flags & RFS_PATH_SUBTREE) != 0 };
 	struct rd_module *module = module_of(filter);
 
-	return rd_config_add_rule(module->config, filter->name, &rule, module->diag);
+	return module->adopted
+		       ? 0
+		       : rd_config_add_rule(module->config, filter->name, &rule, module->diag);
 }
 
 static const struct urfs_link_ops module_ops = {
@@ -263,6 +293,43 @@ static int open_trusted(const char *file, uid_t user, struct pfs_diag *diag)
 	return TAKE_FD(fd);
 }
 
+/*
+ * A copy that is nobody else's: the file may be loaded twice, each with variables of its own, where dlopen(3) would
+ * give the one that it has; and whoever writes to the file later does not write to code that runs.
+ */
+static int copy_private(int fd, const char *file)
+{
+	const char *name = strrchr(file, '/');
+	PFS_CLOSE int copy = memfd_create(name ? name + 1 : file, MFD_CLOEXEC | MFD_EXEC);
+	ssize_t n = 1;
+
+	if (copy < 0 && errno == EINVAL) /* before Linux 6.3 */
+		copy = memfd_create(name ? name + 1 : file, MFD_CLOEXEC);
+	while (copy >= 0 && n > 0)
+		n = sendfile(copy, fd, NULL, COPY_STEP);
+	return copy < 0 || n < 0 ? -errno : TAKE_FD(copy);
+}
+
+/* Is all there that dlopen(3) would map? Of a file that was cut off it would make a SIGBUS. */
+static bool is_whole(int fd)
+{
+	ElfW(Ehdr) head;
+	ElfW(Phdr) part[PARTS_MAX];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || pread(fd, &head, sizeof(head), 0) != sizeof(head) ||
+	    memcmp(head.e_ident, ELFMAG, SELFMAG) != 0 || head.e_phentsize != sizeof(part[0]) ||
+	    head.e_phnum > PARTS_MAX || head.e_phoff > (uint64_t)st.st_size ||
+	    pread(fd, part, head.e_phnum * sizeof(part[0]), (off_t)head.e_phoff) !=
+		    (ssize_t)(head.e_phnum * sizeof(part[0])))
+		return false;
+	for (size_t i = 0; i < head.e_phnum; i++)
+		if (part[i].p_filesz > (uint64_t)st.st_size ||
+		    part[i].p_offset > (uint64_t)st.st_size - part[i].p_filesz)
+			return false;
+	return true;
+}
+
 static int module_start(struct rd_module *module, const char *file, int argc, char **argv,
 			struct pfs_diag *diag)
 {
@@ -271,6 +338,9 @@ static int module_start(struct rd_module *module, const char *file, int argc, ch
 	char path[32];
 	int r;
 
+	if (!is_whole(module->code->fd))
+		return pfs_diag_set(diag, ENOEXEC, "%.120s is no shared object, or not all of one",
+				    file);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", module->code->fd);
 	module->code->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!module->code->handle)
@@ -290,8 +360,8 @@ static int module_start(struct rd_module *module, const char *file, int argc, ch
 	return r > 0 ? pfs_diag_set(diag, EINVAL, "%.120s does not start: status %d", file, r) : r;
 }
 
-int rd_module_load(struct rd_config *config, const char *file, uid_t user, int argc, char **argv,
-		   struct rd_module **ret_module, struct pfs_diag *diag)
+static int load(struct rd_config *config, const char *adopt, const char *file, uid_t user, int argc,
+		char **argv, struct rd_module **ret_module, struct pfs_diag *diag)
 {
 	PFS_CLOSE int fd = open_trusted(file, user, diag);
 	struct rd_module *module;
@@ -308,16 +378,34 @@ int rd_module_load(struct rd_config *config, const char *file, uid_t user, int a
 		return -ENOMEM;
 	}
 	module->code->refs = 1;
-	module->code->fd = TAKE_FD(fd);
+	module->code->fd = copy_private(fd, file);
 	module->config = config;
+	module->adopt = adopt;
 	urfs_link_init(&module->link, &module_ops);
-	r = module_start(module, file, argc, argv, diag);
+	r = module->code->fd < 0 ? pfs_diag_set(diag, -module->code->fd, "cannot copy %.120s: %s",
+						file, strerror(-module->code->fd))
+				 : module_start(module, file, argc, argv, diag);
+	module->adopt = NULL;
+	if (r == 0 && adopt && !module->adopted)
+		r = pfs_diag_set(diag, ENOENT, "%.120s registers no filter", file);
 	if (r < 0) {
 		rd_module_unload(module);
 		return r;
 	}
 	*ret_module = module;
 	return 0;
+}
+
+int rd_module_load(struct rd_config *config, const char *file, uid_t user, int argc, char **argv,
+		   struct rd_module **ret_module, struct pfs_diag *diag)
+{
+	return load(config, NULL, file, user, argc, argv, ret_module, diag);
+}
+
+int rd_module_adopt(struct rd_config *config, const char *name, const char *file, uid_t user,
+		    int argc, char **argv, struct rd_module **ret_module, struct pfs_diag *diag)
+{
+	return load(config, name, file, user, argc, argv, ret_module, diag);
 }
 
 void rd_module_unload(struct rd_module *module)

@@ -10,6 +10,7 @@
  *	SIGTERM, SIGINT		likewise
  *	umount(8)		both end
  *	a filter does not load	both end, which is said before anybody hears of ready_fd
+ *	the link ends		the server detaches, as when the keeper dies
  */
 #ifndef RD_PROCESS_H
 #define RD_PROCESS_H
@@ -25,7 +26,12 @@ struct rd_process_options {
 	const char *const *load;
 	size_t n_load;
 	const char *listen; /* absolute: programs with filters connect there (serve.h); NULL: none */
-	uint64_t stall;	    /* ns; 0: never */
+	/*
+	 * Owned: the link (link.h) through which the whole configuration comes, in place of load and listen. Nothing
+	 * is mounted before the first. -1: none.
+	 */
+	int link_fd;
+	uint64_t stall; /* ns; 0: never */
 	bool foreground;
 };
 

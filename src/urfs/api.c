@@ -320,6 +320,20 @@ enum rfs_err rfs_set_mod_filter_cb(rfs_filter handle,
 	return RFS_ERR_OK;
 }
 
+enum rfs_err rfs_modify(rfs_filter handle, union rfs_mod *mod)
+{
+	switch (mod->id) {
+	case RFS_ACTIVATE:
+		return rfs_activate_filter(handle);
+	case RFS_DEACTIVATE:
+		return rfs_deactivate_filter(handle);
+	case RFS_SET_PATH:
+		return rfs_set_path(handle, &mod->set_path.path_info);
+	default:
+		return RFS_ERR_INVAL;
+	}
+}
+
 int urfs_filter_modify(struct urfs_filter *filter, union rfs_mod *mod)
 {
 	enum rfs_err (*with_filter)(rfs_filter, union rfs_mod *) = filter->mod_filter_cb;

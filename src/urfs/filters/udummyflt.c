@@ -83,6 +83,8 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 		r = rfs_register_filter(&filter, &info);
 	if (r == 0)
 		r = rfs_set_operations(filter, operations);
+	if (r == 0)
+		r = rfs_set_mod_filter_cb(filter, rfs_modify);
 	for (int i = optind; i < argc && r == 0; i++) {
 		struct rfs_path_info path = { argv[i], RFS_PATH_INCLUDE | RFS_PATH_SUBTREE };
 

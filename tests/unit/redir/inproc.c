@@ -94,6 +94,90 @@ static void test_dummy(void **state)
 	rd_config_free(config);
 }
 
+static struct rd_module *adopt(struct rd_config *config, const char *as, const char *name, int argc,
+			       char **argv)
+{
+	struct pfs_diag diag = { "" };
+	struct rd_module *module;
+
+	if (rd_module_adopt(config, as, module_path(name), geteuid(), argc, argv, &module, &diag) < 0)
+		fail_msg("%s", diag.text);
+	return module;
+}
+
+static off_t size_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+/*
+ * Whoever has named and ordered filters gives each its shared object: one file for two filters, which know nothing of
+ * each other. Who is in a new configuration no more is asked no more, also by calls that are on their way to it.
+ */
+static void test_adopt(void **state)
+{
+	const struct rd_rule_desc rule = { dir, true, true };
+	struct rd_filter_desc desc[2] = {
+		{ .name = "first", .priority = 1, .active = true, .rules = &rule, .n_rules = 1 },
+		{ .name = "second", .priority = 2, .active = true, .rules = &rule, .n_rules = 1 },
+	};
+	struct rd_module *first, *second, *third;
+	struct rd_filter_stat stat;
+	struct rd_config *config;
+	struct pfs_diag diag = { "" };
+	char out[2][80];
+	char *argv[2][5] = { { (char *)"udummyflt", (char *)"-o", out[0], (char *)"/elsewhere", NULL },
+			     { (char *)"udummyflt", (char *)"-o", out[1], NULL } };
+	const struct rd_chain *chain;
+	union rfs_mod mod = { .id = RFS_DEACTIVATE };
+	off_t size;
+
+	snprintf(out[0], sizeof(out[0]), "%s/log1", dir);
+	snprintf(out[1], sizeof(out[1]), "%s/log2", dir);
+	assert_int_equal(rd_config_new(&config), 0);
+	assert_int_equal(rd_config_replace(config, desc, 2, &diag), 0);
+	first = adopt(config, "first", "udummyflt", 4, argv[0]);
+	second = adopt(config, "second", "udummyflt", 3, argv[1]);
+	assert_int_equal(rd_module_adopt(config, "second", module_path("udummyflt"), geteuid(), 3,
+					 argv[1], &third, &diag),
+			 -EBUSY);
+	assert_int_equal(rd_module_adopt(config, "none", module_path("udummyflt"), geteuid(), 3,
+					 argv[1], &third, &diag),
+			 -ENOENT);
+	assert_int_equal(file_op(config, file, RD_OPEN), 0);
+	assert_true(size_of(out[0]) > 0);
+	assert_int_equal(size_of(out[0]), size_of(out[1]));
+	/* Its paths and its activity are not its own. */
+	assert_int_equal(file_op(config, "/elsewhere", RD_OPEN), 0);
+	assert_int_equal(size_of(out[0]), size_of(out[1]));
+	assert_int_equal(rd_module_modify(first, "first", &mod), 0);
+	assert_int_equal(rd_config_stat(config, "first", &stat), 0);
+	assert_true(stat.active && stat.hooked);
+	/* It goes while a chain has it. */
+	size = size_of(out[0]);
+	chain = rd_chain_find(config, file);
+	assert_int_equal(rd_config_replace(config, desc + 1, 1, &diag), 0);
+	rd_module_unload(first);
+	{
+		struct file_call fc = { .call = { .op = RD_OPEN, .type = S_IFREG, .path = file } };
+
+		fc.call.chain = chain;
+		assert_int_equal(file_call(&fc), 0);
+	}
+	rd_chain_unref(chain);
+	assert_int_equal(size_of(out[0]), size);
+	assert_true(size_of(out[1]) > size);
+	/* What it was from has gone: it fails by its policy. */
+	rd_module_unload(second);
+	assert_int_equal(file_op(config, file, RD_OPEN), -EIO);
+	unlink(out[0]);
+	unlink(out[1]);
+	rd_config_free(config);
+}
+
 /* What this process itself does in the tree is not asked about. */
 static void test_own(void **state)
 {
@@ -158,6 +242,9 @@ static void test_untrusted(void **state)
 	refuse(config, path, -ENOEXEC, "m.so");
 	assert_int_equal(truncate(path, 100), 0);
 	refuse(config, path, -ENOEXEC, "m.so");
+	copy(module_path("scrambleflt"), path);
+	assert_int_equal(truncate(path, 5000), 0);
+	refuse(config, path, -ENOEXEC, "m.so");
 	unlink(path);
 	refuse(config, path, -ENOENT, "m.so");
 	refuse(config, dir, -EACCES, "is not a file");
@@ -167,9 +254,8 @@ static void test_untrusted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_scramble),
-		cmocka_unit_test(test_dummy),
-		cmocka_unit_test(test_own),
+		cmocka_unit_test(test_scramble),  cmocka_unit_test(test_dummy),
+		cmocka_unit_test(test_adopt),	  cmocka_unit_test(test_own),
 		cmocka_unit_test(test_untrusted),
 	};
 

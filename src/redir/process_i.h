@@ -1,0 +1,58 @@
+/*
+ * process_i - the server of a redirected tree
+ *
+ *	process.c		keeper and server, from mounting to the end
+ *	process_link.c		what comes through the link (link.h): the configuration, again and again
+ */
+#ifndef RD_PROCESS_I_H
+#define RD_PROCESS_I_H
+
+#include <pthread.h>
+
+#include "base/keeper.h"
+#include "redir/inproc.h"
+#include "redir/link.h"
+#include "redir/process.h"
+#include "redir/serve.h"
+
+/* Of a shared object that the link has named. */
+struct rd_linked_module {
+	struct rd_linked_module *next;
+	char name[RD_NAME_MAX];
+	struct rd_module *module;
+};
+
+struct rd_process {
+	const struct rd_process_options *options;
+	struct rd_layer *layer;	  /* NULL: it could not be mounted */
+	struct rd_config *config; /* NULL: no filters */
+	struct rd_module **modules;
+	size_t n_modules;
+	struct rd_server *server;
+	struct pfs_kept kept;
+	/* The link's, and its thread's. */
+	int link_fd;  /* -1: none */
+	int begin_fd; /* readable when all is mounted */
+	int begun_fd; /* its other end */
+	pthread_t link_thread;
+	struct pfs_diag failure;    /* why it could not be mounted */
+	struct rd_link_config have; /* what is in force */
+	struct rd_linked_module *linked;
+};
+
+#define RD_MODULE_ARGS 64
+/* The words between commas, in copy, which is changed. How many: argv has room for RD_MODULE_ARGS. -E2BIG. */
+int rd_process_args(char *copy, char **argv, struct pfs_diag *diag);
+
+/* Waits until something comes. False: the link has ended. */
+bool rd_process_link_wait(const struct rd_process *process);
+/* Answers until the link ends, or nonsense comes; then it is shut down. Without a layer: that it was not mounted. */
+void rd_process_link_serve(struct rd_process *process);
+/* The same on a thread of its own, once begin_fd says so. */
+int rd_process_link_start(struct rd_process *process);
+/* Ends the link. False: the thread is still at work, perhaps in a shared object. */
+bool rd_process_link_join(struct rd_process *process, unsigned milliseconds);
+/* The layer has gone: shared objects go. */
+void rd_process_link_release(struct rd_process *process);
+
+#endif

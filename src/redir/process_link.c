@@ -1,0 +1,337 @@
+/*
+ * process_link - a redirect process that streams tells what to do
+ *
+ * A new configuration is brought about so that nobody meets a filter that is half there: shared objects are loaded
+ * while their filters are inactive, then filters that others want to change are asked (the modifier callback), then all
+ * of it is in force at once. Until then any refusal takes everything back.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/detach.h"
+#include "redir/linked.h"
+#include "redir/process_i.h"
+
+static struct rd_linked_module *find_module(struct rd_process *process, const char *name)
+{
+	struct rd_linked_module *linked = process->linked;
+
+	while (linked && strcmp(linked->name, name) != 0)
+		linked = linked->next;
+	return linked;
+}
+
+static const struct rd_link_filter *find_filter(const struct rd_link_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n; i++)
+		if (!strcmp(config->filter[i].desc.name, name))
+			return &config->filter[i];
+	return NULL;
+}
+
+/* --- shared objects ---------------------------------------------------------------------- */
+
+static int load(struct rd_process *process, const struct rd_link_filter *filter, struct pfs_diag *diag)
+{
+	struct rd_linked_module *linked = pfs_zalloc(1, sizeof(*linked));
+	PFS_FREE char *file = strdup(filter->object), *args = strdup(filter->args ? filter->args : "");
+	char *argv[RD_MODULE_ARGS + 1] = { file };
+	int r = linked && file && args ? 0 : -ENOMEM;
+
+	if (r == 0 && *args)
+		r = rd_process_args(args, argv + 1, diag);
+	if (r >= 0)
+		r = rd_module_adopt(process->config, filter->desc.name, file, geteuid(), r + 1,
+				    argv, &linked->module, diag);
+	if (r < 0) {
+		free(linked);
+		return r;
+	}
+	snprintf(linked->name, sizeof(linked->name), "%s", filter->desc.name);
+	linked->next = process->linked;
+	process->linked = linked;
+	return 0;
+}
+
+/* Those that no filter of that configuration is from. */
+static void unload_others(struct rd_process *process, const struct rd_link_config *config)
+{
+	struct rd_linked_module **at = &process->linked;
+
+	while (*at) {
+		struct rd_linked_module *linked = *at;
+
+		if (find_filter(config, linked->name)) {
+			at = &linked->next;
+			continue;
+		}
+		*at = linked->next;
+		rd_module_unload(linked->module);
+		free(linked);
+	}
+}
+
+/* --- the modifier ------------------------------------------------------------------------ */
+
+static int ask(struct rd_linked_module *linked, union rfs_mod *mod, struct pfs_diag *diag)
+{
+	int r = rd_module_modify(linked->module, linked->name, mod);
+
+	if (r == -EOPNOTSUPP)
+		return pfs_diag_set(diag, EPERM,
+				    "the filter '%s' lets nobody change it: it has no modifier callback",
+				    linked->name);
+	if (r < 0)
+		return pfs_diag_set(diag, -r, "the filter '%s' refuses: %s", linked->name,
+				    strerror(-r));
+	return r > 0 ? -EINVAL : 0;
+}
+
+static bool same_rule(const struct rd_rule_desc *a, const struct rd_rule_desc *b)
+{
+	return a->include == b->include && a->subtree == b->subtree && !strcmp(a->path, b->path);
+}
+
+/* Rules are taken away anywhere and added at the end. */
+static int ask_rules(struct rd_linked_module *linked, const struct rd_filter_desc *old,
+		     const struct rd_filter_desc *next, struct pfs_diag *diag)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < next->n_rules; i++) {
+		const struct rd_rule_desc *rule = &next->rules[i];
+		union rfs_mod mod = { .set_path = { RFS_SET_PATH, { rule->path, 0 } } };
+		int r;
+
+		while (at < old->n_rules && !same_rule(&old->rules[at], rule))
+			at++;
+		if (at < old->n_rules) {
+			at++;
+			continue;
+		}
+		mod.set_path.path_info.flags = (rule->include ? RFS_PATH_INCLUDE : RFS_PATH_EXCLUDE) |
+					       (rule->subtree ? RFS_PATH_SUBTREE : RFS_PATH_SINGLE);
+		r = ask(linked, &mod, diag);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Each filter whether it may become what config says. */
+static int ask_all(struct rd_process *process, const struct rd_link_config *config,
+		   struct pfs_diag *diag)
+{
+	static const struct rd_filter_desc none = { 0 };
+
+	for (size_t i = 0; i < config->n; i++) {
+		const struct rd_filter_desc *next = &config->filter[i].desc, *old = &none;
+		struct rd_linked_module *linked = find_module(process, next->name);
+		const struct rd_link_filter *had = find_filter(&process->have, next->name);
+		union rfs_mod mod = { .id = next->active ? RFS_ACTIVATE : RFS_DEACTIVATE };
+		int r;
+
+		if (had)
+			old = &had->desc;
+		if (!linked)
+			continue;
+		r = ask_rules(linked, old, next, diag);
+		if (r == 0 && next->active != old->active)
+			r = ask(linked, &mod, diag);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* --- what streams asks for --------------------------------------------------------------- */
+
+static int replace(struct rd_process *process, const struct rd_link_config *config,
+		   struct pfs_diag *diag)
+{
+	struct rd_filter_desc *desc = pfs_zalloc(config->n + 1, sizeof(*desc));
+	int r;
+
+	if (!desc)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->n; i++)
+		desc[i] = config->filter[i].desc;
+	r = rd_config_replace(process->config, desc, config->n, diag);
+	free(desc);
+	return r;
+}
+
+/* What is in force, as it is, and what config has besides, inactive. */
+static int prepare(struct rd_process *process, const struct rd_link_config *config,
+		   struct pfs_diag *diag)
+{
+	const struct rd_link_config *have = &process->have;
+	struct rd_filter_desc *desc = pfs_zalloc(have->n + config->n + 1, sizeof(*desc));
+	size_t n = 0;
+	int r;
+
+	if (!desc)
+		return -ENOMEM;
+	for (; n < have->n; n++)
+		desc[n] = have->filter[n].desc;
+	for (size_t i = 0; i < config->n; i++)
+		if (!find_filter(have, config->filter[i].desc.name)) {
+			desc[n] = config->filter[i].desc;
+			desc[n++].active = false;
+		}
+	r = rd_config_replace(process->config, desc, n, diag);
+	free(desc);
+	return r;
+}
+
+static int load_new(struct rd_process *process, const struct rd_link_config *config,
+		    struct pfs_diag *diag)
+{
+	for (size_t i = 0; i < config->n; i++) {
+		const struct rd_link_filter *filter = &config->filter[i];
+		int r = 0;
+
+		if (filter->object && !find_module(process, filter->desc.name))
+			r = load(process, filter, diag);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int on_configure(void *arg, const struct rd_link_config *config, struct pfs_diag *diag)
+{
+	struct rd_process *process = arg;
+	PFS_BUF struct pfs_buf bytes = { 0 };
+	struct rd_link_config copy = { 0 };
+	struct pfs_diag ignored;
+	int r = 0;
+
+	if (!process->layer)
+		return pfs_diag_set(diag, EIO, "%s", process->failure.text);
+	if (strcmp(config->tree, process->options->layer.dir) != 0)
+		return pfs_diag_set(diag, EINVAL, "another tree is redirected here");
+	rd_link_config_put(config, &bytes);
+	r = bytes.failed ? -ENOMEM : rd_link_config_get((const uint8_t *)bytes.data, bytes.len, &copy);
+	if (r == 0)
+		r = prepare(process, &copy, diag);
+	if (r == 0)
+		r = load_new(process, &copy, diag);
+	if (r == 0)
+		r = ask_all(process, &copy, diag);
+	if (r == 0)
+		r = replace(process, &copy, diag);
+	if (r < 0) {
+		rd_link_config_release(&copy);
+		(void)replace(process, &process->have, &ignored);
+		unload_others(process, &process->have);
+		return r;
+	}
+	rd_link_config_release(&process->have);
+	process->have = copy;
+	unload_others(process, &process->have);
+	return 0;
+}
+
+/* The mount ends with the last file that is open; so does the process. */
+static int on_end(void *arg)
+{
+	struct rd_process *process = arg;
+	int r;
+
+	if (!process->layer || pfs_mount_is_gone(process->kept.unique))
+		return 0;
+	r = pfs_mount_detach(process->kept.dev_major, process->kept.dev_minor, false);
+	return r == -ENOENT ? 0 : r;
+}
+
+static bool on_number(void *arg, size_t index, struct rd_link_number *ret_number)
+{
+	struct rd_process *process = arg;
+	struct rd_filter_stat stat = { 0 };
+	const char *name;
+
+	if (index >= process->have.n)
+		return false;
+	name = process->have.filter[index].desc.name;
+	snprintf(ret_number->name, sizeof(ret_number->name), "%s", name);
+	if (rd_config_stat(process->config, name, &stat) < 0)
+		return true;
+	ret_number->hooked = stat.hooked;
+	ret_number->pres = stat.pres;
+	ret_number->posts = stat.posts;
+	ret_number->stops = stat.stops;
+	ret_number->failures = stat.failures;
+	ret_number->late = stat.late;
+	ret_number->skipped = stat.skipped;
+	ret_number->time_ns = stat.time_ns;
+	return true;
+}
+
+static const struct rd_linked_ops ops = {
+	.configure = on_configure,
+	.end = on_end,
+	.number = on_number,
+};
+
+/* --- the thread -------------------------------------------------------------------------- */
+
+bool rd_process_link_wait(const struct rd_process *process)
+{
+	struct pollfd fd = { .fd = process->link_fd, .events = POLLIN };
+
+	while (poll(&fd, 1, -1) < 0 && errno == EINTR)
+		;
+	return fd.revents & POLLIN &&
+	       recv(process->link_fd, &(char){ 0 }, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+void rd_process_link_serve(struct rd_process *process)
+{
+	struct rd_linked linked = { .fd = process->link_fd, .ops = &ops, .arg = process };
+	struct pollfd fd = { .fd = process->link_fd, .events = POLLIN };
+
+	while (rd_linked_handle(&linked) == 1)
+		poll(&fd, 1, -1);
+	shutdown(process->link_fd, SHUT_RDWR);
+}
+
+static void *link_thread(void *arg)
+{
+	struct rd_process *process = arg;
+	char byte;
+
+	if (read(process->begin_fd, &byte, 1) == 1)
+		rd_process_link_serve(process);
+	return NULL;
+}
+
+int rd_process_link_start(struct rd_process *process)
+{
+	return -pthread_create(&process->link_thread, NULL, link_thread, process);
+}
+
+bool rd_process_link_join(struct rd_process *process, unsigned milliseconds)
+{
+	struct timespec until;
+
+	shutdown(process->link_fd, SHUT_RDWR);
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += milliseconds / 1000;
+	until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	return pthread_timedjoin_np(process->link_thread, NULL, &until) == 0;
+}
+
+void rd_process_link_release(struct rd_process *process)
+{
+	static const struct rd_link_config nothing = { 0 };
+
+	unload_others(process, &nothing);
+	rd_link_config_release(&process->have);
+}
