@@ -133,6 +133,9 @@ static void mkdir_late(struct pfs_task *task, int error)
 
 void pfs_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
+	if (pfs_redirfs_mkdir(req, pfs_inode_get(pfs_req_mount(req), parent), name))
+		return;
+
 	struct change *change = change_new(req, parent, name);
 	struct pfs_mount *mount = pfs_req_mount(req);
 
@@ -185,6 +188,9 @@ static void rmdir_undo(struct pfs_task *task)
 
 void pfs_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
+	if (pfs_redirfs_rmdir(req, pfs_inode_get(pfs_req_mount(req), parent), name))
+		return;
+
 	struct change *change = change_new(req, parent, name);
 	struct pfs_mount *mount = pfs_req_mount(req);
 

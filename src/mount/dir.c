@@ -75,6 +75,8 @@ static int dir_lookup(struct pfs_mount *mount, struct pfs_entry *dir, const char
 	int r;
 
 	pfs_node_info(dir->node, &info);
+	if (info.kind == PFS_NODE_ROOT && pfs_redirfs_lookup(mount, name, ret_entry) == 0)
+		return 0;
 	r = info.kind == PFS_NODE_ROOT ? root_name(name, &like) : -ENOENT;
 	if (r == -ENOENT)
 		r = pfs_text_name(&info, name, &like);
@@ -124,8 +126,10 @@ static int dir_list(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_l
 			pfs_listing_add(listing, root_entries[i].name,
 					pfs_file_ino(FUSE_ROOT_ID, root_entries[i].slot),
 					root_entries[i].kind->directory ? S_IFDIR : S_IFREG);
-	if (info.kind == PFS_NODE_ROOT)
+	if (info.kind == PFS_NODE_ROOT) {
+		pfs_redirfs_list(listing);
 		pfs_portal_names(mount, listing);
+	}
 	pfs_text_list(&info, listing);
 	pfs_show_list(&info, listing);
 	if (is_filter(&info))

@@ -50,6 +50,7 @@ struct pfs_mount_options {
 	uint64_t stall;	       /* ns without an answer until streams is killed; 0: never */
 	char *portals;	       /* portal.conf; owned; NULL: the usual one */
 	struct pfs_buf kernel; /* what mount(2) gets: "ro,noatime" */
+	char *redirections;    /* owned; folder of commands of redirctl; as pipelines */
 	char *pipelines; /* owned; folder of pipelines that the command makes; "": none, NULL: the usual one */
 };
 

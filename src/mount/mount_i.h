@@ -3,7 +3,7 @@
  *
  *	ops.c		what FUSE asks, handed to the kind of the entry
  *	inode.c		entries: what a nodeid of the kernel's means
- *	dir.c text.c show.c pipe.c errors.c manuals.c control.c runs.c links.c	the kinds
+ *	dir.c text.c show.c pipe.c errors.c manuals.c control.c runs.c links.c redirfs.c	the kinds
  *	held.c		requests that are answered later, exactly once
  *	work.c		threads for what may wait
  *	session.c	threads that take requests from the kernel
@@ -88,18 +88,20 @@ struct pfs_kind {
 	void (*release)(struct pfs_file *file);
 };
 
-extern const struct pfs_kind pfs_kind_dir;	  /* directories of the graph */
-extern const struct pfs_kind pfs_kind_pipe;	  /* all, all.<view> */
-extern const struct pfs_kind pfs_kind_text;	  /* .stats .params .readers .program */
-extern const struct pfs_kind pfs_kind_show;	  /* .graph .graph.dot .graph.json .metrics */
-extern const struct pfs_kind pfs_kind_errors;	  /* .errors */
-extern const struct pfs_kind pfs_kind_manuals;	  /* .filters */
-extern const struct pfs_kind pfs_kind_manual;	  /* .filters/<name> */
-extern const struct pfs_kind pfs_kind_control;	  /* .control */
-extern const struct pfs_kind pfs_kind_portal_dir; /* tcp, tcp/HOST, pipe/usr ... */
-extern const struct pfs_kind pfs_kind_portal;	  /* tcp/HOST/PORT ... */
-extern const struct pfs_kind pfs_kind_run;	  /* .run */
-extern const struct pfs_kind pfs_kind_link;	  /* symbolic links */
+extern const struct pfs_kind pfs_kind_dir;	    /* directories of the graph */
+extern const struct pfs_kind pfs_kind_pipe;	    /* all, all.<view> */
+extern const struct pfs_kind pfs_kind_text;	    /* .stats .params .readers .program */
+extern const struct pfs_kind pfs_kind_show;	    /* .graph .graph.dot .graph.json .metrics */
+extern const struct pfs_kind pfs_kind_errors;	    /* .errors */
+extern const struct pfs_kind pfs_kind_manuals;	    /* .filters */
+extern const struct pfs_kind pfs_kind_manual;	    /* .filters/<name> */
+extern const struct pfs_kind pfs_kind_control;	    /* .control */
+extern const struct pfs_kind pfs_kind_portal_dir;   /* tcp, tcp/HOST, pipe/usr ... */
+extern const struct pfs_kind pfs_kind_portal;	    /* tcp/HOST/PORT ... */
+extern const struct pfs_kind pfs_kind_run;	    /* .run */
+extern const struct pfs_kind pfs_kind_link;	    /* symbolic links */
+extern const struct pfs_kind pfs_kind_redirfs;	    /* redirfs: filters of files */
+extern const struct pfs_kind pfs_kind_redir_filter; /* redirfs/FILTER */
 
 struct pfs_entry {
 	uint64_t id;  /* the kernel's nodeid: a node's id, or a fresh number for files */
@@ -322,6 +324,7 @@ struct pfs_mount {
 	struct pfs_spawner *spawner; /* owned by streams */
 	struct pfs_home home;
 	struct pfs_gate *gate; /* portals; NULL: there are none */
+	struct pfs_redirfs *redirfs;
 	struct pfs_where where;
 	bool knows_where;
 	pid_t keeper;
@@ -402,6 +405,18 @@ int pfs_link_make(struct pfs_mount *mount, struct pfs_node *dir, const char *nam
 		  const char *target, const struct pfs_cred *cred, struct pfs_diag *diag);
 /* False: there is none. */
 bool pfs_link_remove(struct pfs_mount *mount, struct pfs_node *dir, const char *name);
+
+/* redirfs.c: filters of files. After the spawner was started. -errno */
+int pfs_redirfs_new(struct pfs_mount *mount);
+/* Every tree is detached. Waits for redirect processes, a few seconds each at most. */
+void pfs_redirfs_end(struct pfs_mount *mount);
+void pfs_redirfs_free(struct pfs_mount *mount);
+/* Of the root: the name in it. -ENOENT: another one. */
+int pfs_redirfs_lookup(struct pfs_mount *mount, const char *name, struct pfs_entry **ret_entry);
+void pfs_redirfs_list(struct pfs_listing *listing);
+/* True: it was there, and is or will be answered. */
+bool pfs_redirfs_mkdir(fuse_req_t req, const struct pfs_entry *parent, const char *name);
+bool pfs_redirfs_rmdir(fuse_req_t req, const struct pfs_entry *parent, const char *name);
 
 /* Answers a LOOKUP or MKDIR; forgets the entry when nobody got it. */
 void pfs_reply_entry(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry *entry);

@@ -62,6 +62,8 @@ static const struct option options_table[] = {
 	  "... of these, commands (default 256): beyond it EAGAIN" },
 	{ "pipelines", KIND_TEXT, FIELD(pipelines), 0, 0,
 	  "folder of *.pipe files to begin with (root: /etc/pipesfs/pipelines.d; empty: none)" },
+	{ "redirections", KIND_TEXT, FIELD(redirections), 0, 0,
+	  "folder of *.conf files of redirctl commands to begin with (root: /etc/pipesfs/redir.d; empty: none)" },
 	{ "allow_other", KIND_FLAG, FIELD(allow_other), 0, 0,
 	  "other users may enter too; the default when root mounts" },
 	{ "ro", KIND_KERNEL, 0, 0, 0, "nothing can be made or written" },
@@ -108,7 +110,8 @@ void pfs_mount_options_release(struct pfs_mount_options *options)
 	options->portals = NULL;
 	free(options->dir);
 	free(options->pipelines);
-	options->dir = options->pipelines = NULL;
+	free(options->redirections);
+	options->dir = options->pipelines = options->redirections = NULL;
 	pfs_buf_release(&options->kernel);
 }
 

@@ -185,6 +185,7 @@ static void mount_release(struct pfs_mount *mount)
 	pfs_pipe_finish();
 	pfs_inodes_release(mount);
 	pfs_links_release(mount);
+	pfs_redirfs_free(mount);
 	pfs_graph_free(mount->graph);
 	pfs_spawner_free(mount->spawner);
 	pfs_refusals_free(mount->refusals);
@@ -317,6 +318,7 @@ static int serve(struct streams *streams)
 	/* Also what an abort has left; but once unmounted, our device number may be that of another mount. */
 	if (!by_itself || !pfs_mount_is_gone(mount->unique))
 		detach(mount);
+	pfs_redirfs_end(mount);
 	pfs_graph_shutdown(mount->graph);
 	if (!by_itself)
 		linger(streams);
@@ -356,6 +358,8 @@ int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *m
 		r = mount_prepare(mount, options);
 	if (r == 0)
 		r = pfs_gate_new(mount);
+	if (r == 0)
+		r = pfs_redirfs_new(mount);
 	if (r == 0)
 		r = pfs_session_start(mount->se, streams.ended_fd, &streams.session);
 	if (r < 0) {
