@@ -76,6 +76,7 @@ extern const struct pfs_command pfs_cmd_ls;
 extern const struct pfs_command pfs_cmd_mount;
 extern const struct pfs_command pfs_cmd_portal;
 extern const struct pfs_command pfs_cmd_redirect;
+extern const struct pfs_command pfs_cmd_redirctl;
 extern const struct pfs_command pfs_cmd_restore;
 extern const struct pfs_command pfs_cmd_run;
 extern const struct pfs_command pfs_cmd_save;

@@ -16,6 +16,7 @@ const struct pfs_command *const pfs_commands[] = {
 	&pfs_cmd_graph,
 	&pfs_cmd_top,
 	&pfs_cmd_filter,
+	&pfs_cmd_redirctl,
 	&pfs_cmd_save,
 	&pfs_cmd_restore,
 	&pfs_cmd_doctor,

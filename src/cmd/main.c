@@ -3,7 +3,7 @@
  *
  * Called as mount.fuse.pipesfs (by mount(8), fstab) or as `pipesfs SOURCE DIR -o ...` (by
  * mount.fuse(8)) it is `pipesfs mount`, whose argument SOURCE is dropped: there is nothing below to
- * be mounted.
+ * be mounted. Called as redirctl it is `pipesfs redirctl`.
  */
 #include "cmd/cmd.h"
 #include "cmd/options.h"
@@ -82,6 +82,8 @@ int main(int argc, char **argv)
 	standard_files();
 	if (!strncmp(name, "mount.", 6))
 		return mount_helper(argc, argv);
+	if (!strcmp(name, "redirctl"))
+		return pfs_cmd_redirctl.run(argc, argv);
 	if (argc < 2) {
 		list(stderr);
 		return PFS_EXIT_USAGE;

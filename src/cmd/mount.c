@@ -93,6 +93,9 @@ static void start_pipelines(const struct pfs_mount_options *options)
 
 	if (folder ? *folder : geteuid() == 0)
 		pipelines_make(options->dir, folder ? folder : PIPELINES_DIR, !folder);
+	folder = options->redirections;
+	if (folder ? *folder : geteuid() == 0)
+		redirections_make(options->dir, folder ? folder : REDIRECTIONS_DIR, !folder);
 }
 
 /* The keeper in this process; a process of its own, nobody's child, waits for it and makes the pipelines. */

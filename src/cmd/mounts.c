@@ -134,8 +134,10 @@ int mounts_target(const struct pfs_command *cmd, int argc, char **argv, struct p
 	dir = realpath(argv[1], NULL);
 	if (!dir)
 		return pfs_fail("%s: %s", argv[1], strerror(errno));
-	if (pfs_mountinfo_at(dir, ret_info) < 0 || strcmp(ret_info->type, PFS_MOUNT_TYPE) != 0)
-		return pfs_fail("no pipesfs is mounted on %s; `mount -t fuse.pipesfs` lists them",
-				argv[1]);
+	if (pfs_mountinfo_at(dir, ret_info) < 0 || (strcmp(ret_info->type, PFS_MOUNT_TYPE) != 0 &&
+						    strcmp(ret_info->type, PFS_REDIRECT_TYPE) != 0))
+		return pfs_fail(
+			"no pipesfs is mounted on %s; `mount -t fuse.pipesfs,fuse.redirfs` lists them",
+			argv[1]);
 	return 0;
 }

@@ -34,7 +34,10 @@ void mounts_release(struct mounts *mounts);
 int mounts_find(const struct mounts *mounts, const char *path, char **ret_path,
 		const struct mounts_entry **ret_root, struct pfs_diag *diag);
 
-/* The mount that the one argument of a command names. 0, or the exit status after the sentence was said. */
+/*
+ * The pipesfs, or redirected tree, that the one argument of a command names. 0, or the exit status after the sentence
+ * was said.
+ */
 int mounts_target(const struct pfs_command *cmd, int argc, char **argv, struct pfs_mountinfo *ret_info);
 
 #define MOUNTS PFS_CLEANUP(mounts_release)

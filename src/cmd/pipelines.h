@@ -9,8 +9,14 @@
 #define PFS_CMD_PIPELINES_H
 
 #define PIPELINES_DIR "/etc/pipesfs/pipelines.d"
+#define REDIRECTIONS_DIR "/etc/pipesfs/redir.d"
 
 /* optional: it is no error when the folder is not there. Returns how many files could not be made as they say. */
 unsigned pipelines_make(const char *mount, const char *folder, int optional);
+/*
+ * The same with *.conf files, whose lines are commands of redirctl(8): of a file in which a line makes no sense nothing
+ * is done.
+ */
+unsigned redirections_make(const char *mount, const char *folder, int optional);
 
 #endif

@@ -52,12 +52,37 @@ static int force(const struct pfs_mountinfo *info, const char *why)
 	return 0;
 }
 
+/* Until it has gone, and both processes. */
+static int wait_end(const struct pfs_mountinfo *info, pid_t keeper, pid_t server)
+{
+	uint64_t end = pfs_clock_mono() + GONE_TIME * 1000000ULL;
+	struct pfs_mountinfo now;
+
+	while (pfs_mountinfo_dev(info->major, info->minor, &now) == 0 && pfs_clock_mono() < end)
+		usleep(2000);
+	wait_gone(server, end);
+	wait_gone(keeper, end);
+	if (pfs_mountinfo_dev(info->major, info->minor, &now) == 0)
+		return force(info, "did not end in time");
+	return 0;
+}
+
+/* A redirected tree has no files of its own to be told by. */
+static int end_redirected(const struct pfs_mountinfo *info)
+{
+	int r = pfs_mount_signal(info->minor, SIGTERM);
+
+	if (r == -ESRCH)
+		return force(info, "is dead");
+	if (r < 0)
+		return pfs_fail("cannot end %s: %s", info->dir, strerror(-r));
+	return wait_end(info, 0, 0);
+}
+
 static int end_mount(const struct pfs_mountinfo *info)
 {
-	struct pfs_mountinfo now;
 	pid_t keeper = 0, streams = 0;
 	int r = pfs_mount_end(info->dir, ASK_TIME, &keeper, &streams);
-	uint64_t end = pfs_clock_mono() + GONE_TIME * 1000000ULL;
 
 	if (r == -ETIMEDOUT)
 		return force(info, "does not answer");
@@ -76,13 +101,7 @@ static int end_mount(const struct pfs_mountinfo *info)
 	}
 	if (r < 0)
 		return pfs_fail("cannot end %s: %s", info->dir, strerror(-r));
-	while (pfs_mountinfo_dev(info->major, info->minor, &now) == 0 && pfs_clock_mono() < end)
-		usleep(2000);
-	wait_gone(streams, end);
-	wait_gone(keeper, end);
-	if (pfs_mountinfo_dev(info->major, info->minor, &now) == 0)
-		return force(info, "did not end in time");
-	return 0;
+	return wait_end(info, keeper, streams);
 }
 
 static int umount_run(int argc, char **argv)
@@ -92,12 +111,12 @@ static int umount_run(int argc, char **argv)
 
 	if (r)
 		return r;
-	return end_mount(&info);
+	return strcmp(info.type, PFS_REDIRECT_TYPE) != 0 ? end_mount(&info) : end_redirected(&info);
 }
 
 const struct pfs_command pfs_cmd_umount = {
 	.name = "umount",
-	.summary = "end the streams of the mount on DIR, and the mount",
+	.summary = "end the streams of the mount on DIR, and the mount; or a redirected tree",
 	.operands = "DIR",
 	.words = PFS_WORDS_MOUNT,
 	.help = "Readers get end of file, writers that wait an error, then the mount is detached. umount(8)\n"
