@@ -170,6 +170,9 @@ static void open_do(struct rd_req *r)
 		    ~(O_APPEND | O_DIRECT | O_NOFOLLOW | O_CREAT | O_EXCL);
 	int fd = rd_object_open(r->layer, r->call.object, flags), err;
 
+	/* One that can only grow (chattr +a). Else the kernel above knows where the end is, and writes there. */
+	if (fd == -EPERM && r->call.arg.open.flags & O_APPEND)
+		fd = rd_object_open(r->layer, r->call.object, flags | O_APPEND);
 	if (fd < 0) {
 		r->call.result = fd;
 		return;

@@ -2,7 +2,8 @@
  * layer_hold - finds a file again, without a descriptor for each
  *
  * By its handle, or by the directory and the name it was seen at; either way the result is compared with the
- * object: a name may mean another file by now. What is gone but open is reached through whoever has it open.
+ * object: a name may mean another file by now. What is gone is reached through whoever has it open, or by a descriptor
+ * that was taken before it went (a pin); of these there are few, since the kernel soon forgets what nobody uses.
  */
 #include "redir/layer_i.h"
 
@@ -140,16 +141,20 @@ void rd_object_pin(struct rd_layer *layer, struct rd_object *object, int dirfd, 
 {
 	int fd;
 
-	if (object->handle_len)
-		return;
-	fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	pthread_mutex_lock(&object->lock);
-	if (object->pin < 0 && check(layer, object, fd) == 0)
-		object->pin = TAKE_FD(fd);
-	pthread_mutex_unlock(&object->lock);
-	pfs_closep(&fd);
+	if (atomic_fetch_add(&layer->pins, 1) >= layer->kept.max)
+		fd = -1;
+	else
+		fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0) {
+		pthread_mutex_lock(&object->lock);
+		if (object->pin < 0 && check(layer, object, fd) == 0)
+			object->pin = TAKE_FD(fd);
+		pthread_mutex_unlock(&object->lock);
+		if (fd < 0)
+			return;
+		close(fd);
+	}
+	atomic_fetch_sub(&layer->pins, 1);
 }
 
 /* --- descriptors of directories are kept for a while ---------------------------------- */

@@ -59,7 +59,7 @@ struct rd_object {
 	uint64_t chain_serial;	      /* lock */
 	uint64_t cache_serial;	      /* lock: whose data the pages above hold */
 	struct rd_slots slots;	      /* what filters keep here */
-	int pin;		      /* lock: O_PATH, when it can no longer be found by name; -1 */
+	int pin;		      /* lock: O_PATH, when it can no longer be found otherwise; -1 */
 	struct rd_kept *kept;	      /* kept.lock */
 
 	int handle_type;
@@ -118,6 +118,7 @@ struct rd_layer {
 	struct pfs_seed seed;
 	struct rd_shard shard[RD_SHARDS];
 	_Atomic uint64_t generation, objects, requests, asked, passed_opens, other_opens;
+	_Atomic unsigned pins; /* objects with one */
 	pthread_rwlock_t names;
 	struct {
 		pthread_mutex_t lock;
@@ -254,7 +255,7 @@ int rd_hold(struct rd_layer *layer, struct rd_object *object, struct rd_hold *ho
 void rd_unhold(struct rd_hold *hold);
 /* A descriptor with flags. */
 int rd_object_open(struct rd_layer *layer, struct rd_object *object, int flags);
-/* Its last name may go now: it is to be found all the same. */
+/* Its last name may go now: it is to be found all the same, unless too many are pinned already. */
 void rd_object_pin(struct rd_layer *layer, struct rd_object *object, int dirfd, const char *name);
 
 /* The chain of an object: with a reference; NULL: there are no chains at all, or no memory. */

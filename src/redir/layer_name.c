@@ -68,6 +68,23 @@ static struct rd_object *known(struct rd_layer *layer, int dirfd, const char *na
 	return rd_identify(layer, dirfd, name, &id) == 0 ? rd_object_find(layer, &id) : NULL;
 }
 
+/*
+ * The same of what is to be taken away. Somebody may have it as his working directory, or look it up and open it at this
+ * moment: until the kernel above has forgotten it, it can be reached.
+ */
+static struct rd_object *going(struct rd_layer *layer, int dirfd, const char *name)
+{
+	struct rd_identity id;
+	struct rd_object *object;
+
+	if (rd_identify(layer, dirfd, name, &id) < 0)
+		return NULL;
+	object = rd_object_find(layer, &id);
+	if (object && (!id.handle.len || S_ISDIR(id.st.st_mode) || id.st.st_nlink < 2))
+		rd_object_pin(layer, object, dirfd, name);
+	return object;
+}
+
 /* It was at parent/name and is not there any more. */
 static void lost(struct rd_layer *layer, struct rd_object *object, const struct rd_object *parent,
 		 const char *name)
@@ -350,9 +367,7 @@ static void remove_do(struct rd_req *r)
 	int err = begin(r, &dir);
 
 	if (err == 0) {
-		object = known(r->layer, dir.fd, r->name);
-		if (object)
-			rd_object_pin(r->layer, object, dir.fd, r->name);
+		object = going(r->layer, dir.fd, r->name);
 		err = errno_or(unlinkat(dir.fd, r->name, r->call.op == RD_RMDIR ? AT_REMOVEDIR : 0));
 	}
 	if (object) {
@@ -406,9 +421,7 @@ static void rename_do(struct rd_req *r)
 	if (err == 0)
 		err = rd_hold(r->layer, r->call.object2, &to);
 	if (err == 0) {
-		replaced = flags & RENAME_EXCHANGE ? NULL : known(r->layer, to.fd, r->name2);
-		if (replaced)
-			rd_object_pin(r->layer, replaced, to.fd, r->name2);
+		replaced = flags & RENAME_EXCHANGE ? NULL : going(r->layer, to.fd, r->name2);
 		err = errno_or(renameat2(from.fd, r->name, to.fd, r->name2, flags));
 	}
 	if (err == 0) {

@@ -164,8 +164,10 @@ static struct rd_object *object_free(struct rd_layer *layer, struct rd_object *o
 		close(kept->fd);
 		free(kept);
 	}
-	if (object->pin >= 0)
+	if (object->pin >= 0) {
 		close(object->pin);
+		atomic_fetch_sub(&layer->pins, 1);
+	}
 	if (layer->chains) {
 		layer->chains->slots_release(&object->slots);
 		if (object->chain)

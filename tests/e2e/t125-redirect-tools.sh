@@ -1,0 +1,117 @@
+#!/bin/sh
+# What people have in directories works in a redirected one, with a filter in a process that sees everything and one that
+# changes all data: tar, git, a C build, sqlite with a write-ahead log, an editor, rsync.
+. "$T_LIB"
+t_need_root
+t_need git tar cc make rsync python3
+
+filters=$T_BUILD/src
+mkdir tree below
+mount --bind tree below
+t_cleanup umount -l below
+"$PIPESFS" redirect --listen socket --load "$filters/scrambleflt.so,$TMPDIR/tree" tree
+t_cleanup umount -l tree
+PIPESFS_URFS=$TMPDIR/socket t_bg "$filters/udummyflt" -o "$TMPDIR/log" "$TMPDIR/tree"
+seen() {
+	ls tree >/dev/null && test -s log
+}
+t_wait_for 5 seen
+
+# --- tar, both ways; what lies below is not what was packed ---
+
+tar -C "$TOP" -cf sources.tar src tests/unit man
+tar -C tree -xf sources.tar
+t_ok "tar: what was unpacked is what was packed" tar -C tree -df sources.tar
+t_ok "tar: packed there, and unpacked elsewhere" sh -c 'mkdir again && tar -C tree -cf - src | tar -C again -xf - &&
+	diff -r "$0/src" again/src' "$TOP"
+t_fails "below it is scrambled" cmp -s "$TOP/src/base/base.h" below/src/base/base.h
+
+# --- git ---
+
+export HOME="$TMPDIR" GIT_CONFIG_NOSYSTEM=1
+git config --global user.name t
+git config --global user.email t@example.org
+git config --global init.defaultBranch main
+git config --global safe.directory '*'
+(cd tree && git init -q . && git add -A && git commit -qm one && git mv src/base src/ground &&
+	git commit -qm two && git gc -q) || t_fail "git cannot work there"
+t_ok "git: clone from there to there" git clone -q tree tree/clone
+t_ok "git: all objects are whole" git -C tree/clone fsck --full --strict
+t_eq "git: nothing has changed" "$(git -C tree/clone status --porcelain)" ""
+t_ok "git: checkout of what was before" git -C tree/clone checkout -q HEAD~1
+t_ok "git: it is what it was" diff -r "$TOP/src" tree/clone/src
+
+# --- a build, by two compilers at a time, of a program that is run there ---
+
+mkdir tree/build
+(
+	cd tree/build
+	printf 'int main(void)\n{\n\treturn ' >main.c
+	for n in 1 2 3 4 5 6 7 8; do
+		echo "int f$n(void); int f$n(void) { return $n; }" >f$n.c
+		printf 'f%d() + ' $n >>main.c
+	done
+	printf '0 - 36;\n}\n' >>main.c
+	sed -i '1i int f1(void), f2(void), f3(void), f4(void), f5(void), f6(void), f7(void), f8(void);' main.c
+	printf 'prog: main.o libf.a\n\tcc -o $@ main.o -L. -lf\nlibf.a: f1.o f2.o f3.o f4.o f5.o f6.o f7.o f8.o\n\tar rc $@ $^\n' \
+		>Makefile
+)
+t_ok "a build" make -s -j2 -C tree/build
+t_ok "its program runs" tree/build/prog
+
+# --- a database, whose writers and readers share memory by a file ---
+
+cat >data.py <<'END'
+import sqlite3, sys, threading
+path = sys.argv[1]
+db = sqlite3.connect(path)
+assert db.execute("pragma journal_mode=wal").fetchone()[0] == "wal"
+db.execute("create table t (n integer primary key, who integer, text)")
+db.commit()
+def write(who):
+    mine = sqlite3.connect(path, timeout=60)
+    for i in range(50):
+        with mine:
+            mine.execute("insert into t (who, text) values (?, ?)", (who, str(i) * 100))
+def read():
+    mine = sqlite3.connect(path, timeout=60)
+    for i in range(50):
+        n, = mine.execute("select count(*) from t").fetchone()
+        assert n <= 200
+threads = [threading.Thread(target=write, args=(w,)) for w in range(4)] + [threading.Thread(target=read)]
+for t in threads: t.start()
+for t in threads: t.join()
+assert db.execute("pragma integrity_check").fetchone()[0] == "ok"
+assert db.execute("select who, count(*) from t group by who order by who").fetchall() == [(w, 50) for w in range(4)]
+db.execute("pragma wal_checkpoint(truncate)")
+db.execute("vacuum")
+assert db.execute("pragma integrity_check").fetchone()[0] == "ok"
+END
+t_ok "sqlite: four writers and a reader" python3 data.py "$TMPDIR/tree/data.db"
+
+# --- an editor, which writes anew and renames; or in place ---
+
+if command -v vim >/dev/null; then
+	seq 1 2000 >tree/text
+	for how in yes no; do
+		t_ok "vim, backupcopy=$how" vim -u NONE -es -c "set backup writebackup backupcopy=$how" -c '%s/^1/one/' -c wq tree/text
+	done
+	t_eq "and it is written" "$(grep -c one tree/text)" 1111
+fi
+
+# --- rsync: there is nothing left to do afterwards ---
+
+mkdir tree/copy
+rsync -aHAX "$TOP/src/" tree/copy/
+t_eq "rsync: all is there" "$(rsync -aHAXcni "$TOP/src/" tree/copy/)" ""
+echo more >>tree/copy/base/base.h
+rsync -aHAXc --inplace "$TOP/src/" tree/copy/
+t_ok "rsync: in place" diff -r "$TOP/src" tree/copy
+
+# --- when the filters have gone, and are there again, it is still what it was ---
+
+umount tree
+t_fails "the original is scrambled" grep -q include tree/copy/base/base.c
+"$PIPESFS" redirect --load "$filters/scrambleflt.so,$TMPDIR/tree" tree
+t_ok "and plain through the filter" diff -r "$TOP/src" tree/copy
+t_ok "all that git has, too" git -C tree/clone fsck --full
