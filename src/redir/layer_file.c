@@ -461,6 +461,11 @@ static void op_copy_file_range(fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
 
 /* --- ioctl ---------------------------------------------------------------------------- */
 
+static bool changes(unsigned cmd)
+{
+	return cmd == FS_IOC_SETFLAGS || cmd == FS_IOC_FSSETXATTR;
+}
+
 static void ioctl_do(struct rd_req *r)
 {
 	free(r->out);
@@ -471,6 +476,9 @@ static void ioctl_do(struct rd_req *r)
 	}
 	memcpy(r->out, r->value, r->value_size);
 	r->call.result = ioctl(r->call.file->fd, r->call.arg.ioctl.cmd, r->out) < 0 ? -errno : 0;
+	/* ctime is another, which the kernel above does not know. */
+	if (r->call.result == 0 && changes(r->call.arg.ioctl.cmd))
+		attr_forget(r->layer, r->call.object);
 }
 
 static void ioctl_reply(struct rd_req *r)

@@ -3,13 +3,20 @@
  */
 #include "redir/layer_i.h"
 
-/* What kills set-id bits when it is done by somebody without CAP_FSETID. */
+/*
+ * What kills set-id bits when it is done by somebody without CAP_FSETID. Of chown(2) the kernel says so of everybody; but
+ * one bit, set-gid of a file that its group may not execute, only goes with the right.
+ */
 static bool kills(const struct rd_req *r)
 {
 #ifdef HAVE_FUSE_PASSTHROUGH
-	if (r->call.op == RD_SETATTR)
-		return r->call.arg.attr.valid & (FUSE_SET_ATTR_KILL_SUID | FUSE_SET_ATTR_KILL_SGID);
-	return r->fi.kill_suidgid;
+	int valid = r->call.arg.attr.valid;
+
+	if (r->call.op != RD_SETATTR)
+		return r->fi.kill_suidgid;
+	if (valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
+		return !rd_keeps_setid(r->layer, r->call.caller.pid);
+	return valid & (FUSE_SET_ATTR_KILL_SUID | FUSE_SET_ATTR_KILL_SGID);
 #else
 	(void)r;
 	return false;
