@@ -269,12 +269,38 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int vali
 
 /* --- extended attributes -------------------------------------------------------------- */
 
+#define GROUPS_MAX 256
+
+static bool is_member(struct rd_req *r, gid_t gid)
+{
+	gid_t groups[GROUPS_MAX];
+	int n = r->call.caller.gid == gid ? 0 : fuse_req_getgroups(r->req, GROUPS_MAX, groups);
+
+	for (int i = 0; i < n && i < GROUPS_MAX; i++)
+		if (groups[i] == gid)
+			return true;
+	return r->call.caller.gid == gid;
+}
+
+/* An ACL that is a mode, too, given by somebody who may not set the set-gid bit, takes it away. */
+static void acl_kills(struct rd_req *r, int fd)
+{
+	struct stat st;
+
+	if (strcmp(r->name, "system.posix_acl_access") == 0 && fstat(fd, &st) == 0 &&
+	    st.st_mode & S_ISGID && !rd_keeps_setid(r->layer, r->call.caller.pid) &&
+	    !is_member(r, st.st_gid))
+		rd_become(r->layer, r->call.caller.uid, r->call.caller.gid, r->umask, true);
+}
+
 static void setxattr_do(struct rd_req *r)
 {
 	RD_HOLD struct rd_hold hold = RD_HOLD_INIT;
 	char path[RD_PROC_SIZE];
 	int err = rd_hold(r->layer, r->call.object, &hold);
 
+	if (err == 0)
+		acl_kills(r, hold.fd);
 	if (err == 0 && r->call.op == RD_SETXATTR)
 		err = errno_or(setxattr(rd_proc(hold.fd, path), r->name, r->value, r->value_size,
 					r->flags));
