@@ -3,7 +3,7 @@
  *
  * Offsets are those of the filesystem below, so telldir(3) and seekdir(3) are its own. With each entry goes what a
  * lookup of it would find (readdirplus); the kernel keeps the list as long as the directory's mtime is the same
- * (cache_readdir).
+ * (cache_readdir) and what was told with it is believed.
  */
 #include "redir/layer_i.h"
 
@@ -29,6 +29,12 @@ static bool is_watched(const struct rd_layer *layer, const struct rd_file *file)
 	return false;
 }
 
+/* What was told with the names is still believed: else each would be asked for again, one after the other. */
+static bool is_fresh(const struct rd_layer *layer, struct rd_object *dir)
+{
+	return (double)(pfs_clock_mono() - atomic_load(&dir->listed)) < layer->timeout * 1e9;
+}
+
 static void opendir_do(struct rd_req *r)
 {
 	int fd = rd_object_open(r->layer, r->call.object, O_RDONLY | O_DIRECTORY), err;
@@ -41,7 +47,8 @@ static void opendir_do(struct rd_req *r)
 	if (err == 0) {
 		r->opened->plain = is_watched(r->layer, r->opened);
 		r->fi.fh = (uintptr_t)r->opened;
-		r->fi.cache_readdir = r->fi.keep_cache = !r->opened->plain;
+		r->fi.cache_readdir = !r->opened->plain;
+		r->fi.keep_cache = !r->opened->plain && is_fresh(r->layer, r->call.object);
 	}
 	r->call.result = err;
 }
@@ -131,6 +138,8 @@ static void readdir_do(struct rd_req *r)
 
 	free(r->out);
 	r->out = malloc(size);
+	if (r->flags && r->offset == 0)
+		atomic_store(&file->object->listed, pfs_clock_mono());
 	pthread_mutex_lock(&file->lock);
 	err = r->out ? seek_to(file, r->offset) : -ENOMEM;
 	while (err == 0 && (entry = entry_next(file, &err))) {

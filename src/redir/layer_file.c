@@ -68,7 +68,9 @@ static bool pass(struct rd_req *r, struct rd_file *file, bool data)
 
 	if (!object->passed && (data || object->cached || !r->layer->passthrough))
 		return false;
-	keeps = rd_keeps_setid(r->layer, r->call.caller.pid);
+	/* Who only reads: what the next writer is likely to be like. */
+	keeps = writes(file) ? rd_keeps_setid(r->layer, r->call.caller.pid)
+			     : r->layer->privileged && r->call.caller.uid == 0;
 	if (!object->passed) {
 		rd_become(r->layer, r->call.caller.uid, r->call.caller.gid, r->umask, !keeps);
 		object->backing = rd_backing_open(r->layer, file->fd);

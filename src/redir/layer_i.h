@@ -46,6 +46,7 @@ struct rd_object {
 	uint64_t btime;
 	mode_t type;
 	_Atomic unsigned writers; /* that write past us: attributes are not to be kept */
+	_Atomic uint64_t listed;  /* of a directory: ns, when its entries were last told from the first on; 0: never */
 
 	struct rd_object *parent; /* names; ref held; NULL: the root, or without a name */
 	char *name;		  /* names; owned */
