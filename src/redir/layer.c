@@ -340,8 +340,10 @@ int rd_layer_start(struct rd_layer *layer, pid_t keeper)
 	for (size_t i = 0; i < layer->submounts; i++)
 		if (layer->submount[i].fd >= 0)
 			close(TAKE_FD(layer->submount[i].fd));
+	layer->running = true;
 	r = -pthread_create(&layer->thread, NULL, layer_thread, layer);
-	layer->running = r == 0;
+	if (r < 0)
+		layer->running = false;
 	return r;
 }
 

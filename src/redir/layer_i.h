@@ -137,7 +137,7 @@ struct rd_layer {
 	} * submount;
 	size_t submounts;
 	pthread_t thread; /* libfuse's loop */
-	bool running;
+	_Atomic bool running;
 };
 
 /* --- one request (layer_request.c) ---------------------------------------------------- */
