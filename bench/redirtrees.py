@@ -117,8 +117,8 @@ class Tree:
         self.mounted.append(self.seen)
 
     def open_passthrough_hp(self, _):
-        self.process = subprocess.Popen([passthrough_hp(), "--foreground", self.below, self.seen],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # In a session of its own as all the others: sessions get equal shares of the CPUs where autogroups are on.
+        run(passthrough_hp(), self.below, self.seen, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         b.wait_for("passthrough_hp", lambda: os.path.ismount(self.seen))
         self.mounted.append(self.seen)
 
