@@ -6,7 +6,7 @@
  *	redir write|read FILE BYTES BLOCK	from the beginning to the end; write ends with fsync
  *	redir randwrite|randread FILE BYTES BLOCK	the same many blocks, anywhere
  *	redir map FILE			every page, mapped shared, read once
- *	redir permit DIR		answers fanotify permission events of opens there, until it is killed; says "ready"
+ *	redir permit DIR		says "ready", and allows each open there (fanotify), until it is killed
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -128,12 +128,14 @@ static int permit(const char *dir)
 	struct fanotify_event_metadata events[64];
 	ssize_t n;
 
-	if (fd < 0 || fanotify_mark(fd, FAN_MARK_ADD, FAN_OPEN_PERM | FAN_EVENT_ON_CHILD, AT_FDCWD, dir) < 0)
+	if (fd < 0 ||
+	    fanotify_mark(fd, FAN_MARK_ADD, FAN_OPEN_PERM | FAN_EVENT_ON_CHILD, AT_FDCWD, dir) < 0)
 		return fail("fanotify");
 	puts("ready");
 	fflush(stdout);
 	while ((n = read(fd, events, sizeof(events))) > 0)
-		for (const struct fanotify_event_metadata *e = events; FAN_EVENT_OK(e, n); e = FAN_EVENT_NEXT(e, n)) {
+		for (const struct fanotify_event_metadata *e = events; FAN_EVENT_OK(e, n);
+		     e = FAN_EVENT_NEXT(e, n)) {
 			struct fanotify_response response = { .fd = e->fd, .response = FAN_ALLOW };
 
 			if (write(fd, &response, sizeof(response)) < 0)
@@ -154,7 +156,8 @@ int main(int argc, char **argv)
 	if (argc == 4 && strcmp(argv[1], "opens") == 0)
 		return opens(argv[2], strtoull(argv[3], NULL, 10));
 	if (argc == 5)
-		return move(argv[1], argv[2], strtoull(argv[3], NULL, 10), (size_t)strtoull(argv[4], NULL, 10));
+		return move(argv[1], argv[2], strtoull(argv[3], NULL, 10),
+			    (size_t)strtoull(argv[4], NULL, 10));
 	fputs("redir: see the head of redir.c\n", stderr);
 	return 2;
 }

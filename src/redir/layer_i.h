@@ -46,7 +46,7 @@ struct rd_object {
 	uint64_t btime;
 	mode_t type;
 	_Atomic unsigned writers; /* that write past us: attributes are not to be kept */
-	_Atomic uint64_t listed;  /* of a directory: ns, when its entries were last told from the first on; 0: never */
+	_Atomic uint64_t listed; /* of a directory: ns, when its entries were last told from the first on; 0: never */
 
 	struct rd_object *parent; /* names; ref held; NULL: the root, or without a name */
 	char *name;		  /* names; owned */
@@ -60,8 +60,8 @@ struct rd_object {
 	uint64_t chain_serial;	      /* lock */
 	uint64_t cache_serial;	      /* lock: whose data the pages above hold */
 	struct rd_slots slots;	      /* what filters keep here */
-	int pin;		      /* lock: O_PATH, when it can no longer be found otherwise; -1 */
-	struct rd_kept *kept;	      /* kept.lock */
+	int pin;	      /* lock: O_PATH, when it can no longer be found otherwise; -1 */
+	struct rd_kept *kept; /* kept.lock */
 
 	int handle_type;
 	unsigned handle_len;

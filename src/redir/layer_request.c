@@ -4,8 +4,8 @@
 #include "redir/layer_i.h"
 
 /*
- * What kills set-id bits when it is done by somebody without CAP_FSETID. Of chown(2) the kernel says so of everybody; but
- * one bit, set-gid of a file that its group may not execute, only goes with the right.
+ * What kills set-id bits when it is done by somebody without CAP_FSETID. Of chown(2) the kernel says so of everybody,
+ * but one bit stays if he has the right: set-gid of a file that its group may not execute.
  */
 static bool kills(const struct rd_req *r)
 {

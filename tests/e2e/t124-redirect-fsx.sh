@@ -5,7 +5,9 @@
 . "$T_LIB"
 t_need_root
 fsx=${XFSTESTS:-}/ltp/fsx fsstress=${XFSTESTS:-}/ltp/fsstress
-[ -x "$fsx" ] && [ -x "$fsstress" ] || t_skip "XFSTESTS names no folder with xfstests, built"
+if [ ! -x "$fsx" ] || [ ! -x "$fsstress" ]; then
+	t_skip "XFSTESTS names no folder with xfstests, built"
+fi
 
 filters=$T_BUILD/src
 seconds=${PFS_SOAK:-5}
@@ -35,7 +37,10 @@ comes_and_goes() {
 		rm log
 		n=$((n + 1))
 		echo $n >came
-		[ $how = TERM ] && how=KILL || how=TERM
+		case $how in
+		TERM) how=KILL ;;
+		*) how=TERM ;;
+		esac
 	done
 }
 
@@ -48,7 +53,7 @@ writes() {
 			echo "seed $n" >>wrong
 			return
 		}
-		rm -f tree/fsx.$n*
+		rm -f tree/fsx."$n"*
 		n=$((n + 100))
 	done
 }

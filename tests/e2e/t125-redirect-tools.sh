@@ -47,7 +47,7 @@ t_ok "git: it is what it was" diff -r -x .git plain tree/clone
 
 mkdir tree/build
 (
-	cd tree/build
+	cd tree/build || exit 1
 	printf 'int main(void)\n{\n\treturn ' >main.c
 	for n in 1 2 3 4 5 6 7 8; do
 		echo "int f$n(void); int f$n(void) { return $n; }" >f$n.c

@@ -95,7 +95,6 @@ echo "ok: files that come and go are themselves"
 # What the kernel forgets goes.
 forgotten() {
 	echo 2 >/proc/sys/vm/drop_caches
-	t_now=$(kib)
 	find "/proc/$server/fd" -type l | wc -l >fds
 	[ "$(cat fds)" -lt 40 ]
 }
