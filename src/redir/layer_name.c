@@ -69,8 +69,8 @@ static struct rd_object *known(struct rd_layer *layer, int dirfd, const char *na
 }
 
 /*
- * The same of what is to be taken away. Somebody may have it as his working directory, or be about to open it: until the
- * kernel above has forgotten it, it can be reached.
+ * The same of what is to be taken away. Somebody may have it as his working directory, or be about to open it: until
+ * the kernel above has forgotten it, it can be reached.
  */
 static struct rd_object *going(struct rd_layer *layer, int dirfd, const char *name)
 {
