@@ -12,6 +12,9 @@ static bool kills(const struct rd_req *r)
 #ifdef HAVE_FUSE_PASSTHROUGH
 	int valid = r->call.arg.attr.valid;
 
+	/* Of these the kernel says nothing. */
+	if (r->call.op == RD_FALLOCATE || r->call.op == RD_COPY_FILE_RANGE)
+		return !rd_keeps_setid(r->layer, r->call.caller.pid);
 	if (r->call.op != RD_SETATTR)
 		return r->fi.kill_suidgid;
 	if (valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
