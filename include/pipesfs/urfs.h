@@ -192,7 +192,13 @@ union rfs_op_args {
 	struct {
 		uint32_t flags; /* O_... */
 		mode_t mode;
-	} f_open; /* OPEN CREATE OPENDIR MKDIR MKNOD */
+		/*
+		 * New: after OPEN and CREATE, of what was opened, as it lies below; zeros else.
+		 * generation: another for another file that has got the same st_ino; 0: not known.
+		 */
+		struct stat stat;
+		uint64_t generation;
+	} f_open; /* OPEN CREATE OPENDIR MKDIR MKNOD; new, of RELEASE: flags of the open */
 	/*
 	 * Of a READ after it: retv.rv_ssize bytes (when that is > 0), of a WRITE before it count
 	 * bytes, which may be changed in place; of a READ before it room for count bytes, for one
@@ -344,6 +350,14 @@ void *rfs_detach_data(rfs_context context, enum rfs_keep where);
  * result is in args->retv; return RFS_STOP with it, or ask again.
  */
 enum rfs_err rfs_subcall(rfs_context context, struct rfs_args *args);
+
+/*
+ * New: of the file that the callback is about, a descriptor for reading, the caller's to close. It is
+ * the file itself, whatever its name is by now, below all filters: nobody is asked about what is read
+ * there, and what other filters make of the bytes is not in it. After OPEN and CREATE: what was
+ * opened. -ENOENT: it is not about a file, or there is none; -errno of opening it.
+ */
+int rfs_open_file(rfs_context context);
 
 /* Of args->pid: its program, at most size bytes with the NUL. -ENOENT: it has ended, or is not known. */
 int rfs_caller_exe(const struct rfs_args *args, char *buf, size_t size);

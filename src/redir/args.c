@@ -67,8 +67,11 @@ void rd_args_fill(const struct rd_ask *ask, uint8_t *data, struct rfs_args *args
 	case RD_OPENDIR:
 	case RD_MKDIR:
 	case RD_MKNOD:
+	case RD_RELEASE:
 		args->args.f_open.flags = call->arg.open.flags;
 		args->args.f_open.mode = call->arg.open.mode;
+		args->args.f_open.stat = call->arg.open.stat;
+		args->args.f_open.generation = call->arg.open.generation;
 		break;
 	case RD_READ:
 	case RD_WRITE:

@@ -76,7 +76,9 @@ struct rd_call {
 		struct {
 			uint32_t flags;
 			mode_t mode;
-		} open; /* OPEN CREATE OPENDIR MKDIR MKNOD; flags: O_... */
+			struct stat stat;    /* after OPEN, CREATE: of the original */
+			uint64_t generation; /* likewise; 0: not known */
+		} open; /* OPEN CREATE OPENDIR MKDIR MKNOD, RELEASE; flags: O_... */
 		struct {
 			uint64_t offset;
 			uint64_t size;
@@ -115,6 +117,11 @@ struct rd_call {
 	/* The layer's functions. */
 	void (*perform)(struct rd_call *call);
 	void (*complete)(struct rd_call *call);
+	/*
+	 * Before complete(), on any thread: the original to be read, of OPEN and CREATE afterwards
+	 * what was opened. A descriptor, the caller's; -ENOENT: it is about no file. NULL: never.
+	 */
+	int (*open_file)(struct rd_call *call);
 
 	/* Set on the way. */
 	int64_t result;

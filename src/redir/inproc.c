@@ -134,10 +134,18 @@ static int context_subcall(struct urfs_context *urfs, struct rfs_args *args)
 	return 0;
 }
 
+static int context_open_file(struct urfs_context *urfs)
+{
+	struct rd_call *call = CONTAINER_OF(urfs, struct context, urfs)->ask->call;
+
+	return call->open_file ? call->open_file(call) : -ENOENT;
+}
+
 static const struct urfs_context_ops context_ops = {
 	.attach = context_attach,
 	.get = context_get,
 	.subcall = context_subcall,
+	.open_file = context_open_file,
 };
 
 /* --- the hook -------------------------------------------------------------------------------------- */

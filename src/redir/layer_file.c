@@ -217,6 +217,7 @@ void rd_release(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi,
 
 	rd_req_init(&r, req, op, ino);
 	r.call.file = r.closing = rd_file_of(fi);
+	r.call.arg.open.flags = (uint32_t)r.call.file->flags;
 	rd_req_start(&r, nothing_do, rd_reply_ok);
 }
 

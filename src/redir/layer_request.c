@@ -78,6 +78,54 @@ static void answer(struct rd_req *r)
 	free(TAKE_PTR(r->out));
 }
 
+/* Is it about a name in call.object, or about call.object itself? */
+static bool by_name(const struct rd_req *r)
+{
+	switch (r->call.op) {
+	case RD_LOOKUP:
+	case RD_MKNOD:
+	case RD_MKDIR:
+	case RD_UNLINK:
+	case RD_RMDIR:
+	case RD_SYMLINK:
+	case RD_RENAME:
+		return true;
+	case RD_CREATE:
+		return r->name;
+	default:
+		return false;
+	}
+}
+
+/* What a chain is told of an open file. */
+static void tell_opened(struct rd_req *r)
+{
+	const struct rd_object *object = r->opened->object;
+	uint64_t generation = object->btime;
+
+	if (fstat(r->opened->fd, &r->call.arg.open.stat) < 0)
+		memset(&r->call.arg.open.stat, 0, sizeof(r->call.arg.open.stat));
+	if (object->handle_len)
+		generation = pfs_hash_bytes(&r->layer->seed, (uint64_t)object->handle_type,
+					    object->handle, object->handle_len);
+	r->call.arg.open.generation = generation;
+}
+
+static int open_file(struct rd_call *call)
+{
+	struct rd_req *r = CONTAINER_OF(call, struct rd_req, call);
+	const struct rd_file *file = r->opened ? r->opened : call->file;
+	int flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, fd;
+	char path[RD_PROC_SIZE];
+
+	if (!S_ISREG(call->type) || (!file && by_name(r)))
+		return -ENOENT;
+	if (!file)
+		return rd_object_open(r->layer, call->object, flags);
+	fd = open(rd_proc(file->fd, path), flags);
+	return fd < 0 ? -errno : fd;
+}
+
 static void perform(struct rd_call *call)
 {
 	struct rd_req *r = CONTAINER_OF(call, struct rd_req, call);
@@ -90,6 +138,8 @@ static void perform(struct rd_call *call)
 		rd_file_free(r->layer, TAKE_PTR(r->opened));
 	r->perform(r);
 	call->performed = call->result >= 0;
+	if (r->heap && r->opened && call->performed)
+		tell_opened(r);
 	rd_become_self(r->layer);
 }
 
@@ -169,25 +219,6 @@ static struct rd_req *req_copy(const struct rd_req *from, const struct rd_chain 
 	return r;
 }
 
-/* Is it about a name in call.object, or about call.object itself? */
-static bool by_name(const struct rd_req *r)
-{
-	switch (r->call.op) {
-	case RD_LOOKUP:
-	case RD_MKNOD:
-	case RD_MKDIR:
-	case RD_UNLINK:
-	case RD_RMDIR:
-	case RD_SYMLINK:
-	case RD_RENAME:
-		return true;
-	case RD_CREATE:
-		return r->name;
-	default:
-		return false;
-	}
-}
-
 /* With a reference; *ret_path: made on the way, owned. NULL: no memory. */
 static const struct rd_chain *find_chain(const struct rd_req *r, char **ret_path)
 {
@@ -246,6 +277,7 @@ static bool asked(struct rd_req *stack)
 	r->call.file_slots = r->call.file ? &r->call.file->slots : NULL;
 	r->call.perform = perform;
 	r->call.complete = complete;
+	r->call.open_file = open_file;
 	atomic_fetch_add_explicit(&r->layer->asked, 1, memory_order_relaxed);
 	chains->run(&r->call);
 	return true;

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "base/socket.h"
 #include "redir/args.h"
 #include "redir/own.h"
 #include "urfs/wire.h"
@@ -368,6 +369,34 @@ static void subcall_done(struct rd_ask *ask)
 }
 
 /*
+ * The filter asks for the file. Who has claimed the ask waits here for nothing but the filesystem
+ * below; while he does, nobody else ends it.
+ */
+static void on_open(struct rd_remote *remote, struct pending *pending, struct rd_ask *ask)
+{
+	struct uw_answer opened = { { UW_OPENED, sizeof(opened) }, .key = pending->key };
+	const struct iovec iov = { &opened, sizeof(opened) };
+	PFS_CLOSE int fd = ask->call->open_file ? ask->call->open_file(ask->call) : -ENOENT;
+	bool dead, late;
+
+	opened.result = fd < 0 ? fd : 0;
+	pthread_mutex_lock(&remote->lock);
+	pending->sub = false;
+	dead = remote->dead;
+	/* It waits, so there is room; when there is none it does not listen, and is late. */
+	late = !dead && pfs_socket_send(remote->fd, &iov, 1, MSG_DONTWAIT, &fd, fd >= 0) < 0;
+	if (dead)
+		pending_free(remote, pending);
+	else if (late)
+		pending->ask = NULL;
+	else if (ask->deadline < remote->wake_at)
+		keeper_wake(remote); /* it may have passed by while the ask was ours */
+	pthread_mutex_unlock(&remote->lock);
+	if (dead || late)
+		rd_ask_answer(ask, dead ? RD_FAILED : RD_LATE);
+}
+
+/*
  * Takes what the answer is about out of the table, so that nobody else ends it. NULL: it was
  * late, or there is no such thing.
  */
@@ -393,14 +422,19 @@ static struct pending *answer_claim(struct rd_remote *remote, const struct uw_an
 	return pending;
 }
 
-static void on_answer(struct rd_remote *remote, const struct uw_answer *answer, bool subcall)
+static void on_answer(struct rd_remote *remote, const struct uw_answer *answer)
 {
 	struct rd_ask *ask = NULL;
 	struct pending *pending = answer_claim(remote, answer, &ask);
 	enum rd_verdict verdict = answer->verdict == RFS_STOP ? RD_STOP : RD_CONTINUE;
+	bool subcall = answer->head.type == UW_SUBCALL;
 
 	if (!pending)
 		return;
+	if (answer->head.type == UW_OPEN) {
+		on_open(remote, pending, ask);
+		return;
+	}
 	if (take_answer(remote, pending, ask, answer) < 0)
 		verdict = RD_FAILED;
 	else if (subcall && !ask->post) {
@@ -448,7 +482,7 @@ static void *reader(void *arg)
 			       : uw_check(UW_CHANNEL_FROM_FILTER, message, (size_t)n);
 		if (type < 0 || !few_strange(remote))
 			break; /* it does not speak our language: as if it had died */
-		on_answer(remote, (const struct uw_answer *)message, type == UW_SUBCALL);
+		on_answer(remote, (const struct uw_answer *)message);
 	}
 	remote_died(remote);
 	return NULL;

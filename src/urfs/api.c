@@ -438,6 +438,13 @@ enum rfs_err rfs_subcall(rfs_context handle, struct rfs_args *args)
 	return (enum rfs_err)context->ops->subcall(context, args);
 }
 
+int rfs_open_file(rfs_context handle)
+{
+	struct urfs_context *context = handle;
+
+	return context ? context->ops->open_file(context) : -EINVAL;
+}
+
 int rfs_caller_exe(const struct rfs_args *args, char *buf, size_t size)
 {
 	char link[48];

@@ -75,6 +75,7 @@ struct urfs_context_ops {
 		      void (*free_cb)(void *), void **exist);
 	void *(*get)(struct urfs_context *context, enum rfs_keep where, bool detach);
 	int (*subcall)(struct urfs_context *context, struct rfs_args *args);
+	int (*open_file)(struct urfs_context *context);
 };
 
 /* Calls the callback that args->type says; RFS_CONTINUE where there is none. */

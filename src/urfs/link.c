@@ -40,12 +40,13 @@ struct aside {
 	_Alignas(8) uint8_t message[];
 };
 
-/* Somebody waits for the end of a sub-call. */
+/* Somebody waits for the end of a sub-call, or for a file. */
 struct sub {
 	struct sub *next;
 	uint64_t key;
 	int64_t result;
 	int event; /* readable when it is done */
+	int fd;	   /* that came with it, or -1 */
 	bool done;
 };
 
@@ -345,15 +346,16 @@ static void answer_fill(const struct context *context, const struct rfs_args *ar
 		answer->stat = args->args.i_attr.stat;
 }
 
-static void on_subdone(struct link *link, const struct uw_answer *done)
+static void on_subdone(struct link *link, const struct uw_answer *done, int *fd)
 {
 	uint64_t one = 1;
 
 	pthread_mutex_lock(&link->lock);
 	for (struct sub *sub = link->subs; sub; sub = sub->next) {
-		if (sub->key != done->key)
+		if (sub->key != done->key || sub->done)
 			continue;
 		sub->result = done->result;
+		sub->fd = TAKE_FD(*fd);
 		sub->done = true;
 		if (write(sub->event, &one, sizeof(one)) < 0)
 			break;
@@ -390,12 +392,13 @@ static void on_call(struct channel *channel, const struct uw_call *call)
 static int channel_receive(struct channel *channel, bool aside)
 {
 	_Alignas(8) uint8_t message[UW_CALL_MAX];
+	PFS_CLOSE int fd = -1;
 	ssize_t n;
 
 	do
-		n = recv(channel->fd, message, sizeof(message), MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno == EAGAIN)
+		n = pfs_socket_receive(channel->fd, message, sizeof(message), MSG_DONTWAIT, &fd, 1);
+	while (n == -EINTR);
+	if (n == -EAGAIN)
 		return -EAGAIN;
 	switch (n <= 0 ? -EPROTO : uw_check(UW_CHANNEL_TO_FILTER, message, (size_t)n)) {
 	case UW_CALL:
@@ -405,7 +408,8 @@ static int channel_receive(struct channel *channel, bool aside)
 			on_call(channel, (const struct uw_call *)message);
 		return 0;
 	case UW_SUBDONE:
-		on_subdone(channel->link, (const struct uw_answer *)message);
+	case UW_OPENED:
+		on_subdone(channel->link, (const struct uw_answer *)message, &fd);
 		return 0;
 	case UW_FORGET:
 		urfs_kept_remove(&channel->link->kept, ((const struct uw_forget *)message)->kept, true);
@@ -415,25 +419,25 @@ static int channel_receive(struct channel *channel, bool aside)
 	}
 }
 
-static int context_subcall(struct urfs_context *urfs, struct rfs_args *args)
+/* Says it, and waits for what comes of it. */
+static int sub_ask(struct context *context, const struct uw_answer *message, struct sub *sub)
 {
-	struct context *context = CONTAINER_OF(urfs, struct context, urfs);
 	struct link *link = context->channel->link;
-	struct sub sub = { .key = context->key, .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) },
-		   **at;
-	struct uw_answer message;
+	struct sub **at;
 	int r;
 
-	if (sub.event < 0)
+	*sub = (struct sub){ .key = context->key,
+			     .fd = -1,
+			     .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+	if (sub->event < 0)
 		return -errno;
 	pthread_mutex_lock(&link->lock);
-	sub.next = link->subs;
-	link->subs = &sub;
+	sub->next = link->subs;
+	link->subs = sub;
 	pthread_mutex_unlock(&link->lock);
-	answer_fill(context, args, UW_SUBCALL, &message);
-	r = channel_send(context->channel, &message, sizeof(message));
+	r = channel_send(context->channel, message, sizeof(*message));
 	while (r == 0) {
-		struct pollfd fds[2] = { { sub.event, POLLIN, 0 },
+		struct pollfd fds[2] = { { sub->event, POLLIN, 0 },
 					 { context->channel->fd, POLLIN, 0 } };
 
 		poll(fds, 2, -1);
@@ -444,21 +448,50 @@ static int context_subcall(struct urfs_context *urfs, struct rfs_args *args)
 			r = 0;
 	}
 	pthread_mutex_lock(&link->lock);
-	for (at = &link->subs; *at != &sub;)
+	for (at = &link->subs; *at != sub;)
 		at = &(*at)->next;
-	*at = sub.next;
+	*at = sub->next;
 	pthread_mutex_unlock(&link->lock);
-	close(sub.event);
-	if (!sub.done)
-		return -ENODEV;
-	args->retv.rv_ssize = sub.result;
-	return 0;
+	close(sub->event);
+	return sub->done ? 0 : -ENODEV;
+}
+
+static int context_subcall(struct urfs_context *urfs, struct rfs_args *args)
+{
+	struct context *context = CONTAINER_OF(urfs, struct context, urfs);
+	struct uw_answer message;
+	struct sub sub;
+	int r;
+
+	answer_fill(context, args, UW_SUBCALL, &message);
+	r = sub_ask(context, &message, &sub);
+	if (r == 0)
+		args->retv.rv_ssize = sub.result;
+	pfs_closep(&sub.fd);
+	return r;
+}
+
+static int context_open_file(struct urfs_context *urfs)
+{
+	struct context *context = CONTAINER_OF(urfs, struct context, urfs);
+	struct uw_answer message;
+	struct sub sub;
+	int r;
+
+	answer_fill(context, context->args, UW_OPEN, &message);
+	r = sub_ask(context, &message, &sub);
+	if (r < 0 || sub.result < 0 || sub.fd < 0) {
+		pfs_closep(&sub.fd);
+		return r < 0 ? r : sub.result < 0 && sub.result > -4096 ? (int)sub.result : -EPROTO;
+	}
+	return sub.fd;
 }
 
 static const struct urfs_context_ops context_ops = {
 	.attach = context_attach,
 	.get = context_get,
 	.subcall = context_subcall,
+	.open_file = context_open_file,
 };
 
 /*

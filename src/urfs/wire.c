@@ -14,6 +14,7 @@ static const uint8_t side_of[] = {
 	[UW_MODIFY] = 1 << UW_CONTROL_TO_FILTER,       [UW_CALL] = 1 << UW_CHANNEL_TO_FILTER,
 	[UW_SUBDONE] = 1 << UW_CHANNEL_TO_FILTER,      [UW_FORGET] = 1 << UW_CHANNEL_TO_FILTER,
 	[UW_ANSWER] = 1 << UW_CHANNEL_FROM_FILTER,     [UW_SUBCALL] = 1 << UW_CHANNEL_FROM_FILTER,
+	[UW_OPEN] = 1 << UW_CHANNEL_FROM_FILTER,       [UW_OPENED] = 1 << UW_CHANNEL_TO_FILTER,
 };
 
 /* n bytes that end with their only NUL. */
@@ -94,10 +95,12 @@ int uw_check(enum uw_side side, const void *message, size_t size)
 		good = size == sizeof(struct uw_forget);
 		break;
 	case UW_SUBDONE:
+	case UW_OPENED:
 		good = size == sizeof(struct uw_answer);
 		break;
 	case UW_ANSWER:
 	case UW_SUBCALL:
+	case UW_OPEN:
 		good = size == sizeof(struct uw_answer) &&
 		       ((const struct uw_answer *)message)->verdict <= RFS_CONTINUE;
 		break;
@@ -168,6 +171,13 @@ int uw_call_put(const struct rfs_args *args, struct uw_call *call)
 		call->stat = args->args.i_attr.stat;
 		call->flags = (uint32_t)args->args.i_attr.valid;
 		break;
+	case RFS_OPEN:
+	case RFS_CREATE:
+		call->stat = args->args.f_open.stat;
+		call->count = args->args.f_open.generation;
+		call->flags = args->args.f_open.flags;
+		call->mode = args->args.f_open.mode;
+		break;
 	default:
 		if (!has_name) {
 			/* All others begin with one 32-bit word; those that open have a mode behind it. */
@@ -222,6 +232,13 @@ void uw_call_get(const struct uw_call *call, uint8_t *data, struct rfs_args *arg
 	case RFS_GETXATTR:
 	case RFS_REMOVEXATTR:
 		args->args.i_xattr.name = call->text + call->path_size + call->path2_size;
+		break;
+	case RFS_OPEN:
+	case RFS_CREATE:
+		args->args.f_open.stat = call->stat;
+		args->args.f_open.generation = call->count;
+		args->args.f_open.flags = call->flags;
+		args->args.f_open.mode = call->mode;
 		break;
 	default:
 		args->args.f_open.flags = call->flags;

@@ -23,7 +23,7 @@
 
 #include "urfs/filter.h"
 
-#define UW_VERSION 1
+#define UW_VERSION 2
 #define UW_SLOTS 64
 #define UW_SLOT_SIZE ((size_t)1 << 20)
 #define UW_NO_SLOT UINT32_MAX
@@ -50,6 +50,9 @@ enum uw_type {
 	/* channel, from it */
 	UW_ANSWER,
 	UW_SUBCALL,
+	UW_OPEN, /* the file that the call is about is asked for */
+	/* channel, to it */
+	UW_OPENED, /* the answer; result >= 0: one descriptor comes with it */
 };
 
 struct uw_head {
@@ -103,12 +106,12 @@ struct uw_call {
 	uint32_t mode;
 	uint32_t path_size, path2_size, name_size; /* with their NULs, one after the other in text; > 0 */
 	int64_t pos;
-	uint64_t count;
+	uint64_t count; /* of OPEN and CREATE: generation */
 	struct stat stat;
 	char text[];
 };
 
-/* ANSWER, SUBCALL: verdict is enum rfs_retv. SUBDONE: key and result count. */
+/* ANSWER, SUBCALL: verdict is enum rfs_retv. OPEN: key counts. SUBDONE, OPENED: key and result do. */
 struct uw_answer {
 	struct uw_head head;
 	uint64_t key;

@@ -79,6 +79,23 @@ static enum rfs_retv keep(rfs_context context, struct rfs_args *args)
 	return RFS_CONTINUE;
 }
 
+/* What was opened: its bytes, and what was said of it. The result is their sum, or the error. */
+static void see_file(rfs_context context, struct rfs_args *args)
+{
+	int fd = rfs_open_file(context);
+	char bytes[8] = "";
+
+	args->retv.rv_int = fd;
+	if (fd < 0)
+		return;
+	args->retv.rv_int =
+		read(fd, bytes, 3) == 3 && strcmp(bytes, "abc") == 0 && write(fd, "x", 1) < 0 &&
+				(fcntl(fd, F_GETFD) & FD_CLOEXEC)
+			? (int)args->args.f_open.stat.st_size + (int)args->args.f_open.generation
+			: -EBADF;
+	close(fd);
+}
+
 static enum rfs_retv on_open(rfs_context context, struct rfs_args *args)
 {
 	const char *name = strrchr(args->path, '/') + 1;
@@ -110,6 +127,8 @@ static enum rfs_retv on_open(rfs_context context, struct rfs_args *args)
 		args->retv.rv_int = -EROFS;
 	if (strcmp(name, "who") == 0 && rfs_get_context_flt_private_data(context, &private_data) == 0)
 		shared->value = *(int *)private_data + (int64_t)args->uid;
+	if (!pre && strncmp(name, "read", 4) == 0)
+		see_file(context, args);
 	shared->inside--;
 	return strcmp(name, "keep") == 0 ? keep(context, args) : RFS_CONTINUE;
 }
@@ -361,6 +380,60 @@ static void test_kept(void **state)
 	UNTIL(shared->freed == 201);
 	rd_chain_unref(fc.call.chain);
 	assert_int_equal(end(pid, SIGTERM), 0);
+}
+
+static int open_abc(struct rd_call *call)
+{
+	int fd = strcmp(strrchr(call->path, '/'), "/read-not") == 0
+			 ? -EACCES
+			 : open(file, O_RDONLY | O_CLOEXEC);
+
+	while (strcmp(strrchr(call->path, '/'), "/read-killed") == 0 && !shared->go)
+		usleep(200);
+	return fd;
+}
+
+static int64_t open_told(const char *name, bool can)
+{
+	struct file_call fc = { .call = { .op = RD_OPEN, .type = S_IFREG, .path = (char *)in(name) } };
+	int64_t r;
+
+	fc.call.chain = rd_chain_find(config, fc.call.path);
+	fc.call.arg.open.stat.st_size = 3;
+	fc.call.arg.open.generation = 4000;
+	fc.call.open_file = can ? open_abc : NULL;
+	r = file_call(&fc);
+	rd_chain_unref(fc.call.chain);
+	return r;
+}
+
+static void *open_told_run(void *arg)
+{
+	*(int64_t *)arg = open_told("read-killed", true);
+	return NULL;
+}
+
+/* The filter is handed the file that it is asked about. */
+static void test_open_file(void **state)
+{
+	pid_t pid = spawn(&usual);
+	int fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	pthread_t thread;
+	int64_t result;
+
+	assert_int_equal(write(fd, "abc", 3), 3);
+	close(fd);
+	for (int i = 0; i < 2000; i++) /* more than there may be descriptors, were they kept */
+		assert_int_equal(open_told("read", true), 4003);
+	assert_int_equal(open_told("read-not", true), -EACCES);
+	assert_int_equal(open_told("read", false), -ENOENT);
+	/* It dies while it is being opened: its policy. */
+	pthread_create(&thread, NULL, open_told_run, &result);
+	UNTIL(shared->inside == 1);
+	assert_true(WIFSIGNALED(end(pid, SIGKILL)));
+	shared->go = 1;
+	pthread_join(thread, NULL);
+	assert_int_equal(result, -EIO);
 }
 
 /* --- many at once --------------------------------------------------------------------------------------- */
@@ -751,10 +824,10 @@ static void test_strangers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_good),	   T(test_two),	    T(test_own_loop), T(test_kept),
-		T(test_many),	   T(test_killed),  T(test_stopped),  T(test_own),
-		T(test_modify),	   T(test_refused), T(test_garbage),  T(test_oversized),
-		T(test_strangers), T(test_program),
+		T(test_good),	   T(test_two),	      T(test_own_loop), T(test_kept),
+		T(test_open_file), T(test_many),      T(test_killed),	T(test_stopped),
+		T(test_own),	   T(test_modify),    T(test_refused),	T(test_garbage),
+		T(test_oversized), T(test_strangers), T(test_program),
 	};
 	int r;
 
