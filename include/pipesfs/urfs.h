@@ -193,7 +193,7 @@ union rfs_op_args {
 		uint32_t flags; /* O_... */
 		mode_t mode;
 		/*
-		 * New: after OPEN and CREATE, of what was opened, as it lies below; zeros else.
+		 * New: after OPEN, CREATE and RELEASE, of the file, as it lies below; zeros else.
 		 * generation: another for another file that has got the same st_ino; 0: not known.
 		 */
 		struct stat stat;

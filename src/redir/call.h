@@ -76,7 +76,7 @@ struct rd_call {
 		struct {
 			uint32_t flags;
 			mode_t mode;
-			struct stat stat;    /* after OPEN, CREATE: of the original */
+			struct stat stat;    /* after OPEN, CREATE, RELEASE: the original */
 			uint64_t generation; /* likewise; 0: not known */
 		} open; /* OPEN CREATE OPENDIR MKDIR MKNOD, RELEASE; flags: O_... */
 		struct {

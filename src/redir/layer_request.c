@@ -98,12 +98,12 @@ static bool by_name(const struct rd_req *r)
 }
 
 /* What a chain is told of an open file. */
-static void tell_opened(struct rd_req *r)
+static void tell_open(struct rd_req *r, const struct rd_file *file)
 {
-	const struct rd_object *object = r->opened->object;
+	const struct rd_object *object = file->object;
 	uint64_t generation = object->btime;
 
-	if (fstat(r->opened->fd, &r->call.arg.open.stat) < 0)
+	if (fstat(file->fd, &r->call.arg.open.stat) < 0)
 		memset(&r->call.arg.open.stat, 0, sizeof(r->call.arg.open.stat));
 	if (object->handle_len)
 		generation = pfs_hash_bytes(&r->layer->seed, (uint64_t)object->handle_type,
@@ -138,8 +138,8 @@ static void perform(struct rd_call *call)
 		rd_file_free(r->layer, TAKE_PTR(r->opened));
 	r->perform(r);
 	call->performed = call->result >= 0;
-	if (r->heap && r->opened && call->performed)
-		tell_opened(r);
+	if (r->heap && call->performed && (r->opened || call->op == RD_RELEASE))
+		tell_open(r, r->opened ? r->opened : call->file);
 	rd_become_self(r->layer);
 }
 

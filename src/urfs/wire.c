@@ -173,6 +173,7 @@ int uw_call_put(const struct rfs_args *args, struct uw_call *call)
 		break;
 	case RFS_OPEN:
 	case RFS_CREATE:
+	case RFS_RELEASE:
 		call->stat = args->args.f_open.stat;
 		call->count = args->args.f_open.generation;
 		call->flags = args->args.f_open.flags;
@@ -235,6 +236,7 @@ void uw_call_get(const struct uw_call *call, uint8_t *data, struct rfs_args *arg
 		break;
 	case RFS_OPEN:
 	case RFS_CREATE:
+	case RFS_RELEASE:
 		args->args.f_open.stat = call->stat;
 		args->args.f_open.generation = call->count;
 		args->args.f_open.flags = call->flags;

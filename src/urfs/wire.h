@@ -106,7 +106,7 @@ struct uw_call {
 	uint32_t mode;
 	uint32_t path_size, path2_size, name_size; /* with their NULs, one after the other in text; > 0 */
 	int64_t pos;
-	uint64_t count; /* of OPEN and CREATE: generation */
+	uint64_t count; /* of OPEN, CREATE and RELEASE: generation */
 	struct stat stat;
 	char text[];
 };
