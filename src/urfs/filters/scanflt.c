@@ -385,7 +385,9 @@ static bool ahead_scan(struct ahead *ahead)
 	bool cached = false, done = true;
 	struct stat st;
 
-	if (fstat(ahead->fd, &st) == 0 && st.st_nlink > 0) {
+	if (scan_is_written(ahead->fd)) {
+		done = false;
+	} else if (fstat(ahead->fd, &st) == 0 && st.st_nlink > 0) {
 		const struct scan_file file = {
 			.stat = &st,
 			.generation = ahead->generation,

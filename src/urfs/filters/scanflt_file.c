@@ -132,7 +132,7 @@ static void slot_give(struct scan_engine *engine)
  * in this moment waits until it is given back; the signal with which we are told is one that does nothing.
  * Where there are no leases nobody knows.
  */
-static bool is_written(int fd)
+bool scan_is_written(int fd)
 {
 	bool written;
 
@@ -273,7 +273,7 @@ static enum scan_verdict scan_stable(struct work *work, int fd, struct scan_resu
 
 	for (int i = 0; i < TRIES; i++) {
 		struct scan_key now;
-		bool written = is_written(fd);
+		bool written = scan_is_written(fd);
 		uint64_t moment = now_of(CLOCK_REALTIME);
 
 		if ((written && work->file->quiet) || fstat(fd, &before) < 0)
