@@ -66,6 +66,7 @@ policy closed "Operation not permitted"
 # --- too slow: what the configuration says, in its time; others do not wait for it ---
 
 head -c 200000 /dev/zero >tree/long
+head -c 2000 /dev/zero >tree/shared
 slow() { # ACTION RESULT SCANS
 	cat tree/long >out 2>&1 &
 	t_slow=$!
@@ -90,7 +91,6 @@ slow allow "" 3
 
 # --- many open one file: one scan ---
 
-head -c 2000 /dev/zero >tree/shared
 conf_is 'max-time 60'
 t_wait_for 5 number_is reloads 2
 t_from=$(number scanned)
@@ -137,6 +137,8 @@ echo 'rule x { condition: y }' >bad.yar
 echo 'include "quick.yar"' >include.yar
 wrong "bad.conf: line 1: 'max-size' needs a value" -c bad.conf "$TMPDIR/tree"
 wrong 'bad.yar: line 1: undefined identifier "y"' -r bad.yar "$TMPDIR/tree"
+: >empty.yar
+wrong "empty.yar: there is no rule in it" -r empty.yar "$TMPDIR/tree"
 wrong "include.yar: line 1:" -r include.yar "$TMPDIR/tree"
 wrong "none.yar: No such file" -r none.yar "$TMPDIR/tree"
 wrong "usage:" -r quick.yar

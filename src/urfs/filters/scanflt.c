@@ -240,6 +240,23 @@ static struct stat *look(const struct scan_conf *conf, size_t *ret_n)
 	return seen;
 }
 
+/* Is somebody writing one of them? When he closes it, they are looked at again. */
+static bool half_written(const struct scan_conf *conf)
+{
+	bool written = false;
+
+	for (size_t i = 0; i <= conf->n_rules && !written; i++) {
+		const char *file = i == 0 ? state.conf : conf->rules[i - 1];
+		int fd = file ? open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+
+		if (fd < 0)
+			continue;
+		written = scan_is_written(fd) == 1;
+		close(fd);
+	}
+	return written;
+}
+
 static int setup_take(uint64_t version, char error[SCAN_ERROR_SIZE])
 {
 	struct scan_setup *setup, *old;
@@ -273,7 +290,7 @@ static void look_again(void)
 		lost |= seen[i].st_ino == 0 && state.seen[i].st_ino != 0;
 		changed |= !same_stat(&seen[i], &state.seen[i]);
 	}
-	if (seen && changed && !lost) {
+	if (seen && changed && !lost && !half_written(&setup->conf)) {
 		int r = setup_take(setup->version + 1, error);
 
 		scan_setup_unref(setup);
@@ -385,7 +402,7 @@ static bool ahead_scan(struct ahead *ahead)
 	bool cached = false, done = true;
 	struct stat st;
 
-	if (scan_is_written(ahead->fd)) {
+	if (scan_is_written(ahead->fd) != 0) {
 		done = false;
 	} else if (fstat(ahead->fd, &st) == 0 && st.st_nlink > 0) {
 		const struct scan_file file = {

@@ -132,15 +132,13 @@ static void slot_give(struct scan_engine *engine)
  * in this moment waits until it is given back; the signal with which we are told is one that does nothing.
  * Where there are no leases nobody knows.
  */
-bool scan_is_written(int fd)
+int scan_is_written(int fd)
 {
-	bool written;
-
 	fcntl(fd, F_SETSIG, SIGURG);
-	written = fcntl(fd, F_SETLEASE, F_RDLCK) < 0;
-	if (!written)
-		fcntl(fd, F_SETLEASE, F_UNLCK);
-	return written;
+	if (fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+		return errno == EAGAIN ? 1 : -errno;
+	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return 0;
 }
 
 static pthread_once_t kernel_once = PTHREAD_ONCE_INIT;
@@ -273,7 +271,7 @@ static enum scan_verdict scan_stable(struct work *work, int fd, struct scan_resu
 
 	for (int i = 0; i < TRIES; i++) {
 		struct scan_key now;
-		bool written = scan_is_written(fd);
+		bool written = scan_is_written(fd) != 0;
 		uint64_t moment = now_of(CLOCK_REALTIME);
 
 		if ((written && work->file->quiet) || fstat(fd, &before) < 0)

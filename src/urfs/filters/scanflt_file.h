@@ -80,8 +80,8 @@ struct scan_file {
 /* What is to be done is in the setup: scan_denies(). ret_result->rule: of SCAN_FOUND. */
 enum scan_verdict scan_file(struct scan_engine *engine, const struct scan_setup *setup,
 			    const struct scan_file *file, struct scan_result *ret_result);
-/* Has anybody got it open for writing, as far as is known? Of a descriptor for reading. */
-bool scan_is_written(int fd);
+/* Has anybody got it open for writing? 1, 0; -errno: nobody knows. Of a descriptor for reading. */
+int scan_is_written(int fd);
 bool scan_denies(const struct scan_setup *setup, enum scan_verdict verdict);
 extern const char *const scan_verdict_names[];
 

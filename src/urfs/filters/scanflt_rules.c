@@ -85,6 +85,11 @@ int scan_rules_new(const struct scan_conf *conf, struct scan_rules **ret_rules,
 	{
 		rules->count++;
 	}
+	if (rules->count == 0) {
+		snprintf(error, SCAN_ERROR_SIZE, "%.200s: there is no rule in it", conf->rules[0]);
+		scan_rules_free(rules);
+		return -EINVAL;
+	}
 	*ret_rules = rules;
 	return 0;
 }
