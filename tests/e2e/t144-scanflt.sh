@@ -9,7 +9,7 @@ filters=$T_BUILD/src
 [ -e "$filters/scanflt" ] || t_skip "libyara is not there: scanflt was not built"
 
 mkdir tree below rules
-mkfifo wait
+mkfifo hold
 mount --bind tree below
 t_cleanup umount -l below
 t_cleanup umount -l tree
@@ -172,9 +172,9 @@ checks() { # WHAT
 	denied "$1: those before them stay" bad
 	# Half of a file is none, though it would do: it is taken when it has been written.
 	t_from=$(number reloads)
-	sh -c 'exec >rules/main.yar && echo "rule half { condition: false }" && touch rules/seen.yar && cat >/dev/null' <wait &
+	sh -c 'exec >rules/main.yar && echo "rule half { condition: false }" && touch rules/seen.yar && cat >/dev/null' <hold &
 	t_half=$!
-	exec 9>wait
+	exec 9>hold
 	t_wait_for 5 test -e rules/seen.yar
 	settle
 	t_eq "$1: rules that are being written are not taken" "$(number reloads)" "$t_from"
