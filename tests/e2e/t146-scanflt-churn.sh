@@ -80,6 +80,7 @@ churn() { # WHAT
 	rm tree/*
 }
 
+# shellcheck disable=SC2016 # the dollar is YARA's
 echo 'rule evil { strings: $a = "EVIL" condition: $a }' >rules.yar
 printf 'rules %s\nmax-time 60\n' "$TMPDIR/rules.yar" >conf
 "$PIPESFS" redirect --listen socket tree
