@@ -191,7 +191,16 @@ static void *herd_thread(void *arg)
 
 /* --- asking ------------------------------------------------------------------------------------------- */
 
-/* changes held. Asks and waits for the answer. -EIO: the process has gone; -ETIMEDOUT: it is being killed. */
+/* Lock held. The thread sees the end of a process, and detaches; nobody is to ask it again meanwhile. */
+static void await_end(struct rd_herd *herd, const struct process *process)
+{
+	struct timespec until = patience(herd->options.patience);
+
+	while (process->fd >= 0 && pthread_cond_timedwait(&herd->news, &herd->lock, &until) == 0)
+		;
+}
+
+/* changes held. Asks and waits for the answer. -EIO: the process has gone; -ETIMEDOUT: it was killed. */
 static int ask(struct rd_herd *herd, struct process *process, enum rd_link_type type,
 	       const int *fds, size_t nfds, struct pfs_diag *diag)
 {
@@ -205,13 +214,16 @@ static int ask(struct rd_herd *herd, struct process *process, enum rd_link_type 
 		r = rd_link_send(process->fd, &head, NULL, 0, fds, nfds);
 	while (r == 0 && process->fd >= 0 && process->answered != head.serial)
 		r = -pthread_cond_timedwait(&herd->news, &herd->lock, &until);
+	if (r == -EPIPE || r == -ECONNRESET)
+		await_end(herd, process);
 	if (r == 0 && process->answered == head.serial) {
 		r = (int)process->result;
 		if (r < 0)
 			pfs_diag_set(diag, -r, "%s", process->diag.text);
 	} else if (process->fd >= 0) {
-		/* It neither reads nor answers: the thread sees its end and detaches. */
+		/* It neither reads nor answers. */
 		pfs_command_signal(process->command, SIGKILL);
+		await_end(herd, process);
 		r = pfs_diag_set(diag, ETIMEDOUT,
 				 "the process that redirects %.150s does not answer; it was ended",
 				 process->tree);
@@ -441,7 +453,8 @@ static int configure_all(struct rd_herd *herd, const struct rd_registry *registr
 		if (!process || process->serial == registry->serial)
 			continue;
 		r = configure(herd, process, registry, diag);
-		if (r < 0 && find(herd, trees->path[i]))
+		/* One that has gone is begun again; it is not given another chance to hang. */
+		if (r == -ETIMEDOUT || (r < 0 && find(herd, trees->path[i])))
 			return r;
 	}
 	return 0;
