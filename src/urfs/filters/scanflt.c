@@ -57,6 +57,7 @@ static struct {
 	char *conf, *rules_file;  /* one of them */
 	struct stat *seen; /* the watcher's: of the configuration, then of its files of rules */
 	size_t n_seen;
+	unsigned time_max; /* s; what a scan may be given later on: nobody waits longer; 0: not begun */
 
 	FILE *log; /* NULL: syslog */
 	char *numbers_file;
@@ -263,6 +264,13 @@ static int setup_take(uint64_t version, char error[SCAN_ERROR_SIZE])
 	struct scan_conf conf;
 	int r = conf_get(&conf, error);
 
+	if (r == 0 && state.time_max > 0 && conf.max_time > state.time_max) {
+		snprintf(error, SCAN_ERROR_SIZE,
+			 "max-time %u: who opens waits %u seconds, as was said when it began (-t)", conf.max_time,
+			 state.time_max);
+		scan_conf_release(&conf);
+		r = -EINVAL;
+	}
 	if (r == 0)
 		r = scan_setup_new(&conf, version, &setup, error);
 	if (r < 0)
@@ -723,7 +731,7 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 		if (r < 0)
 			return r;
 	}
-	if (!state.conf == !state.rules_file || optind >= argc)
+	if (!state.conf == !state.rules_file)
 		return usage();
 	r = begin();
 	if (r == 0 && state.numbers_file)
@@ -732,6 +740,10 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 	if (r == 0 && info.deadline_ms == 0)
 		info.deadline_ms = (state.setup->conf.max_time + 2) * 1000;
 	if (r == 0)
+		state.time_max = info.deadline_ms / 1000 > state.setup->conf.max_time
+					 ? info.deadline_ms / 1000
+					 : state.setup->conf.max_time;
+	if (r == 0)
 		r = urfs_set_threads(conn, THREADS);
 	if (r == 0)
 		r = urfs_filter_alloc(&filter, conn);
@@ -739,6 +751,8 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 		r = rfs_register_filter(&filter, &info);
 	if (r == 0)
 		r = rfs_set_operations(filter, operations);
+	if (r == 0)
+		r = rfs_set_mod_filter_cb(filter, rfs_modify);
 	return r < 0 ? r : cover(filter, argc - optind, argv + optind);
 }
 

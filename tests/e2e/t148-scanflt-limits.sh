@@ -83,7 +83,7 @@ conf_is() {
 	mv conf.new conf
 }
 conf_is 'max-time 1' 'on-expiry deny'
-start -c conf
+start -c conf -t 70000
 slow deny "Operation not permitted" 2
 conf_is 'max-time 1' 'on-expiry allow'
 t_wait_for 5 number_is reloads 1
@@ -91,6 +91,9 @@ slow allow "" 3
 
 # --- many open one file: one scan ---
 
+conf_is 'max-time 71'
+t_wait_for 5 number_is refused 1
+t_ok "more time than anybody waits: refused" grep -q 'max-time 71: who opens waits 70 seconds' log
 conf_is 'max-time 60'
 t_wait_for 5 number_is reloads 2
 t_from=$(number scanned)
@@ -141,7 +144,6 @@ wrong 'bad.yar: line 1: undefined identifier "y"' -r bad.yar "$TMPDIR/tree"
 wrong "empty.yar: there is no rule in it" -r empty.yar "$TMPDIR/tree"
 wrong "include.yar: line 1:" -r include.yar "$TMPDIR/tree"
 wrong "none.yar: No such file" -r none.yar "$TMPDIR/tree"
-wrong "usage:" -r quick.yar
 wrong "usage:" -r quick.yar -c conf "$TMPDIR/tree"
 t_has "in a shared object, too" "$("$PIPESFS" redirect --load "$filters/scanflt.so,-r,$TMPDIR/bad.yar,$TMPDIR/tree" tree 2>&1)" \
 	'undefined identifier "y"'

@@ -68,6 +68,9 @@ sys.exit(any([os.waitpid(pid, 0)[1] for pid in pids]))
 END
 number() { sed -n "s/^$1 //p" numbers; }
 
+# shellcheck disable=SC2016 # YARA's $
+rule() { echo 'rule evil { strings: $a = "EVIL" condition: $a }' >rules.yar; }
+
 churn() { # WHAT
 	echo probe >tree/probe
 	# shellcheck disable=SC2016 # it is for that sh
@@ -81,13 +84,14 @@ churn() { # WHAT
 }
 
 # shellcheck disable=SC2016 # the dollar is YARA's
-echo 'rule evil { strings: $a = "EVIL" condition: $a }' >rules.yar
+rule
 printf 'rules %s\nmax-time 60\n' "$TMPDIR/rules.yar" >conf
 "$PIPESFS" redirect --listen socket tree
 PIPESFS_URFS=$TMPDIR/socket t_bg "$filters/scanflt" -c conf -s "$TMPDIR/numbers" -l "$TMPDIR/log" "$TMPDIR/tree"
 churn process
 umount tree
 rm numbers
+rule # the last one may have been wrong
 "$PIPESFS" redirect --load "$filters/scanflt.so,-c,$TMPDIR/conf,-s,$TMPDIR/numbers,-l,$TMPDIR/log,$TMPDIR/tree" tree
 churn "shared object"
 umount tree
