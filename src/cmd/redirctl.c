@@ -13,6 +13,7 @@
 
 #include "cmd/options.h"
 #include "cmd/place.h"
+#include "cmd/shipped.h"
 #include "cmd/tree.h"
 
 #define TREE_NAME "redirfs"
@@ -185,21 +186,22 @@ static int rempath(const struct redirctl *ctl, char *const *operand, struct pfs_
 static int load(const struct redirctl *ctl, char *const *operand, struct pfs_buf *out,
 		struct pfs_diag *diag)
 {
-	size_t n = strcspn(operand[1], ",");
-	PFS_FREE char *name = strndup(operand[1], n);
-	PFS_FREE char *file = name ? realpath(name, NULL) : NULL;
+	const char *rest;
+	PFS_FREE char *file = pfs_shipped_find(operand[1], &rest);
 	PFS_BUF struct pfs_buf path = { 0 };
 	int r = 0;
 
 	if (!file)
-		return pfs_diag_set(diag, errno, "%.180s: %s", name ? name : "", strerror(errno));
+		return pfs_diag_set(diag, errno, "%.*s: %s",
+				    (int)pfs_min((size_t)(rest - operand[1]), 180), operand[1],
+				    strerror(errno));
 	pfs_buf_str(&path, TREE_NAME "/");
 	pfs_name_escape(&path, operand[0], strlen(operand[0]));
 	pfs_buf_str(&path, ",so=");
 	pfs_name_escape(&path, file, strlen(file));
-	if (operand[1][n]) {
+	if (*rest) {
 		pfs_buf_str(&path, ",args=");
-		pfs_name_escape(&path, operand[1] + n + 1, strlen(operand[1] + n + 1));
+		pfs_name_escape(&path, rest + 1, strlen(rest + 1));
 	}
 	pfs_buf_str(&path, ",priority=");
 	pfs_name_escape(&path, operand[2], strlen(operand[2]));

@@ -4,6 +4,7 @@
 #include "base/name.h"
 #include "cmd/background.h"
 #include "cmd/options.h"
+#include "cmd/shipped.h"
 #include "redir/process.h"
 
 #include <fcntl.h>
@@ -38,13 +39,12 @@ static int find_dir(const char *name, char **ret_dir)
 /* The keeper works in "/": names are made absolute, of "FILE.so,argument,..." the first. */
 static int find_file(const char *text, char **ret_text)
 {
-	size_t n = strcspn(text, ",");
-	PFS_FREE char *name = strndup(text, n);
-	PFS_FREE char *file = name ? realpath(name, NULL) : NULL;
+	const char *rest;
+	PFS_FREE char *file = pfs_shipped_find(text, &rest);
 
 	if (!file)
-		return pfs_fail("cannot load %s: %s", name ? name : text, strerror(errno));
-	if (asprintf(ret_text, "%s%s", file, text + n) < 0)
+		return pfs_fail("cannot load %.*s: %s", (int)(rest - text), text, strerror(errno));
+	if (asprintf(ret_text, "%s%s", file, rest) < 0)
 		return pfs_fail("out of memory");
 	return 0;
 }

@@ -266,8 +266,8 @@ static int setup_take(uint64_t version, char error[SCAN_ERROR_SIZE])
 
 	if (r == 0 && state.time_max > 0 && conf.max_time > state.time_max) {
 		snprintf(error, SCAN_ERROR_SIZE,
-			 "max-time %u: who opens waits %u seconds, as was said when it began (-t)", conf.max_time,
-			 state.time_max);
+			 "max-time %u: who opens waits %u seconds, as was said when it began (-t)",
+			 conf.max_time, state.time_max);
 		scan_conf_release(&conf);
 		r = -EINVAL;
 	}
