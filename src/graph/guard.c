@@ -162,7 +162,7 @@ static int check_session(const struct pfs_node *source, const struct rules *befo
 
 	for (unsigned i = 0; i < 4; i++) {
 		bool in = i & 1;
-		struct talk talk;
+		struct talk talk = { 0 };
 
 		if (!passes(source, s->netns == netns, in))
 			continue;

@@ -213,11 +213,12 @@ static void nothing_do(struct rd_req *r)
 
 void rd_release(fuse_req_t req, fuse_ino_t ino, const struct fuse_file_info *fi, enum rd_op op)
 {
+	struct rd_file *file = (struct rd_file *)(uintptr_t)fi->fh;
 	struct rd_req r;
 
 	rd_req_init(&r, req, op, ino);
-	r.call.file = r.closing = rd_file_of(fi);
-	r.call.arg.open.flags = (uint32_t)r.call.file->flags;
+	r.call.file = r.closing = file;
+	r.call.arg.open.flags = (uint32_t)file->flags;
 	rd_req_start(&r, nothing_do, rd_reply_ok);
 }
 

@@ -299,7 +299,7 @@ char *rd_object_path(struct rd_layer *layer, const struct rd_object *object, con
 		}
 		memcpy(path, layer->dir, dir);
 		if (dir + len == 0)
-			strcpy(path, "/");
+			memcpy(path, "/", sizeof("/"));
 	}
 	pthread_rwlock_unlock(&layer->names);
 	return path;

@@ -276,6 +276,7 @@ static void *listen_run(void *arg)
 	struct rd_server *server = arg;
 
 	for (;;) {
+		/* cppcheck-suppress nullPointer ; accept4(2) takes NULL, NULL: nobody asks who called */
 		int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
 
 		if (fd >= 0)

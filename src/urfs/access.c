@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,13 +86,13 @@ struct range {
 
 /* Numbers that fit; whose names they were is forgotten. */
 struct set {
-	bool there, not ;
+	bool there, negated;
 	struct range *range; /* owned */
 	size_t n;
 };
 
 struct pattern {
-	bool not ;
+	bool negated;
 	char *text; /* owned; NULL: not there */
 };
 
@@ -118,6 +117,7 @@ struct parser {
 	struct access_rules *rules;
 	unsigned line;
 	char *error;
+	char text[ACCESS_ERROR_SIZE - 32]; /* what is wrong */
 };
 
 static void rule_release(struct rule *rule)
@@ -159,18 +159,15 @@ static void clean(char *text)
 			*text = '?';
 }
 
-__attribute__((format(printf, 2, 3))) static int wrong(struct parser *parser, const char *format, ...)
+static int say_wrong(struct parser *parser)
 {
-	char text[ACCESS_ERROR_SIZE - 32];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	clean(text);
-	snprintf(parser->error, ACCESS_ERROR_SIZE, "line %u: %s", parser->line, text);
+	clean(parser->text);
+	snprintf(parser->error, ACCESS_ERROR_SIZE, "line %u: %s", parser->line, parser->text);
 	return -EINVAL;
 }
+/* -EINVAL, and the sentence (a format and its arguments) with the number of the line. */
+#define wrong(parser, ...) \
+	(snprintf((parser)->text, sizeof((parser)->text), __VA_ARGS__), say_wrong(parser))
 
 /* --- values ----------------------------------------------------------------------------------------------- */
 
@@ -229,7 +226,8 @@ static int add_user(struct parser *parser, struct set *set, const char *name)
 
 	if (!buf)
 		return -ENOMEM;
-	getpwnam_r(name, &entry, buf, NAMES_MAX, &found);
+	if (getpwnam_r(name, &entry, buf, NAMES_MAX, &found) != 0)
+		found = NULL;
 	r = found ? set_add(set, entry.pw_uid, entry.pw_uid)
 		  : wrong(parser, "there is no user '%s'", name);
 	free(buf);
@@ -258,7 +256,8 @@ static int add_group(struct parser *parser, struct rule *rule, const char *name)
 
 	if (!buf)
 		return -ENOMEM;
-	getgrnam_r(name, &entry, buf, NAMES_MAX, &found);
+	if (getgrnam_r(name, &entry, buf, NAMES_MAX, &found) != 0)
+		found = NULL;
 	r = found ? set_add(&rule->group, entry.gr_gid, entry.gr_gid)
 		  : wrong(parser, "there is no group '%s'", name);
 	if (r == 0)
@@ -280,12 +279,12 @@ static int add_op(struct parser *parser, struct rule *rule, const char *name)
 }
 
 static int set_pattern(struct parser *parser, struct pattern *pattern, const char *key,
-		       const char *value, bool not )
+		       const char *value, bool negated)
 {
 	if (value[0] != '/' && value[0] != '*')
 		return wrong(parser, "%s=%s: a pattern begins with a slash or a star, as paths do",
 			     key, value);
-	pattern->not = not ;
+	pattern->negated = negated;
 	if (asprintf(&pattern->text, "%s%s", value, value[strlen(value) - 1] == '/' ? "**" : "") < 0)
 		pattern->text = NULL;
 	return pattern->text ? 0 : -ENOMEM;
@@ -327,7 +326,7 @@ static int add_item(struct parser *parser, struct rule *rule, enum key key, cons
 	}
 }
 
-static int add_key(struct parser *parser, struct rule *rule, enum key key, char *value, bool not )
+static int add_key(struct parser *parser, struct rule *rule, enum key key, char *value, bool negated)
 {
 	char *item, *next = value;
 	int r = 0;
@@ -335,14 +334,14 @@ static int add_key(struct parser *parser, struct rule *rule, enum key key, char 
 	if (key == KEY_EXE || key == KEY_PATH) {
 		parser->rules->want_exe |= key == KEY_EXE;
 		return set_pattern(parser, key == KEY_EXE ? &rule->exe : &rule->path, keys[key],
-				   value, not );
+				   value, negated);
 	}
 	if (key == KEY_OP) {
 		rule->has_ops = true;
-		rule->not_ops = not ;
+		rule->not_ops = negated;
 	} else {
 		set_of(rule, key)->there = true;
-		set_of(rule, key)->not = not ;
+		set_of(rule, key)->negated = negated;
 	}
 	while (r == 0 && (item = strsep(&next, ",")))
 		r = add_item(parser, rule, key, item);
@@ -352,12 +351,12 @@ static int add_key(struct parser *parser, struct rule *rule, enum key key, char 
 static int parse_key(struct parser *parser, struct rule *rule, char *word, unsigned *seen)
 {
 	char *equal = strchr(word, '=');
-	bool not = equal && equal > word && equal[-1] == '!';
+	bool negated = equal && equal > word && equal[-1] == '!';
 	enum key key = 0;
 
 	if (!equal)
 		return wrong(parser, "'%s' is no KEY=VALUE", word);
-	equal[not ? -1 : 0] = '\0';
+	equal[negated ? -1 : 0] = '\0';
 	while (key < KEYS && strcmp(word, keys[key]) != 0)
 		key++;
 	if (key == KEYS)
@@ -365,7 +364,7 @@ static int parse_key(struct parser *parser, struct rule *rule, char *word, unsig
 	if (*seen & 1u << key)
 		return wrong(parser, "%s is there twice; a list is separated by commas", word);
 	*seen |= 1u << key;
-	return add_key(parser, rule, key, equal + 1, not );
+	return add_key(parser, rule, key, equal + 1, negated);
 }
 
 /* --- lines ------------------------------------------------------------------------------------------------------ */
@@ -551,18 +550,19 @@ int access_rules_load(const char *file, struct access_rules **ret_rules, char er
 
 static bool set_fits(const struct set *set, uint32_t value)
 {
-	return !set->there || set_has(set, value) != set->not ;
+	return !set->there || set_has(set, value) != set->negated;
 }
 
 static bool pattern_fits(const struct pattern *pattern, const char *text)
 {
-	return !pattern->text || (text && *text && access_match(pattern->text, text)) != pattern->not ;
+	return !pattern->text ||
+	       (text && *text && access_match(pattern->text, text)) != pattern->negated;
 }
 
 static bool group_fits(const struct rule *rule, const struct access_request *request)
 {
 	return !rule->group.there || (set_has(&rule->group, request->gid) ||
-				      set_has(&rule->members, request->uid)) != rule->group.not ;
+				      set_has(&rule->members, request->uid)) != rule->group.negated;
 }
 
 static bool fits(const struct rule *rule, const struct access_request *request)

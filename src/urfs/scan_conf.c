@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,22 +23,20 @@ struct parser {
 	struct scan_conf *conf;
 	unsigned line, seen;
 	char *error;
+	char text[ACCESS_ERROR_SIZE - 32]; /* what is wrong */
 };
 
-__attribute__((format(printf, 2, 3))) static int wrong(struct parser *parser, const char *format, ...)
+static int say_wrong(struct parser *parser)
 {
-	char text[ACCESS_ERROR_SIZE - 32];
-	va_list ap;
-
-	va_start(ap, format);
-	vsnprintf(text, sizeof(text), format, ap);
-	va_end(ap);
-	for (char *p = text; *p; p++)
+	for (char *p = parser->text; *p; p++)
 		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
 			*p = '?';
-	snprintf(parser->error, ACCESS_ERROR_SIZE, "line %u: %s", parser->line, text);
+	snprintf(parser->error, ACCESS_ERROR_SIZE, "line %u: %s", parser->line, parser->text);
 	return -EINVAL;
 }
+/* -EINVAL, and the sentence (a format and its arguments) with the number of the line. */
+#define wrong(parser, ...) \
+	(snprintf((parser)->text, sizeof((parser)->text), __VA_ARGS__), say_wrong(parser))
 
 /* --- scan and skip --- */
 
@@ -65,7 +62,7 @@ static int take_rule(struct parser *parser, const char *text, struct access_rule
 	if (r == -ENOMEM)
 		return r;
 	why = strchr(error, ' ') ? strstr(error, ": ") : NULL;
-	return r < 0 ? wrong(parser, "%s", why ? why + 2 : error) : 0;
+	return r < 0 ? wrong(parser, "%.200s", why ? why + 2 : error) : 0;
 }
 
 static bool is_op_list(const char *word, size_t n)

@@ -158,7 +158,7 @@ setpath none /srv include subtree
 setpath scan /srv included subtree
 setpath scan srv include subtree
 activate
-lits
+no-such
 list
 deadline scan never
 load "open

@@ -721,7 +721,7 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 		.name = "scanflt", .priority = 850000000, .active = 1, .policy = RFS_FAIL_CLOSED
 	};
 	char *last = NULL;
-	rfs_filter filter;
+	rfs_filter filter = NULL;
 	int c, r;
 
 	openlog("scanflt", LOG_PID, LOG_AUTHPRIV);

@@ -71,7 +71,7 @@ int scan_rules_new(const struct scan_conf *conf, struct scan_rules **ret_rules,
 		complaint.file = conf->rules[i];
 		r = add_file(compiler, &complaint);
 	}
-	if (r == 0 && yr_compiler_get_rules(compiler, &rules->yara) != ERROR_SUCCESS)
+	if (r == 0 && (yr_compiler_get_rules(compiler, &rules->yara) != ERROR_SUCCESS || !rules->yara))
 		r = -ENOMEM;
 	if (compiler)
 		yr_compiler_destroy(compiler);
@@ -81,6 +81,7 @@ int scan_rules_new(const struct scan_conf *conf, struct scan_rules **ret_rules,
 			snprintf(error, SCAN_ERROR_SIZE, "%s", strerror(-r));
 		return r;
 	}
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): yara's table of rules, which ends with an empty one */
 	yr_rules_foreach(rules->yara, rule)
 	{
 		rules->count++;

@@ -402,7 +402,7 @@ static size_t shortest(const struct pf_insn *insns, size_t n, const struct packe
 
 /* By the length of libpcap's code. */
 struct row {
-	uint32_t upto;
+	uint32_t up_to;
 	unsigned fewer, equal, least, more;
 	size_t ours, theirs;
 };
@@ -411,14 +411,14 @@ static void show_rows(const struct row *row, size_t n)
 {
 	print_message("libpcap has  expressions  fewer  equal  (none is shorter)  more  ours/theirs\n");
 	for (size_t i = 0; i < n; i++)
-		print_message("%10u  %11u  %5u  %5u  %17u  %4u  %11.2f\n", row[i].upto,
+		print_message("%10u  %11u  %5u  %5u  %17u  %4u  %11.2f\n", row[i].up_to,
 			      row[i].fewer + row[i].equal + row[i].more, row[i].fewer, row[i].equal,
 			      row[i].least, row[i].more, (double)row[i].ours / (double)row[i].theirs);
 }
 
 static void count_row(struct row *row, size_t ours, size_t theirs, size_t least)
 {
-	while (row->upto < theirs)
+	while (row->up_to < theirs)
 		row++;
 	row->fewer += ours < theirs;
 	row->equal += ours == theirs;
