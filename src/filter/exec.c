@@ -238,6 +238,9 @@ static void stderr_read(struct exec *x, struct pfs_emitter *out)
 {
 	char bytes[4096];
 
+	/* A quick one has written before we are told its number, without which nobody logs what it says. */
+	if (atomic_load(&x->result) == 0)
+		return;
 	for (int i = 0; x->err_fd >= 0 && i < 4; i++) {
 		ssize_t n = read(x->err_fd, bytes, sizeof(bytes));
 
