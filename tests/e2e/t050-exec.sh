@@ -16,7 +16,7 @@ if [ -z "${T_OWN_DEV:-}" ]; then
 	T_OWN_DEV=1 exec unshare -m --propagation private sh "$0"
 fi
 mkdir dev
-mount -t tmpfs dev dev
+mount -t tmpfs -o mode=755 dev dev
 for I in null zero full random urandom tty fuse; do
 	touch "dev/$I" && mount --bind "/dev/$I" "dev/$I"
 done
