@@ -8,11 +8,6 @@
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
-static int errno_or(int result)
-{
-	return result < 0 ? -errno : 0;
-}
-
 /* --- looking -------------------------------------------------------------------------- */
 
 static void getattr_do(struct rd_req *r)
@@ -20,12 +15,12 @@ static void getattr_do(struct rd_req *r)
 	struct stat *st = &r->call.arg.attr.stat;
 
 	if (r->call.file) {
-		r->call.result = errno_or(fstat(r->call.file->fd, st));
+		r->call.result = rd_errno_or(fstat(r->call.file->fd, st));
 	} else {
 		RD_HOLD struct rd_hold hold = RD_HOLD_INIT;
 		int err = rd_hold(r->layer, r->call.object, &hold);
 
-		r->call.result = err < 0 ? err : errno_or(fstatat(hold.fd, "", st, AT_EMPTY_PATH));
+		r->call.result = err < 0 ? err : rd_errno_or(fstatat(hold.fd, "", st, AT_EMPTY_PATH));
 	}
 	if (r->call.result == 0)
 		r->entry.attr_timeout = rd_attr_told(r->layer, r->call.object, st);
@@ -59,7 +54,8 @@ static void statx_do(struct rd_req *r)
 		fd = hold.fd;
 	}
 	if (err == 0)
-		err = errno_or(statx(fd, "", r->flags | AT_EMPTY_PATH, (unsigned)r->mask, &r->statx));
+		err = rd_errno_or(
+			statx(fd, "", r->flags | AT_EMPTY_PATH, (unsigned)r->mask, &r->statx));
 	if (err == 0) {
 		struct stat *st = &r->call.arg.attr.stat;
 
@@ -168,7 +164,7 @@ static void statfs_do(struct rd_req *r)
 	struct statvfs *st = malloc(sizeof(*st));
 
 	if (err == 0)
-		err = st ? errno_or(fstatvfs(hold.fd, st)) : -ENOMEM;
+		err = st ? rd_errno_or(fstatvfs(hold.fd, st)) : -ENOMEM;
 	free(r->out);
 	r->out = (uint8_t *)st;
 	r->call.result = err;
@@ -208,8 +204,8 @@ static int set_size(struct rd_req *r, int fd, off_t size)
 	struct rd_file *file = r->call.file;
 
 	if (file && (file->flags & O_ACCMODE) != O_RDONLY)
-		return errno_or(ftruncate(file->fd, size));
-	return errno_or(truncate(rd_proc(fd, path), size));
+		return rd_errno_or(ftruncate(file->fd, size));
+	return rd_errno_or(truncate(rd_proc(fd, path), size));
 }
 
 /* In the order in which one of them may undo another: chown takes set-id bits away, all of them the times. */
@@ -222,18 +218,18 @@ static int set_all(struct rd_req *r, int fd)
 	if (valid & FUSE_SET_ATTR_SIZE)
 		err = set_size(r, fd, st->st_size);
 	if (err == 0 && valid & (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID))
-		err = errno_or(fchownat(fd, "", valid & FUSE_SET_ATTR_UID ? st->st_uid : (uid_t)-1,
-					valid & FUSE_SET_ATTR_GID ? st->st_gid : (gid_t)-1,
-					AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
+		err = rd_errno_or(fchownat(fd, "", valid & FUSE_SET_ATTR_UID ? st->st_uid : (uid_t)-1,
+					   valid & FUSE_SET_ATTR_GID ? st->st_gid : (gid_t)-1,
+					   AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW));
 	if (err == 0 && valid & FUSE_SET_ATTR_MODE)
-		err = errno_or(chmod(rd_proc(fd, path), st->st_mode & 07777));
+		err = rd_errno_or(chmod(rd_proc(fd, path), st->st_mode & 07777));
 	if (err == 0 && valid & (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_MTIME)) {
 		const struct timespec times[] = {
 			time_of(valid, FUSE_SET_ATTR_ATIME, FUSE_SET_ATTR_ATIME_NOW, st->st_atim),
 			time_of(valid, FUSE_SET_ATTR_MTIME, FUSE_SET_ATTR_MTIME_NOW, st->st_mtim),
 		};
 
-		err = errno_or(utimensat(fd, "", times, AT_EMPTY_PATH));
+		err = rd_errno_or(utimensat(fd, "", times, AT_EMPTY_PATH));
 	}
 	return err;
 }
@@ -247,7 +243,7 @@ static void setattr_do(struct rd_req *r)
 	if (err == 0)
 		err = set_all(r, hold.fd);
 	if (err == 0) {
-		err = errno_or(fstatat(hold.fd, "", &r->call.arg.attr.stat, AT_EMPTY_PATH));
+		err = rd_errno_or(fstatat(hold.fd, "", &r->call.arg.attr.stat, AT_EMPTY_PATH));
 		r->entry.attr_timeout = rd_attr_told(r->layer, r->call.object, &r->call.arg.attr.stat);
 	}
 	if (err < 0)
@@ -302,10 +298,10 @@ static void setxattr_do(struct rd_req *r)
 	if (err == 0)
 		acl_kills(r, hold.fd);
 	if (err == 0 && r->call.op == RD_SETXATTR)
-		err = errno_or(setxattr(rd_proc(hold.fd, path), r->name, r->value, r->value_size,
-					r->flags));
+		err = rd_errno_or(setxattr(rd_proc(hold.fd, path), r->name, r->value, r->value_size,
+					   r->flags));
 	else if (err == 0)
-		err = errno_or(removexattr(rd_proc(hold.fd, path), r->name));
+		err = rd_errno_or(removexattr(rd_proc(hold.fd, path), r->name));
 	r->call.result = err;
 }
 

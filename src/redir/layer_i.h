@@ -264,6 +264,12 @@ const struct rd_chain *rd_object_chain(struct rd_layer *layer, struct rd_object 
 
 /* --- what operations share ------------------------------------------------------------ */
 
+/* Of a system call: 0 or -errno. */
+static inline int rd_errno_or(int result)
+{
+	return result < 0 ? -errno : 0;
+}
+
 #define RD_PROC_SIZE 32
 /* "/proc/self/fd/N", for calls that know paths only. */
 static inline const char *rd_proc(int fd, char text[RD_PROC_SIZE])

@@ -123,11 +123,6 @@ static int begin(struct rd_req *r, struct rd_hold *dir)
 	return rd_hold(r->layer, r->call.object, dir);
 }
 
-static int errno_or(int result)
-{
-	return result < 0 ? -errno : 0;
-}
-
 static void lookup_do(struct rd_req *r)
 {
 	RD_HOLD struct rd_hold dir = RD_HOLD_INIT;
@@ -173,11 +168,11 @@ static void make_do(struct rd_req *r)
 	int err = begin(r, &dir);
 
 	if (err == 0 && r->call.op == RD_MKDIR)
-		err = errno_or(mkdirat(dir.fd, r->name, mode));
+		err = rd_errno_or(mkdirat(dir.fd, r->name, mode));
 	else if (err == 0 && r->call.op == RD_SYMLINK)
-		err = errno_or(symlinkat(r->name2, dir.fd, r->name));
+		err = rd_errno_or(symlinkat(r->name2, dir.fd, r->name));
 	else if (err == 0)
-		err = errno_or(mknodat(dir.fd, r->name, mode, r->rdev));
+		err = rd_errno_or(mknodat(dir.fd, r->name, mode, r->rdev));
 	r->made = err == 0;
 	if (err == 0)
 		err = rd_entry_fill(r, dir.fd, r->name, r->call.object, r->name);
@@ -227,8 +222,8 @@ static void link_do(struct rd_req *r)
 	if (err == 0)
 		err = rd_hold(r->layer, r->call.object2, &dir);
 	if (err == 0)
-		err = errno_or(linkat(AT_FDCWD, rd_proc(file.fd, path), dir.fd, r->name2,
-				      AT_SYMLINK_FOLLOW));
+		err = rd_errno_or(linkat(AT_FDCWD, rd_proc(file.fd, path), dir.fd, r->name2,
+					 AT_SYMLINK_FOLLOW));
 	r->made = err == 0;
 	if (err == 0)
 		err = rd_entry_fill(r, dir.fd, r->name2, r->call.object2, r->name2);
@@ -368,7 +363,7 @@ static void remove_do(struct rd_req *r)
 
 	if (err == 0) {
 		object = going(r->layer, dir.fd, r->name);
-		err = errno_or(unlinkat(dir.fd, r->name, r->call.op == RD_RMDIR ? AT_REMOVEDIR : 0));
+		err = rd_errno_or(unlinkat(dir.fd, r->name, r->call.op == RD_RMDIR ? AT_REMOVEDIR : 0));
 	}
 	if (object) {
 		if (err == 0)
@@ -422,7 +417,7 @@ static void rename_do(struct rd_req *r)
 		err = rd_hold(r->layer, r->call.object2, &to);
 	if (err == 0) {
 		replaced = flags & RENAME_EXCHANGE ? NULL : going(r->layer, to.fd, r->name2);
-		err = errno_or(renameat2(from.fd, r->name, to.fd, r->name2, flags));
+		err = rd_errno_or(renameat2(from.fd, r->name, to.fd, r->name2, flags));
 	}
 	if (err == 0) {
 		if (replaced)
