@@ -115,9 +115,7 @@ struct access_rules {
 
 struct parser {
 	struct access_rules *rules;
-	unsigned line;
-	char *error;
-	char text[ACCESS_ERROR_SIZE - 32]; /* what is wrong */
+	struct access_lines at;
 };
 
 static void rule_release(struct rule *rule)
@@ -159,15 +157,40 @@ static void clean(char *text)
 			*text = '?';
 }
 
-static int say_wrong(struct parser *parser)
+int access_say_wrong(struct access_lines *at)
 {
-	clean(parser->text);
-	snprintf(parser->error, ACCESS_ERROR_SIZE, "line %u: %s", parser->line, parser->text);
+	clean(at->text);
+	snprintf(at->error, ACCESS_ERROR_SIZE, "line %u: %s", at->line, at->text);
 	return -EINVAL;
 }
-/* -EINVAL, and the sentence (a format and its arguments) with the number of the line. */
-#define wrong(parser, ...) \
-	(snprintf((parser)->text, sizeof((parser)->text), __VA_ARGS__), say_wrong(parser))
+
+int access_lines(struct access_lines *at, const char *text, size_t len,
+		 int (*take)(void *arg, char *line), void *arg)
+{
+	const char *end = text + len;
+	int r = 0;
+
+	while (r == 0 && text < end) {
+		const char *next = memchr(text, '\n', (size_t)(end - text));
+		size_t n = (size_t)((next ? next : end) - text);
+		char line[ACCESS_LINE_MAX + 1];
+
+		at->line++;
+		if (n > ACCESS_LINE_MAX) {
+			r = access_wrong(at, "a line has at most %d bytes", ACCESS_LINE_MAX);
+		} else if (memchr(text, '\0', n)) {
+			r = access_wrong(at, "there is a NUL byte in it");
+		} else {
+			memcpy(line, text, n);
+			line[n] = '\0';
+			r = take(arg, line);
+		}
+		text = next ? next + 1 : end;
+	}
+	return r;
+}
+
+#define wrong(parser, ...) access_wrong(&(parser)->at, __VA_ARGS__)
 
 /* --- values ----------------------------------------------------------------------------------------------- */
 
@@ -453,8 +476,9 @@ static int parse_default(struct parser *parser, char *line)
 	return parse_rule(parser, &rules->other, line, word, true);
 }
 
-static int parse_line(struct parser *parser, char *line)
+static int parse_line(void *arg, char *line)
 {
+	struct parser *parser = arg;
 	struct access_rules *rules = parser->rules;
 	struct rule *grown;
 	char *word;
@@ -474,38 +498,21 @@ static int parse_line(struct parser *parser, char *line)
 			return -ENOMEM;
 		rules->rule = grown;
 	}
-	rules->rule[rules->n] = (struct rule){ .line = parser->line };
+	rules->rule[rules->n] = (struct rule){ .line = parser->at.line };
 	return parse_rule(parser, &rules->rule[rules->n++], line, word, false);
 }
 
 int access_rules_parse(const char *text, size_t len, struct access_rules **ret_rules,
 		       char error[ACCESS_ERROR_SIZE])
 {
-	struct parser parser = { .error = error };
-	const char *end = text + len;
-	int r = 0;
+	struct parser parser = { .at = { .error = error } };
+	int r;
 
 	error[0] = '\0';
 	parser.rules = calloc(1, sizeof(*parser.rules));
 	if (!parser.rules)
 		return -ENOMEM;
-	while (r == 0 && text < end) {
-		const char *next = memchr(text, '\n', (size_t)(end - text));
-		size_t n = (size_t)((next ? next : end) - text);
-		char line[ACCESS_LINE_MAX + 1];
-
-		parser.line++;
-		if (n > ACCESS_LINE_MAX) {
-			r = wrong(&parser, "a line has at most %d bytes", ACCESS_LINE_MAX);
-		} else if (memchr(text, '\0', n)) {
-			r = wrong(&parser, "there is a NUL byte in it");
-		} else {
-			memcpy(line, text, n);
-			line[n] = '\0';
-			r = parse_line(&parser, line);
-		}
-		text = next ? next + 1 : end;
-	}
+	r = access_lines(&parser.at, text, len, parse_line, &parser);
 	if (r < 0) {
 		access_rules_free(parser.rules);
 		return r;

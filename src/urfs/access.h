@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 #define ACCESS_LINE_MAX 8192
@@ -46,6 +47,21 @@ enum access_op {
 };
 extern const char *const access_op_names[ACCESS_OPS];
 int access_op_parse(const char *name, enum access_op *ret_op); /* -EINVAL */
+
+/* For a parser of lines: where it is, and what is wrong there. */
+struct access_lines {
+	unsigned line;
+	char *error; /* of ACCESS_ERROR_SIZE */
+	char text[ACCESS_ERROR_SIZE - 32];
+};
+/* The error is at->text, with the number of the line. -EINVAL. */
+int access_say_wrong(struct access_lines *at);
+/* The same of a format and its arguments. */
+#define access_wrong(at, ...) \
+	(snprintf((at)->text, sizeof((at)->text), __VA_ARGS__), access_say_wrong(at))
+/* take() gets each line as a string that it may change; ends with its first -errno. */
+int access_lines(struct access_lines *at, const char *text, size_t len,
+		 int (*take)(void *arg, char *line), void *arg);
 
 struct access_rules; /* immutable */
 

@@ -21,22 +21,11 @@ struct scan_choice {
 
 struct parser {
 	struct scan_conf *conf;
-	unsigned line, seen;
-	char *error;
-	char text[ACCESS_ERROR_SIZE - 32]; /* what is wrong */
+	struct access_lines at;
+	unsigned seen;
 };
 
-static int say_wrong(struct parser *parser)
-{
-	for (char *p = parser->text; *p; p++)
-		if ((unsigned char)*p < ' ' || (unsigned char)*p >= 0x7f)
-			*p = '?';
-	snprintf(parser->error, ACCESS_ERROR_SIZE, "line %u: %s", parser->line, parser->text);
-	return -EINVAL;
-}
-/* -EINVAL, and the sentence (a format and its arguments) with the number of the line. */
-#define wrong(parser, ...) \
-	(snprintf((parser)->text, sizeof((parser)->text), __VA_ARGS__), say_wrong(parser))
+#define wrong(parser, ...) access_wrong(&(parser)->at, __VA_ARGS__)
 
 /* --- scan and skip --- */
 
@@ -239,8 +228,9 @@ static int take_setting(struct parser *parser, enum setting setting, const char 
 	}
 }
 
-static int parse_line(struct parser *parser, char *line)
+static int parse_line(void *arg, char *line)
 {
+	struct parser *parser = arg;
 	char *name = line + strspn(line, " \t\r"), *value, *end;
 	unsigned setting = 0;
 
@@ -275,28 +265,11 @@ int scan_conf_parse(const char *text, size_t len, struct scan_conf *ret_conf,
 				  .cache = 65536,
 				  .deny_expired = true,
 				  .deny_failed = true };
-	struct parser parser = { .conf = &conf, .error = error };
-	const char *end = text + len;
-	int r = 0;
+	struct parser parser = { .conf = &conf, .at = { .error = error } };
+	int r;
 
 	error[0] = '\0';
-	while (r == 0 && text < end) {
-		const char *next = memchr(text, '\n', (size_t)(end - text));
-		size_t n = (size_t)((next ? next : end) - text);
-		char line[SCAN_CONF_LINE_MAX + 1];
-
-		parser.line++;
-		if (n > SCAN_CONF_LINE_MAX) {
-			r = wrong(&parser, "a line has at most %d bytes", SCAN_CONF_LINE_MAX);
-		} else if (memchr(text, '\0', n)) {
-			r = wrong(&parser, "there is a NUL byte in it");
-		} else {
-			memcpy(line, text, n);
-			line[n] = '\0';
-			r = parse_line(&parser, line);
-		}
-		text = next ? next + 1 : end;
-	}
+	r = access_lines(&parser.at, text, len, parse_line, &parser);
 	if (r == 0 && conf.n_rules == 0)
 		r = wrong(&parser, "there are no rules: `rules FILE` is needed");
 	if (r < 0) {

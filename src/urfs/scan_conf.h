@@ -22,7 +22,7 @@
 
 #include "urfs/access.h"
 
-#define SCAN_CONF_LINE_MAX 8192
+#define SCAN_CONF_LINE_MAX ACCESS_LINE_MAX
 #define SCAN_CONF_CHOICES_MAX 4096
 #define SCAN_CONF_RULES_MAX 256
 #define SCAN_SCANS_MAX 16
