@@ -37,6 +37,7 @@ static void *feed_main(void *arg)
 	struct pfs_node *node = feed->domain->source;
 
 	node->from->run(node->state, feed);
+	pfs_feed_wake(feed);
 	atomic_store(&feed->running, false);
 	return NULL;
 }
@@ -200,6 +201,20 @@ static void room_wake(struct pfs_waiter *waiter)
 	pthread_mutex_unlock(&wait->feed->lock);
 }
 
+void pfs_feed_wake(struct pfs_feed *feed)
+{
+	struct pfs_plan *plan = feed->untold;
+	bool outermost;
+
+	if (!plan)
+		return;
+	feed->untold = NULL;
+	outermost = pfs_work_begin();
+	pfs_plan_wake(plan);
+	pfs_plan_unref(plan);
+	pfs_work_end(outermost);
+}
+
 /* Tries attempt() until it does not say -EAGAIN; between tries it sleeps until somebody moved on. */
 static int feed_try(struct pfs_feed *feed, int (*attempt)(void *arg), void *arg)
 {
@@ -207,6 +222,7 @@ static int feed_try(struct pfs_feed *feed, int (*attempt)(void *arg), void *arg)
 	int r = attempt(arg);
 
 	while (r == -EAGAIN && !pfs_feed_stopping(feed)) {
+		pfs_feed_wake(feed);
 		wait.woken = false;
 		pfs_wait_add(&feed->domain->space, &wait.waiter);
 		r = attempt(arg);
@@ -304,9 +320,11 @@ static int try_push(void *arg)
 	if (a->done)
 		atomic_store(&a->feed->over, a->refs[a->done - 1].flags & PFS_REF_EOF);
 	pfs_task_unlock(task);
-	if (plan) {
-		pfs_plan_wake(plan);
+	if (plan && plan == a->feed->untold) {
 		pfs_plan_unref(plan);
+	} else if (plan) {
+		pfs_feed_wake(a->feed);
+		a->feed->untold = plan;
 	}
 	pfs_work_end(outermost);
 	return blocked ? -EAGAIN : 0;
@@ -325,7 +343,10 @@ int pfs_feed_push_taken(struct pfs_feed *feed, struct pfs_ref *refs,
 
 int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n)
 {
-	return pfs_feed_push_taken(feed, refs, NULL, n);
+	int r = pfs_feed_push_taken(feed, refs, NULL, n);
+
+	pfs_feed_wake(feed);
+	return r;
 }
 
 const struct pfs_interests *pfs_feed_interests(const struct pfs_feed *feed)

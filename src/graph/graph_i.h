@@ -112,6 +112,7 @@ struct pfs_feed {
 	int stop_fd;	      /* eventfd */
 	_Atomic bool decides; /* writer: control; the source decides by the list in force */
 	pfs_counter unwanted; /* writer: the source's thread; records that came while nobody took any */
+	struct pfs_plan *untold; /* the source's thread; owned: its readers do not know yet what was handed on */
 	pthread_mutex_t lock; /* with cond: waiting for room */
 	pthread_cond_t cond;
 };

@@ -178,9 +178,15 @@ int pfs_feed_reserve(struct pfs_feed *feed, struct pfs_ring *ring, size_t len,
  * lost on purpose: nobody wants it any more).
  */
 int pfs_feed_push(struct pfs_feed *feed, struct pfs_ref *refs, size_t n);
-/* The same of records about which somebody may have decided: takers[i] says it of refs[i]. */
+/*
+ * The same of records about which somebody may have decided: takers[i] says it of refs[i]. Who sleeps is not woken
+ * before pfs_feed_wake(), or before this has to wait for room: many readers who wake for a few records each cost more
+ * than the records do.
+ */
 int pfs_feed_push_taken(struct pfs_feed *feed, struct pfs_ref *refs,
 			const struct pfs_takers *const *takers, size_t n);
+/* Wakes whoever sleeps for what was handed on; soon after the last push, and always before the source itself sleeps. */
+void pfs_feed_wake(struct pfs_feed *feed);
 /* What is in force; in start(). */
 const struct pfs_interests *pfs_feed_interests(const struct pfs_feed *feed);
 /* From now on the source decides by what is in force, or it does not; in start(), decided() and retune(). */

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #define PERIOD_MIN UINT64_C(50000) /* ns between looks in RUN, whatever the latency */
+#define TOLD 16384		   /* records; then who sleeps is woken, though there are more */
 #define RETRY UINT64_C(10000000) /* ns between looks while readers hold memory that we want back */
 
 /* One CPU's ring. */
@@ -41,7 +42,9 @@ struct bpfring {
 	uint64_t lost_told; /* what the feed knows of */
 	pfs_counter reordered, wakeups;
 	size_t n;
-	uint64_t bytes; /* of ring memory behind the batch */
+	uint64_t bytes;	 /* of ring memory behind the batch */
+	size_t untold_n; /* handed on while readers slept */
+	uint64_t untold_bytes;
 	struct pfs_ref batch[PFS_BATCH];
 	const struct pfs_takers *takers[PFS_BATCH];
 };
@@ -223,16 +226,27 @@ static void lane_look(struct lane *lane, uint64_t now)
 	}
 }
 
+static void tell(struct bpfring *b)
+{
+	b->untold_n = 0;
+	b->untold_bytes = 0;
+	pfs_feed_wake(b->feed);
+}
+
 /* Hands the batch on, and only then gives back memory: its refs may be older than the history. */
 static int flush(struct bpfring *b)
 {
 	size_t n = b->n;
 	int r = 0;
 
+	b->untold_n += n;
+	b->untold_bytes += b->bytes;
 	b->n = 0;
 	b->bytes = 0;
 	if (n > 0)
 		r = pfs_feed_push_taken(b->feed, b->batch, b->takers, n);
+	if (b->untold_n >= TOLD || b->untold_bytes >= b->lane->ring->size / 16)
+		tell(b);
 	for (unsigned i = 0; i < b->nlane; i++)
 		lane_reclaim(&b->lane[i]);
 	return r;
@@ -354,6 +368,7 @@ static int drain(struct bpfring *b)
 		r = take_run(b, lane, second, now, &horizon);
 	if (r == 0)
 		r = flush(b);
+	tell(b);
 	b->busy = false;
 	for (unsigned i = 0; i < b->nlane; i++)
 		b->busy |= b->lane[i].busy_since != 0;

@@ -154,6 +154,11 @@ int pfs_feed_push_taken(struct pfs_feed *feed, struct pfs_ref *refs,
 	return pfs_feed_push(feed, refs, n);
 }
 
+void pfs_feed_wake(struct pfs_feed *feed)
+{
+	(void)feed;
+}
+
 const struct pfs_interests *pfs_feed_interests(const struct pfs_feed *feed)
 {
 	static const struct pfs_interests none;

@@ -340,6 +340,79 @@ static void test_after_an_early_end(void **state)
 	pfs_graph_free(graph);
 }
 
+#define QUEUE (16u << 10) /* refs: PFS_QUEUE_RELIABLE, the graph's own matter */
+
+static struct pfs_reader *parked_at_bundled(struct pfs_graph *graph, unsigned count, struct signal *s)
+{
+	struct pfs_node *dir = make_path(graph, "bundled:1");
+	struct pfs_reader *reader;
+
+	fake.count = count;
+	fake.pushed = fake.step = 0;
+	reader = open_reader(dir, NULL, -1);
+	signal_init(s);
+	assert_true(pfs_reader_park(reader, &s->waiter));
+	pfs_node_unref(dir);
+	fake.step = 1;
+	return reader;
+}
+
+/* A source that has more to hand on wakes those who sleep once for all of it; what is there can be read before. */
+static void test_sleepers_wake_when_the_source_says_so(void **state)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
+	struct signal s;
+	struct pfs_reader *reader = parked_at_bundled(graph, 640, &s);
+	uint8_t all[640 * 8];
+
+	(void)state;
+	WAIT_WHILE(fake.pushed < 640);
+	assert_false(s.woken);
+	fake.step = 2;
+	assert_true(signal_wait(&s));
+	for (size_t got = 0; got < sizeof(all);) {
+		ssize_t n = read_some(reader, all + got, sizeof(all) - got, false);
+
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	pfs_reader_close(reader);
+	pfs_graph_free(graph);
+}
+
+/* ... but a source that has to wait for room tells them first. */
+static void test_sleepers_wake_when_there_is_no_room(void **state)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
+	unsigned count = 2 * QUEUE;
+	struct signal s;
+	struct pfs_reader *reader = parked_at_bundled(graph, count, &s);
+	uint8_t some[4096];
+	size_t got = 0;
+
+	(void)state;
+	assert_true(signal_wait(&s));
+	assert_true(fake.pushed < count);
+	/* As much as has to go for the rest to fit; of the rest it is told nothing yet. */
+	while (got < (size_t)(count - QUEUE) * 8) {
+		ssize_t n = read_wait(reader, some, sizeof(some), false);
+
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	WAIT_WHILE(fake.pushed < count);
+	assert_int_equal(fake.pushed, count);
+	fake.step = 2;
+	while (got < (size_t)count * 8) {
+		ssize_t n = read_wait(reader, some, sizeof(some), false);
+
+		assert_true(n > 0);
+		got += (size_t)n;
+	}
+	pfs_reader_close(reader);
+	pfs_graph_free(graph);
+}
+
 struct closing {
 	struct pfs_node *node;
 	pthread_barrier_t *both;
@@ -584,6 +657,8 @@ int main(void)
 		cmocka_unit_test(test_the_last_writer_ends_it_for_all),
 		cmocka_unit_test(test_who_waits_after_two_ends_gets_the_next),
 		cmocka_unit_test(test_after_an_early_end),
+		cmocka_unit_test(test_sleepers_wake_when_the_source_says_so),
+		cmocka_unit_test(test_sleepers_wake_when_there_is_no_room),
 		cmocka_unit_test(test_writers_close_at_once),
 		cmocka_unit_test(test_a_source_that_is_leaving_starts_again),
 		cmocka_unit_test(test_runs_do_not_pile_up_rings),

@@ -2,6 +2,7 @@
  * fakes - sources and filters that no user wants, in tables that stand in for the real ones
  *
  *	numbers, numbers:lossy	a thread that makes `fake.count` records of 8 bytes, each the next number, then the end
+ *	bundled			numbers that begin when fake.step is 1, and of which who sleeps is told when it is 2
  *	locked			numbers that nobody may have
  *	huge			pulls; its record never fits its ring
  *	wrap			inline; makes `packets` of bytes, which are none
@@ -22,6 +23,7 @@ static struct {
 	_Atomic unsigned linger; /* us in run() after the end */
 	_Atomic unsigned runs;
 	_Atomic unsigned pushed;
+	_Atomic unsigned step;
 } fake;
 
 static int numbers_init(void *state, const char *name, const struct pfs_args *args,
@@ -30,7 +32,8 @@ static int numbers_init(void *state, const char *name, const struct pfs_args *ar
 	return 0;
 }
 
-static int numbers_batch(struct pfs_feed *feed, struct pfs_ring *ring, uint64_t first, size_t n)
+static int numbers_batch(struct pfs_feed *feed, struct pfs_ring *ring, uint64_t first, size_t n,
+			 bool tell)
 {
 	struct pfs_origin bytes = { .link_type = PFS_LINK_BYTES };
 	struct pfs_ref refs[PFS_BATCH];
@@ -50,11 +53,11 @@ static int numbers_batch(struct pfs_feed *feed, struct pfs_ring *ring, uint64_t 
 		refs[i] = pfs_ref_of_record(ring, rec, atomic_load(&ring->head) - rec->size);
 	}
 	if (r == 0)
-		r = pfs_feed_push(feed, refs, n);
+		r = tell ? pfs_feed_push(feed, refs, n) : pfs_feed_push_taken(feed, refs, NULL, n);
 	return r;
 }
 
-static int numbers_run(void *state, struct pfs_feed *feed)
+static int numbers_make(struct pfs_feed *feed, bool tell)
 {
 	uint64_t count = fake.count;
 	struct pfs_ring *ring;
@@ -63,10 +66,17 @@ static int numbers_run(void *state, struct pfs_feed *feed)
 	for (uint64_t at = 0; at < count && r == 0; at += 64) {
 		size_t n = pfs_min(64, count - at);
 
-		r = numbers_batch(feed, ring, at, n);
+		r = numbers_batch(feed, ring, at, n, tell);
 		if (r == 0)
 			fake.pushed += (unsigned)n;
 	}
+	return r;
+}
+
+static int numbers_run(void *state, struct pfs_feed *feed)
+{
+	int r = numbers_make(feed, true);
+
 	if (r == 0)
 		r = pfs_feed_eof(feed);
 	usleep(fake.linger);
@@ -80,6 +90,25 @@ static const struct pfs_source numbers = {
 	.has_arg = true,
 	.init = numbers_init,
 	.run = numbers_run,
+};
+
+static int bundled_run(void *state, struct pfs_feed *feed)
+{
+	int r;
+
+	WAIT_WHILE(fake.step < 1);
+	r = numbers_make(feed, false);
+	WAIT_WHILE(fake.step < 2 && !pfs_feed_stopping(feed));
+	pfs_feed_wake(feed);
+	return r;
+}
+
+static const struct pfs_source bundled = {
+	.name = "bundled",
+	.out = PFS_FLOW_BYTES,
+	.has_arg = true,
+	.init = numbers_init,
+	.run = bundled_run,
 };
 
 static const struct pfs_source flood = {
@@ -224,7 +253,8 @@ extern const struct pfs_source pfs_source_accept;
 extern const struct pfs_filter pfs_filter_count, pfs_filter_head, pfs_filter_into,
 	pfs_filter_unpcap, pfs_filter_view_json, pfs_filter_view_txt;
 
-const struct pfs_source *const pfs_sources[] = { &pfs_source_accept, &flood, &locked, &numbers, NULL };
+const struct pfs_source *const pfs_sources[] = { &pfs_source_accept, &bundled, &flood, &locked,
+						 &numbers,	     NULL };
 const struct pfs_filter *const pfs_filters[] = { &copy,
 						 &pfs_filter_count,
 						 &pfs_filter_head,
