@@ -1,6 +1,9 @@
 #!/bin/sh
-# What people have in directories works in a redirected one, with a filter in a process that sees everything and one that
-# changes all data: tar, git, a C build, sqlite with a write-ahead log, an editor, rsync.
+# What people have in directories works in a redirected one, with three filters: one in a process that sees everything, one
+# that judges every access by rules, and one that changes all data. tar, git, a C build, sqlite with a write-ahead log, an
+# editor, rsync. PFS_FILES: an archive of so many more files, too, unpacked, compared and removed. PFS_REPO: a checkout of
+# this project, cloned there, and its library built there.
+# timeout: 3600
 . "$T_LIB"
 t_need_root
 t_need git tar cc make rsync python3
@@ -9,13 +12,22 @@ filters=$T_BUILD/src
 mkdir tree below
 mount --bind tree below
 t_cleanup umount -l below
-"$PIPESFS" redirect --listen socket --load "$filters/scrambleflt.so,$TMPDIR/tree" tree
+# Whoever asks for them, one name is not to be made: that the rules are asked is seen by that.
+printf 'deny=EPERM op=create path=%s/forbidden\ndefault allow\n' "$TMPDIR/tree" >rules
+"$PIPESFS" redirect --listen socket --load "$filters/scrambleflt.so,$TMPDIR/tree" \
+	--load "$filters/accessflt.so,-r,$TMPDIR/rules,$TMPDIR/tree" tree
 t_cleanup umount -l tree
 PIPESFS_URFS=$TMPDIR/socket t_bg "$filters/udummyflt" -o "$TMPDIR/log" "$TMPDIR/tree"
 seen() {
 	ls tree >/dev/null && test -s log
 }
 t_wait_for 5 seen
+judged() {
+	t_errno EPERM sh -c 'echo no >tree/forbidden'
+	t_ok "$1: udummyflt has seen it" grep -q "^post DIR_IOP_CREATE .*/forbidden = -1\$" log
+	: >log
+}
+judged "before"
 
 # --- tar, both ways; what lies below is not what was packed ---
 
@@ -109,6 +121,38 @@ t_eq "rsync: all is there" "$(rsync -aHAXcni plain/ tree/copy/)" ""
 echo more >>tree/copy/base/base.h
 rsync -aHAXc --inplace plain/ tree/copy/
 t_ok "rsync: in place" diff -r plain tree/copy
+
+# --- more files than fit into what anybody remembers of them ---
+
+if [ "${PFS_FILES:-0}" -gt 0 ]; then
+	python3 - many "$PFS_FILES" <<-'END'
+		import os, random, sys
+		top, n = sys.argv[1], int(sys.argv[2])
+		r = random.Random(1)
+		for i in range(n):
+		    d = f"{top}/{i // 1000}/{i // 20 % 50}"
+		    os.makedirs(d, exist_ok=True)
+		    with open(f"{d}/file-{i}.c", "wb") as f:
+		        f.write(r.randbytes(min(200000, int(r.expovariate(1 / 9000)))))
+	END
+	tar -cf many.tar many
+	t_start_s=$(date +%s)
+	tar -C tree -xf many.tar
+	t_note "$PFS_FILES files, $(du -m many.tar | cut -f 1) MiB: unpacked in $(($(date +%s) - t_start_s)) s"
+	t_ok "an archive of $PFS_FILES files is there" tar -C tree -df many.tar
+	t_ok "and can be removed" rm -rf tree/many
+	rm -rf many many.tar
+fi
+if [ -n "${PFS_REPO:-}" ]; then
+	t_ok "git: clone of this project" git clone -q "$PFS_REPO" tree/repo
+	t_ok "git: its objects are whole" git -C tree/repo fsck
+	t_eq "git: nothing has changed" "$(git -C tree/repo status --porcelain)" ""
+	(cd tree/repo && meson setup -Dfuse=system build && ninja -C build src/libpfs.a) >build.log 2>&1 ||
+		t_fail "the project does not build: $(tail -n 5 build.log)"
+	echo "ok: the project's library is built"
+	rm -rf tree/repo
+fi
+judged "after"
 
 # --- when the filters have gone, and are there again, it is still what it was ---
 
