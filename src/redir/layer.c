@@ -19,7 +19,6 @@
 
 #define TIMEOUT 1.0 /* s: nobody tells us what others change */
 #define KEPT_MAX 1024
-#define THREADS_MAX 16
 #define THREADS_IDLE 4
 #define STACK_OVERLAY 0x794c7630
 #define STACK_FUSE 0x65735546
@@ -290,6 +289,8 @@ int rd_layer_new(const struct rd_layer_options *options, struct rd_layer **ret_l
 	layer->chains = options->chains;
 	layer->config = options->config;
 	layer->timeout = TIMEOUT;
+	pthread_mutex_init(&layer->calls.lock, NULL);
+	layer->calls.end = &layer->calls.first;
 	layer->dir = strdup(options->dir);
 	limits_prepare(layer);
 	rd_caller_prepare(layer);
@@ -321,7 +322,7 @@ static void *layer_thread(void *arg)
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 
 	fuse_loop_cfg_set_clone_fd(config, 0);
-	fuse_loop_cfg_set_max_threads(config, THREADS_MAX);
+	fuse_loop_cfg_set_max_threads(config, RD_THREADS_MAX);
 	fuse_loop_cfg_set_idle_threads(config, THREADS_IDLE);
 	fuse_session_loop_mt(layer->se, config);
 	fuse_loop_cfg_destroy(config);
@@ -389,6 +390,7 @@ void rd_layer_free(struct rd_layer *layer)
 		free(layer->submount[i].path);
 	}
 	free(layer->submount);
+	pthread_mutex_destroy(&layer->calls.lock);
 	pfs_closep(&layer->root_fd);
 	pfs_closep(&layer->mount_fd);
 	pfs_closep(&layer->proc_fd);

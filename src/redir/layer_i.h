@@ -24,6 +24,8 @@
 #define RD_SHARDS 64
 #define RD_HANDLE_MAX 128
 #define RD_REQUEST_MAX ((size_t)1 << 20)
+#define RD_THREADS_MAX 16
+#define RD_CALLS_MAX 12 /* threads that are in chains at the same time */
 
 /* What makes two looks at a file looks at one file. */
 struct rd_identity {
@@ -128,6 +130,11 @@ struct rd_layer {
 	} kept;
 	struct {
 		pthread_mutex_t lock;
+		unsigned running;	       /* lock: threads that are in chains */
+		struct rd_req *first, **end; /* lock: calls that wait for one of these to be done */
+	} calls;
+	struct {
+		pthread_mutex_t lock;
 		dev_t *dev;
 		size_t count;
 	} devices; /* those other than the root's */
@@ -145,6 +152,7 @@ struct rd_layer {
 struct rd_req {
 	struct rd_call call; /* first */
 	struct rd_layer *layer;
+	struct rd_req *next; /* layer->calls.lock */
 	fuse_req_t req;
 	mode_t umask;
 	bool heap;    /* it and its strings are its own */

@@ -3,6 +3,8 @@
  */
 #include "redir/layer_i.h"
 
+#include <sys/syscall.h>
+
 /*
  * What kills set-id bits when it is done by somebody without CAP_FSETID. Of chown(2) the kernel says so of everybody,
  * but one bit stays if he has the right: set-gid of a file that its group may not execute.
@@ -247,6 +249,57 @@ static bool paths_fill(struct rd_req *r)
 	return call->path && call->path2;
 }
 
+/*
+ * Filters in shared objects are called on the layer's threads, and may use the tree themselves: if all threads could be
+ * theirs, nobody would be left to answer them. So some never are. What comes meanwhile waits in a list, and whoever is done
+ * goes on with it. What they do themselves asks none of them.
+ */
+static bool call_enter(struct rd_req *r, bool *ret_counted)
+{
+	struct rd_layer *layer = r->layer;
+	pid_t caller = r->call.caller.pid;
+
+	pthread_mutex_lock(&layer->calls.lock);
+	*ret_counted = layer->calls.running < RD_CALLS_MAX;
+	if (*ret_counted) {
+		layer->calls.running++;
+	} else if (caller <= 0 || syscall(SYS_tgkill, getpid(), caller, 0) < 0) {
+		r->next = NULL;
+		*layer->calls.end = r;
+		layer->calls.end = &r->next;
+		r = NULL;
+	}
+	pthread_mutex_unlock(&layer->calls.lock);
+	return r;
+}
+
+/* This thread is done with one; the next that it is to go on with. */
+static struct rd_req *call_next(struct rd_layer *layer)
+{
+	struct rd_req *r;
+
+	pthread_mutex_lock(&layer->calls.lock);
+	r = layer->calls.first;
+	if (!r)
+		layer->calls.running--;
+	else if (!(layer->calls.first = r->next))
+		layer->calls.end = &layer->calls.first;
+	pthread_mutex_unlock(&layer->calls.lock);
+	return r;
+}
+
+static void call_run(struct rd_req *r)
+{
+	struct rd_layer *layer = r->layer;
+	bool counted;
+
+	if (!call_enter(r, &counted))
+		return;
+	do
+		layer->chains->run(&r->call);
+	while (counted && (r = call_next(layer)));
+}
+
 /* True: the chain has it. */
 static bool asked(struct rd_req *stack)
 {
@@ -279,7 +332,7 @@ static bool asked(struct rd_req *stack)
 	r->call.complete = complete;
 	r->call.open_file = open_file;
 	atomic_fetch_add_explicit(&r->layer->asked, 1, memory_order_relaxed);
-	chains->run(&r->call);
+	call_run(r);
 	return true;
 }
 
