@@ -130,7 +130,7 @@ struct rd_layer {
 	} kept;
 	struct {
 		pthread_mutex_t lock;
-		unsigned running;	       /* lock: threads that are in chains */
+		unsigned running;	     /* lock: threads that are in chains */
 		struct rd_req *first, **end; /* lock: calls that wait for one of these to be done */
 	} calls;
 	struct {

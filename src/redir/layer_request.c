@@ -250,9 +250,9 @@ static bool paths_fill(struct rd_req *r)
 }
 
 /*
- * Filters in shared objects are called on the layer's threads, and may use the tree themselves: if all threads could be
- * theirs, nobody would be left to answer them. So some never are. What comes meanwhile waits in a list, and whoever is done
- * goes on with it. What they do themselves asks none of them.
+ * Filters in shared objects are called on the layer's threads, and may use the tree themselves: if all
+ * threads could be theirs, nobody would be left to answer them. So some never are. What comes meanwhile
+ * waits in a list, and whoever is done goes on with it. What they do themselves asks none of them.
  */
 static bool call_enter(struct rd_req *r, bool *ret_counted)
 {

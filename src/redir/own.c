@@ -19,16 +19,19 @@ void rd_own_release(struct rd_own *own)
 	pthread_mutex_destroy(&own->lock);
 }
 
-/* The parent of a thread's process; 0: there is none, or the thread has ended. */
+/*
+ * The parent of a thread's process; 0: there is none, or the thread has ended. From status: stat waits for
+ * who is in the middle of an exec, which closes files, and waits for us then.
+ */
 static pid_t parent_of(pid_t thread)
 {
-	char path[40], text[512];
-	const char *end;
+	char path[40], text[1024];
+	const char *line;
 	int parent = 0;
 	PFS_CLOSE int fd = -1;
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", (int)thread);
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)thread);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
@@ -36,9 +39,9 @@ static pid_t parent_of(pid_t thread)
 	if (n <= 0)
 		return 0;
 	text[n] = '\0';
-	/* "12 (a name, with anything in it) S 7 ..." */
-	end = strrchr(text, ')');
-	if (!end || sscanf(end + 1, " %*c %d", &parent) != 1)
+	/* The first line is the name, in which the kernel writes a newline as "\\n". */
+	line = strstr(text, "\nPPid:");
+	if (!line || sscanf(line, "\nPPid: %d", &parent) != 1)
 		return 0;
 	return parent;
 }

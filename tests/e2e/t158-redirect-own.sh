@@ -1,6 +1,7 @@
 #!/bin/sh
 # A filter that uses its own tree in its callbacks waits for nobody: neither one in a process with one thread, nor one in a
-# shared object that is called for more callers than the redirect process has threads.
+# shared object that is called for more callers than the redirect process has threads. Nor is who the caller is looked for where
+# that waits for him: in the middle of an exec, which closes files.
 . "$T_LIB"
 t_need_root
 t_need cc python3
@@ -87,6 +88,54 @@ uses() { # WHAT CALLERS
 
 "$PIPESFS" redirect --load "own.so,$TMPDIR/tree" tree
 uses "shared object" 100
+
+# --- a file that is closed by exec: the filters, one in a process, are asked about that, and who it is has to be found out ---
+
+cat >exec.c <<'END'
+#include <fcntl.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	return argc != 2 || open(argv[1], O_WRONLY | O_CLOEXEC) < 0 || execl("/bin/true", "true", (char *)NULL);
+}
+END
+cat >exe.c <<'END'
+#include <pipesfs/urfs.h>
+
+static enum rfs_retv on_flush(rfs_context context, struct rfs_args *args)
+{
+	char exe[4096];
+
+	(void)context;
+	if (rfs_caller_exe(args, exe, sizeof(exe)) != -ENOENT)
+		args->retv.rv_int = -EIO;
+	return RFS_CONTINUE;
+}
+
+static struct rfs_op_info ops[] = { { RFS_REG_FOP_FLUSH, on_flush, on_flush }, { RFS_OP_END, NULL, NULL } };
+static struct rfs_filter_info info = { .name = "exe", .priority = 850000001, .active = 1 };
+
+static int start(struct urfs_conn *conn, int argc, char **argv)
+{
+	struct rfs_path_info path = { argv[argc - 1], RFS_PATH_INCLUDE | RFS_PATH_SUBTREE };
+	rfs_filter filter;
+
+	return urfs_filter_alloc(&filter, conn) || rfs_register_filter(&filter, &info) ||
+	       rfs_set_operations(filter, ops) || rfs_set_path(filter, &path);
+}
+RFS_MAIN(start)
+END
+cc exec.c -o exec
+cc -shared -fPIC -DRFS_MODULE -I"$TOP/include" exe.c -o exe.so
+"$PIPESFS" redirect --listen socket --load "exe.so,$TMPDIR/tree" tree
+PIPESFS_URFS=$TMPDIR/socket t_bg "$T_BUILD/src/udummyflt" -o "$TMPDIR/log" "$TMPDIR/tree"
+t_wait_for 10 sh -c 'cat tree/file >/dev/null && test -s log'
+for t_i in 1 2 3 4 5; do
+	t_ends 10 ./exec tree/file
+done
+t_ok "udummyflt has seen that it was closed" grep -q "^pre REG_FOP_FLUSH .*/tree/file" log
+umount tree
 
 [ -x own ] || exit 0
 "$PIPESFS" redirect --listen socket tree
