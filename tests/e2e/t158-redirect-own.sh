@@ -131,7 +131,7 @@ cc -shared -fPIC -DRFS_MODULE -I"$TOP/include" exe.c -o exe.so
 "$PIPESFS" redirect --listen socket --load "exe.so,$TMPDIR/tree" tree
 PIPESFS_URFS=$TMPDIR/socket t_bg "$T_BUILD/src/udummyflt" -o "$TMPDIR/log" "$TMPDIR/tree"
 t_wait_for 10 sh -c 'cat tree/file >/dev/null && test -s log'
-for t_i in 1 2 3 4 5; do
+for _ in 1 2 3 4 5; do
 	t_ends 10 ./exec tree/file
 done
 t_ok "udummyflt has seen that it was closed" grep -q "^pre REG_FOP_FLUSH .*/tree/file" log
