@@ -7,6 +7,9 @@
  * file? If not, the command's input ends here, and the close is answered when the command has ended; a signal ends
  * that wait. A process that closes by exiting hears nothing, and is not held.
  *
+ * Not looked at is what the links in /proc/PID/fd say: they wait for an execve to end, and an execve that closes a
+ * descriptor of ours waits for us.
+ *
  * What this cannot see is a descriptor on its way between two processes (SCM_RIGHTS): who receives it would get
  * EPIPE.
  */
@@ -30,13 +33,10 @@ struct pfs_flush {
 
 static bool fdinfo_is(int dir, const char *name, uint64_t ino)
 {
-	char path[300], text[400], *at;
-	PFS_CLOSE int fd = -1;
-	ssize_t n;
+	char text[400], *at;
+	PFS_CLOSE int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 
-	snprintf(path, sizeof(path), "fdinfo/%s", name);
-	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
 	if (n <= 0)
 		return false;
 	text[n] = '\0';
@@ -44,32 +44,21 @@ static bool fdinfo_is(int dir, const char *name, uint64_t ino)
 	return at && strtoull(at + 4, NULL, 10) == ino;
 }
 
-/* Descriptors of one process. -1: it has none at all. */
+/* Has that process a descriptor of it? -1: it has none at all. Numbers of portals are larger than those of other files. */
 static int process_has(const char *pid, const struct pfs_portal *portal)
 {
-	char path[300], link[PATH_MAX];
-	PFS_CLOSE int dir = -1;
+	char path[40];
 	struct dirent *d;
-	DIR *fds;
 	int found = -1;
+	DIR *fds;
 
-	snprintf(path, sizeof(path), "/proc/%.20s", pid);
-	dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
-	fds = dir < 0 ? NULL : opendir(path);
+	snprintf(path, sizeof(path), "/proc/%.20s/fdinfo", pid);
+	fds = opendir(path);
 	if (!fds)
 		return -1;
-	while (found < 1 && (d = readdir(fds))) {
-		ssize_t n;
-
-		if (d->d_name[0] == '.')
-			continue;
-		found = 0;
-		n = readlinkat(dirfd(fds), d->d_name, link, sizeof(link));
-		/* As it is seen from here; in another root or mount it would be something else, so: any path. */
-		if (n > 0 && link[0] == '/' && fdinfo_is(dir, d->d_name, portal->channel.entry->ino))
-			found = 1;
-	}
+	while (found < 1 && (d = readdir(fds)))
+		if (d->d_name[0] != '.')
+			found = fdinfo_is(dirfd(fds), d->d_name, portal->channel.entry->ino);
 	closedir(fds);
 	return found;
 }

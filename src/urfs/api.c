@@ -453,7 +453,7 @@ int rfs_caller_exe(const struct rfs_args *args, char *buf, size_t size)
 	if (args->pid <= 0 || size < 2)
 		return args->pid <= 0 ? -ENOENT : -EINVAL;
 	/* Its file may be closed by an exec, which /proc would wait for, and which waits for us. */
-	if ((unsigned)args->type.id / 16 == RFS_FLUSH)
+	if (args->type.id / 16 == RFS_FLUSH || args->type.id / 16 == RFS_LOCK)
 		return -ENOENT;
 	snprintf(link, sizeof(link), "/proc/%d/exe", (int)args->pid);
 	n = readlink(link, buf, size - 1);

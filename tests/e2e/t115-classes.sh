@@ -8,21 +8,10 @@ t_need python3
 t_cable
 t_mount
 
-cat >send.py <<'EOF'
-import socket, struct, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind(("far", 0))
-for word in sys.argv[1:]:
-    source, destination, n, payload = (int(x) for x in word.split(","))
-    body = struct.pack(">HHHH", source, destination, 8 + payload, 0) + bytes(payload)
-    head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(body), 1, 0, 64, 17 if source else 1, 0, b"\n\0\0\1", b"\n\0\0\2")
-    for i in range(n):
-        s.send(b"\xff" * 6 + b"\2\0\0\0\0\1\x08\x00" + head + body)
-EOF
 sent=0
 older=0 # before it was attached anew
 send() {
-	ip netns exec far python3 send.py "$@"
+	t_frames -n far ports far "$@"
 	for t_word in "$@"; do
 		t_word=${t_word#*,*,}
 		sent=$((sent + ${t_word%,*}))
@@ -87,16 +76,16 @@ t_eq "1000, afterwards" "$(t_stat dev/near/port/1000 in)" 412
 t_eq "without ports, afterwards" "$(t_stat dev/near/port unclassed.other)" 41
 
 # What is beyond max= is the engine's to count; what is idle goes, whoever has counted it.
-mkdir -p "$P/dev/near/dstport,max=2,expire=1/1"
-t_read "dev/near/dstport,max=2,expire=1/1/all" one.pcap
+mkdir -p "$P/dev/near/dstport,max=2,expire=3/1"
+t_read "dev/near/dstport,max=2,expire=3/1/all" one.pcap
 older=$sent
 sent=0
 send 9,1,1,20 9,2,1,20 9,3,1,20 9,2,20,20 9,3,20,20
-t_eq "too many" "$(t_stat "dev/near/dstport,max=2,expire=1" unclassed.full)" 21
-t_eq "one of two" "$(t_stat "dev/near/dstport,max=2,expire=1/2" in)" 21
+t_eq "too many" "$(t_stat "dev/near/dstport,max=2,expire=3" unclassed.full)" 21
+t_eq "one of two" "$(t_stat "dev/near/dstport,max=2,expire=3/2" in)" 21
 gone() {
-	[ "$(t_stat "dev/near/dstport,max=2,expire=1" classes)" = 1 ]
+	[ "$(t_stat "dev/near/dstport,max=2,expire=3" classes)" = 1 ]
 }
 t_wait_for 10 gone
 send 9,3,1,20 9,3,5,20
-t_eq "there is room again" "$(t_stat "dev/near/dstport,max=2,expire=1/3" in)" 6
+t_eq "there is room again" "$(t_stat "dev/near/dstport,max=2,expire=3/3" in)" 6

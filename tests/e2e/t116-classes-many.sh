@@ -8,17 +8,14 @@ t_need python3
 t_cable
 t_mount
 
-cat >send.py <<'EOF'
-import socket, struct, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind(("far", 0))
-low, high, n = (int(x) for x in sys.argv[1:])
-for _ in range(n):
-    for port in range(low, high):
-        body = struct.pack(">HHHH", 9, port, 28, 0) + bytes(20)
-        head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 48, 1, 0, 64, 17, 0, b"\n\0\0\1", b"\n\0\0\2")
-        s.send(b"\xff" * 6 + b"\2\0\0\0\0\1\x08\x00" + head + body)
-EOF
+# words LOW HIGH N: each port from LOW, below HIGH, N times
+words() {
+	seq -f "9,%.0f,$3,20" "$1" $(($2 - 1))
+}
+send() {
+	# shellcheck disable=SC2046 # words
+	t_frames -n far ports far $(words "$@")
+}
 seen() {
 	[ "$(t_stat dev/near seen)" = "$1" ]
 }
@@ -28,7 +25,7 @@ for class in port/9 host/10.0.0.1 srcport/9 proto/udp dstport/1; do
 	t_read "dev/near/$class/all" "${class%%/*}"
 done
 t_has "one too many" "$(cat "$P/dev/near/.program")" "; 1 filters run in the engine"
-ip netns exec far python3 send.py 1 5 50
+send 1 5 50
 t_wait_for 10 seen 200
 size() {
 	[ "$(wc -c <"$1")" = "$2" ]
@@ -40,7 +37,7 @@ done
 t_eq "dstport" "$(t_stat dev/near/dstport/1 in)" 50
 t_wait_for 10 size dstport 3100
 # More values than classes: what has none is the engine's to count.
-ip netns exec far python3 send.py 1000 7000 1
+send 1000 7000 1
 t_wait_for 20 seen 6200
 t_eq "classes" "$(t_stat dev/near/dstport classes)" 4096
 t_eq "beyond them" "$(t_stat dev/near/dstport unclassed.full)" 1908
@@ -56,7 +53,7 @@ def reader(i):
 with concurrent.futures.ThreadPoolExecutor(20) as pool:
     fds = list(pool.map(reader, range(N)))
 said = open(f"{top}/.program").readline()
-subprocess.run(["ip", "netns", "exec", "far", sys.executable, "send.py", "1000", str(1000 + N), "5"], check=True)
+subprocess.run(sys.argv[2:], check=True)
 got, end = [0] * N, time.monotonic() + 20
 while min(got) < 5 * 62 and time.monotonic() < end:
     for i, fd in enumerate(fds):
@@ -67,7 +64,9 @@ while min(got) < 5 * 62 and time.monotonic() < end:
 few = re.match("; ([0-9]+) filters run in the engine", said)
 print("few" if few and 0 < int(few[1]) < 20 else said.strip(), set(got), flush=True)
 EOF
-t_eq "each reader's bytes, few of them by the engine" "$(python3 many.py "$P/dev/near")" "few {310}"
+# shellcheck disable=SC2046 # words
+python3 many.py "$P/dev/near" ip netns exec far python3 "$TOP/tests/tools/frames.py" ports far $(words 1000 1200 5) >said
+t_eq "each reader's bytes, few of them by the engine" "$(cat said)" "few {310}"
 for port in 1000 1100 1199; do
 	t_eq "counted of $port" "$(t_stat "dev/near/dstport/$port" in)" 5
 done

@@ -3,6 +3,7 @@
     frames.py send IFACE FILE [COPIES [GAP_MS]]   every frame of a capture file, in order
     frames.py mark IFACE TEXT...                  one UDP frame for each word, with it as payload
     frames.py vlan IFACE TEXT                     one in 802.1Q 42, one in 802.1ad 100 with 802.1Q 42 inside
+    frames.py ports IFACE SRC,DST,N,BYTES...      N times a UDP packet between those ports with so many bytes; from port 0: ICMP
     frames.py udp HOST PORT TEXT...               one datagram for each word through the stack
     frames.py ping HOST TEXT                      one echo request with TEXT in it
 """
@@ -47,6 +48,13 @@ def main():
         elif what == "mark":
             for text in rest:
                 s.send(pfscap.udp4(text.encode()))
+        elif what == "ports":
+            for word in rest:
+                source, destination, n, length = (int(x) for x in word.split(","))
+                packet = pfscap.udp(bytes(length), source, destination, "10.0.0.1", "10.0.0.2")
+                frame = pfscap.ether(pfscap.ip4(packet, 17 if source else 1, "10.0.0.1", "10.0.0.2"))
+                for _ in range(n):
+                    s.send(frame)
         elif what == "vlan":
             inner = pfscap.ip4(pfscap.udp(rest[0].encode()))
             s.send(pfscap.ether(inner, vlans=[(0x8100, 42)]))
