@@ -360,8 +360,9 @@ enum rfs_err rfs_subcall(rfs_context context, struct rfs_args *args);
 int rfs_open_file(rfs_context context);
 
 /*
- * Of args->pid: its program, at most size bytes with the NUL. -ENOENT: it has ended, or is not known; or it closes a file
- * (FLUSH, LOCK), which exec(2) does, too, and what /proc has of a process then comes after the exec alone.
+ * Of args->pid: its program, at most size bytes with the NUL. -ENOENT: it has ended, or is not
+ * known; or it closes a file (FLUSH, LOCK), which exec(2) does, too, and what /proc has of a process
+ * then comes after the exec alone.
  */
 int rfs_caller_exe(const struct rfs_args *args, char *buf, size_t size);
 /* "REG_FOP_OPEN"; NULL: no such operation. */

@@ -44,7 +44,7 @@ static bool fdinfo_is(int dir, const char *name, uint64_t ino)
 	return at && strtoull(at + 4, NULL, 10) == ino;
 }
 
-/* Has that process a descriptor of it? -1: it has none at all. Numbers of portals are larger than those of other files. */
+/* Has that process one? -1: it has none at all. Numbers of portals are larger than those of other files. */
 static int process_has(const char *pid, const struct pfs_portal *portal)
 {
 	char path[40];

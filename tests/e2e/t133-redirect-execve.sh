@@ -30,7 +30,7 @@ said() {
 }
 # Who waits so cannot be killed; who looks for him in /proc waits, too: without the tree's process all go on.
 closes() { # WHAT
-	for t_i in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		python3 into.py tree >said &
 		t_pid=$!
 		(t_wait_for 10 said) || {
