@@ -140,7 +140,7 @@ static void offer_devices(struct asked *asked)
 {
 	for (size_t i = 0; pfs_sources[i]; i++)
 		if ((pfs_sources[i]->flags & PFS_SOURCE_DEVICES) && pfs_sources[i]->devices)
-			pfs_sources[i]->devices(offer_device, asked);
+			pfs_sources[i]->devices(NULL, offer_device, asked);
 }
 
 static void offer_params(const struct asked *asked, const struct pfs_param *params)

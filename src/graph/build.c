@@ -140,6 +140,8 @@ void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *dia
 const struct pkt_describe *pfs_describe_of(const struct pfs_node *node)
 {
 	for (; node; node = node->above) {
+		if (node->kind == PFS_NODE_SOURCE)
+			return node->from->describe;
 		if (!node->filter)
 			continue;
 		if (node->filter->describe || node->filter->out != PFS_FLOW_SAME)
@@ -176,6 +178,7 @@ int pfs_place_of(struct pfs_node *parent, const struct pfs_cred *cred, struct pf
 		.open_file = pfs_open_as,
 		.join = pfs_place_join,
 		.identify = identify,
+		.herd = parent->graph->options.herd,
 		.processes = parent->graph->options.user_processes,
 		.caller = cred,
 		.describe = pfs_describe_of(parent),

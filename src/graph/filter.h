@@ -163,6 +163,7 @@ struct pfs_caller;
 struct pfs_join;
 struct pfs_spawner;
 struct pkt_describe; /* packet/lines.h */
+struct rd_herd;	     /* redir/herd.h */
 
 /* What init may know of its place. All borrowed, valid during the call unless said otherwise. */
 struct pfs_place {
@@ -190,8 +191,9 @@ struct pfs_place {
 	 */
 	int (*identify)(const struct pfs_place *place, struct pfs_caller *ret_caller,
 			struct pfs_spawner **ret_spawner, struct pfs_diag *diag);
-	unsigned processes;    /* that a user's commands may be, all together */
-	const void *caller;    /* for these */
+	struct rd_herd *herd; /* filters of files, for as long as the directory is there; or NULL */
+	unsigned processes;   /* that a user's commands may be, all together */
+	const void *caller;   /* for these */
 	struct pfs_node *node; /* for these */
 	const struct pkt_describe *describe; /* views: how the records here that are no packets are told of, or NULL */
 };

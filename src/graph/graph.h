@@ -34,6 +34,7 @@ struct pfs_reader;
 struct pfs_writer;
 
 struct pfs_complaint;
+struct rd_herd;
 
 struct pfs_graph_options {
 	size_t ring_size;   /* bytes per source or writer ring; 0: 16 MiB */
@@ -51,6 +52,7 @@ struct pfs_graph_options {
 	uid_t uid; /* owner of the static nodes: who mounted */
 	gid_t gid;
 	struct pfs_spawner *spawner; /* borrowed; who starts commands (base/spawn.h). NULL: there are none */
+	struct rd_herd *herd; /* borrowed; filters of files, for the source redirfs. NULL: there are none */
 	const struct pfs_home *home; /* borrowed; whom callers are compared with before one runs as them */
 	dev_t dev; /* st_dev of the mount: which absolute paths are ours; 0: none */
 	/*
@@ -111,7 +113,8 @@ struct pfs_node_info {
 	bool writable; /* processes may write to its `all` */
 	bool alive;
 	bool params_writable;
-	bool program; /* has a .program */
+	bool program;	    /* has a .program */
+	const char *source; /* SOURCE, FOLDER: its name in the tables; else NULL */
 	unsigned children;
 };
 
@@ -136,7 +139,7 @@ int pfs_node_lookup(struct pfs_node *dir, const char *name, struct pfs_node **re
 int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred *cred, mode_t mode,
 		  struct pfs_node **ret_node, struct pfs_diag *diag);
 
-/* rmdir. -ENOENT, -ENOTEMPTY (child filters), -EBUSY (static), -EPERM. Readers drain, then EOF. */
+/* rmdir. -ENOENT, -ENOTEMPTY (child filters), -EBUSY (always there), -EPERM. Readers drain, then EOF. */
 int pfs_node_remove(struct pfs_node *dir, const char *name, const struct pfs_cred *cred,
 		    struct pfs_diag *diag);
 

@@ -207,6 +207,9 @@ static void fill_info(const struct pfs_node *node, struct pfs_node_info *info)
 		.sink = is_sink(node),
 		.alive = !atomic_load(&node->dead),
 		.children = pfs_node_filters(node),
+		.source = (node->kind == PFS_NODE_SOURCE || node->kind == PFS_NODE_FOLDER) && node->from
+				  ? node->from->name
+				  : NULL,
 	};
 	info->writable = node->domain && !info->sink &&
 			 (node->flow != PFS_FLOW_BYTES || node->kind == PFS_NODE_FILTER ||
@@ -254,6 +257,15 @@ void pfs_node_path(struct pfs_node *node, struct pfs_buf *out)
 	pfs_node_path_add(node, out);
 }
 
+/* *uid: the folder's owner, unless it is somebody else's. */
+static bool device_there(const struct pfs_node *dir, const char *name, uid_t *uid)
+{
+	const struct pfs_source *source = dir->from;
+
+	*uid = dir->uid;
+	return source->device_exists && source->device_exists(dir->graph->options.herd, name, uid);
+}
+
 /* A device of a folder: there when the kernel has it, gone when it has not (and nobody built on it). */
 static int lookup_device(struct pfs_node *dir, const char *name, struct pfs_node **ret_node)
 {
@@ -261,7 +273,7 @@ static int lookup_device(struct pfs_node *dir, const char *name, struct pfs_node
 	struct pfs_node *node = pfs_node_child(dir, name);
 	struct pfs_cred cred = { .uid = dir->uid, .gid = dir->gid };
 	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
-	bool exists = source->device_exists && source->device_exists(name);
+	bool exists = device_there(dir, name, &cred.uid);
 
 	if (node) {
 		if (exists || node->args.n || node->children || node->readers) {
@@ -451,7 +463,7 @@ static void list_all(struct listing *list)
 	if (pfs_class_set(real))
 		list_open(list, pfs_class_set(real));
 	if (dir->kind == PFS_NODE_FOLDER && dir->from->devices)
-		dir->from->devices(listing_add_missing, list);
+		dir->from->devices(dir->graph->options.herd, listing_add_missing, list);
 }
 
 int pfs_node_list(struct pfs_node *dir,
@@ -489,7 +501,7 @@ static int make_in_folder(struct pfs_node *dir, const char *name, const struct p
 	if (r < 0)
 		return r;
 	if (args.n == 0)
-		return pfs_diag_set(diag, ENODEV, "there is no network device '%.100s'", name);
+		return pfs_diag_set(diag, ENODEV, "there is no %s '%.100s'", dir->from->device, name);
 	return pfs_build_source(dir, dir->from, name, &args, cred, mode & 0700, ret_node, diag);
 }
 
@@ -700,7 +712,9 @@ int pfs_node_drop(struct pfs_node *node)
 
 bool pfs_node_is_static(const struct pfs_node *node)
 {
-	bool device = node->parent && node->parent->kind == PFS_NODE_FOLDER;
+	uid_t uid;
+	bool device = node->parent && node->parent->kind == PFS_NODE_FOLDER &&
+		      device_there(node->parent, node->name, &uid);
 
 	return node->kind == PFS_NODE_FOLDER ||
 	       (node->args.n == 0 &&

@@ -127,17 +127,20 @@ static int check_rights(struct pfs_graph *graph, const struct pfs_source *source
 			    "network sources belong to root until given away with chmod or chown");
 }
 
-static int check_device(const struct pfs_source *source, const struct pfs_args *args,
-			struct pfs_diag *diag)
+static int check_device(const struct pfs_graph *graph, const struct pfs_source *source,
+			const struct pfs_args *args, struct pfs_diag *diag)
 {
+	uid_t uid;
+
 	if (!(source->flags & PFS_SOURCE_DEVICES))
 		return 0;
 	if (!args->arg || !args->arg[0])
-		return pfs_diag_set(diag, EINVAL, "'%s' needs the name of a device: %s:any",
-				    source->name, source->name);
+		return pfs_diag_set(diag, EINVAL, "'%s' needs the name of a %s: %s:NAME",
+				    source->name, source->device, source->name);
 	/* In another namespace, whoever opens it is told. */
-	if (!pfs_args_get(args, "netns") && !source->device_exists(args->arg))
-		return pfs_diag_set(diag, ENODEV, "there is no network device '%.100s'", args->arg);
+	if (!pfs_args_get(args, "netns") &&
+	    !source->device_exists(graph->options.herd, args->arg, &uid))
+		return pfs_diag_set(diag, ENODEV, "there is no %s '%.100s'", source->device, args->arg);
 	return 0;
 }
 
@@ -155,7 +158,7 @@ static int source_for(struct pfs_node *run, const char *name, const struct pfs_c
 	}
 	r = pfs_args_parse(name, source->params, &args, diag);
 	if (r == 0)
-		r = check_device(source, &args, diag);
+		r = check_device(run->graph, source, &args, diag);
 	if (r == 0)
 		r = check_rights(run->graph, source, &args, cred, diag);
 	if (r < 0)

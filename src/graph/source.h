@@ -20,6 +20,7 @@
 struct pfs_classes;
 struct pfs_feed;
 struct pf_unit;
+struct rd_herd; /* redir/herd.h */
 
 /*
  * What a source can do for the graph before a record is copied: decide which of the filters below it accept it. The
@@ -93,6 +94,7 @@ struct pfs_source {
 	bool needs_arg;
 	const struct pfs_param *params;
 	size_t state_size;
+	const struct pkt_describe *describe; /* what all.json says of records that are no packets, or NULL */
 
 	/*
 	 * args->arg is the argument (the device's name for PFS_SOURCE_DEVICES); `name` the whole type name, for files
@@ -142,9 +144,13 @@ struct pfs_source {
 	void (*stats)(void *state, struct pfs_buf *out);
 	/* .program: the code that runs in the kernel. NULL: none. */
 	void (*program)(void *state, struct pfs_buf *out);
-	/* PFS_SOURCE_DEVICES: is there a device of that name (looking only); calls back for each device. */
-	bool (*device_exists)(const char *name);
-	void (*devices)(void (*each)(void *arg, const char *name), void *arg);
+	/*
+	 * PFS_SOURCE_DEVICES: what they are ("network device"); is there one of that name (looking only), whose is it,
+	 * if not the folder's owner's; calls back for each. herd: that of the graph, or NULL.
+	 */
+	const char *device;
+	bool (*device_exists)(struct rd_herd *herd, const char *name, uid_t *ret_uid);
+	void (*devices)(struct rd_herd *herd, void (*each)(void *arg, const char *name), void *arg);
 };
 
 /* --- what run() may use ------------------------------------------------------------- */

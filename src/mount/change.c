@@ -88,9 +88,12 @@ static void reply_refusal(struct pfs_task *task, fuse_req_t req, int error)
 static int mkdir_act(struct pfs_task *task)
 {
 	struct change *change = change_of(task);
+	int r = pfs_node_make(change->dir, change->name, &task->cred, change->mode, &change->made,
+			      &change->diag);
 
-	return pfs_node_make(change->dir, change->name, &task->cred, change->mode, &change->made,
-			     &change->diag);
+	if (r == 0)
+		pfs_redirfs_settle(task->mount);
+	return r;
 }
 
 static void mkdir_reply(struct pfs_task *task, fuse_req_t req, int result)

@@ -72,12 +72,13 @@ static int dir_lookup(struct pfs_mount *mount, struct pfs_entry *dir, const char
 	struct pfs_entry like = { .node = dir->node };
 	struct pfs_node_info info;
 	struct pfs_node *child;
+	char short_name[PFS_NAME_MAX + 1];
 	int r;
 
 	pfs_node_info(dir->node, &info);
-	if (info.kind == PFS_NODE_ROOT && pfs_redirfs_lookup(mount, name, ret_entry) == 0)
-		return 0;
 	r = info.kind == PFS_NODE_ROOT ? root_name(name, &like) : -ENOENT;
+	if (r == -ENOENT)
+		r = pfs_redirfs_name(dir->node, &info, name, &like);
 	if (r == -ENOENT)
 		r = pfs_text_name(&info, name, &like);
 	if (r == -ENOENT)
@@ -88,7 +89,7 @@ static int dir_lookup(struct pfs_mount *mount, struct pfs_entry *dir, const char
 		return pfs_inode_file(mount, &like, ret_entry);
 	if (r != -ENOENT)
 		return r;
-	r = pfs_node_lookup(dir->node, name, &child);
+	r = pfs_node_lookup(dir->node, pfs_redirfs_child(&info, name, short_name), &child);
 	if (r == -ENOENT)
 		return pfs_link_lookup(mount, dir->node, name, ret_entry);
 	return r < 0 ? r : pfs_inode_dir(mount, child, ret_entry);
@@ -126,10 +127,9 @@ static int dir_list(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_l
 			pfs_listing_add(listing, root_entries[i].name,
 					pfs_file_ino(FUSE_ROOT_ID, root_entries[i].slot),
 					root_entries[i].kind->directory ? S_IFDIR : S_IFREG);
-	if (info.kind == PFS_NODE_ROOT) {
-		pfs_redirfs_list(listing);
+	if (info.kind == PFS_NODE_ROOT)
 		pfs_portal_names(mount, listing);
-	}
+	pfs_redirfs_list(dir->node, &info, listing);
 	pfs_text_list(&info, listing);
 	pfs_show_list(&info, listing);
 	if (is_filter(&info))

@@ -131,7 +131,10 @@ int pfs_inode_dir(struct pfs_mount *mount, struct pfs_node *node, struct pfs_ent
 		if (entry) {
 			entry->id = entry->ino = info.id;
 			entry->kind = &pfs_kind_dir;
-			entry->timeout = info.kind == PFS_NODE_RUN ? 0 : DIR_TIMEOUT;
+			entry->timeout = info.kind == PFS_NODE_RUN || (info.kind == PFS_NODE_SOURCE &&
+								       pfs_redirfs_is(&info))
+						 ? 0
+						 : DIR_TIMEOUT;
 			entry->node = pfs_node_ref(node);
 			insert(inodes, entry);
 		}

@@ -88,20 +88,18 @@ struct pfs_kind {
 	void (*release)(struct pfs_file *file);
 };
 
-extern const struct pfs_kind pfs_kind_dir;	    /* directories of the graph */
-extern const struct pfs_kind pfs_kind_pipe;	    /* all, all.<view> */
-extern const struct pfs_kind pfs_kind_text;	    /* .stats .params .readers .program */
-extern const struct pfs_kind pfs_kind_show;	    /* .graph .graph.dot .graph.json .metrics */
-extern const struct pfs_kind pfs_kind_errors;	    /* .errors */
-extern const struct pfs_kind pfs_kind_manuals;	    /* .filters */
-extern const struct pfs_kind pfs_kind_manual;	    /* .filters/<name> */
-extern const struct pfs_kind pfs_kind_control;	    /* .control */
-extern const struct pfs_kind pfs_kind_portal_dir;   /* tcp, tcp/HOST, pipe/usr ... */
-extern const struct pfs_kind pfs_kind_portal;	    /* tcp/HOST/PORT ... */
-extern const struct pfs_kind pfs_kind_run;	    /* .run */
-extern const struct pfs_kind pfs_kind_link;	    /* symbolic links */
-extern const struct pfs_kind pfs_kind_redirfs;	    /* redirfs: filters of files */
-extern const struct pfs_kind pfs_kind_redir_filter; /* redirfs/FILTER */
+extern const struct pfs_kind pfs_kind_dir;	  /* directories of the graph */
+extern const struct pfs_kind pfs_kind_pipe;	  /* all, all.<view> */
+extern const struct pfs_kind pfs_kind_text;	  /* .stats .params .readers .program */
+extern const struct pfs_kind pfs_kind_show;	  /* .graph .graph.dot .graph.json .metrics */
+extern const struct pfs_kind pfs_kind_errors;	  /* .errors */
+extern const struct pfs_kind pfs_kind_manuals;	  /* .filters */
+extern const struct pfs_kind pfs_kind_manual;	  /* .filters/<name> */
+extern const struct pfs_kind pfs_kind_control;	  /* .control */
+extern const struct pfs_kind pfs_kind_portal_dir; /* tcp, tcp/HOST, pipe/usr ... */
+extern const struct pfs_kind pfs_kind_portal;	  /* tcp/HOST/PORT ... */
+extern const struct pfs_kind pfs_kind_run;	  /* .run */
+extern const struct pfs_kind pfs_kind_link;	  /* symbolic links */
 
 struct pfs_entry {
 	uint64_t id;  /* the kernel's nodeid: a node's id, or a fresh number for files */
@@ -406,14 +404,25 @@ int pfs_link_make(struct pfs_mount *mount, struct pfs_node *dir, const char *nam
 /* False: there is none. */
 bool pfs_link_remove(struct pfs_mount *mount, struct pfs_node *dir, const char *name);
 
-/* redirfs.c: filters of files. After the spawner was started. -errno */
+/* redirfs.c: filters of files. After the spawner was started, before there is a graph. -errno */
 int pfs_redirfs_new(struct pfs_mount *mount);
+struct rd_herd *pfs_redirfs_herd(const struct pfs_mount *mount); /* the graph's, from then on */
+int pfs_redirfs_begin(struct pfs_mount *mount);			 /* there is a graph */
 /* Every tree is detached. Waits for redirect processes, a few seconds each at most. */
 void pfs_redirfs_end(struct pfs_mount *mount);
 void pfs_redirfs_free(struct pfs_mount *mount);
-/* Of the root: the name in it. -ENOENT: another one. */
-int pfs_redirfs_lookup(struct pfs_mount *mount, const char *name, struct pfs_entry **ret_entry);
-void pfs_redirfs_list(struct pfs_listing *listing);
+/* A directory of the source redirfs: the folder, a filter, or its name in a run. */
+bool pfs_redirfs_is(const struct pfs_node_info *info);
+/* The files beside the streams of a filter. -ENOENT: that is none. */
+int pfs_redirfs_name(struct pfs_node *dir, const struct pfs_node_info *info, const char *name,
+		     struct pfs_entry *like);
+void pfs_redirfs_list(struct pfs_node *dir, const struct pfs_node_info *info,
+		      struct pfs_listing *listing);
+/* What the graph calls that child: in the folder NAME,so=... is NAME. */
+const char *pfs_redirfs_child(const struct pfs_node_info *info, const char *name,
+			      char short_name[PFS_NAME_MAX + 1]);
+/* Waits, not for long, until redirect processes know who reads. On a thread of a pool. */
+void pfs_redirfs_settle(struct pfs_mount *mount);
 /* True: it was there, and is or will be answered. */
 bool pfs_redirfs_mkdir(fuse_req_t req, const struct pfs_entry *parent, const char *name);
 bool pfs_redirfs_rmdir(fuse_req_t req, const struct pfs_entry *parent, const char *name);

@@ -223,6 +223,8 @@ static int open_act(struct pfs_task *task)
 		r = pfs_reader_open(open->node, &open->options, &open->pipe->reader, &open->diag);
 	if (r == 0 && mode != O_RDONLY)
 		r = pfs_writer_open(open->node, &task->cred, &open->pipe->writer, &open->diag);
+	if (r == 0)
+		pfs_redirfs_settle(task->mount);
 	return r;
 }
 

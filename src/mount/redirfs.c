@@ -6,175 +6,74 @@
  *	echo 1 > /p/redirfs/NAME/active
  *	rmdir /p/redirfs/NAME
  *
- * After mkdir the directory is called NAME; the longer name finds it, too. What is in the registry is there: filters of
- * processes come and go by themselves, so the kernel asks each time. Who mounted owns all of it, a filter's own user
- * his.
+ * They are directories of the graph, of the source redirfs (source/redirfs.c), and have the files that control them
+ * beside the streams. After mkdir the directory is called NAME; the longer name finds it, too. What is in the registry
+ * is there: filters of processes come and go by themselves, so the kernel asks each time.
  */
 #include "mount/redirfs_i.h"
 
 #define TREE "redirfs"
-#define TIMEOUT 1.0 /* of the directory of filters, which is always there */
-#define INOS ((uint64_t)5 << 60)
+#define SLOT 20	    /* of the first file */
+#define SETTLE 2000 /* ms that open(2) waits for redirect processes */
 
 static const char *const program[] = { "/proc/self/exe", "redirect", NULL };
 
-static uint64_t hash_of(const struct pfs_mount *mount, const char *text)
-{
-	return pfs_hash_bytes(&mount->redirfs->seed, 0, (const uint8_t *)text, strlen(text));
-}
-
-/* The first of the numbers of a filter and its files. */
-static uint64_t ino_of(const struct pfs_mount *mount, const char *filter)
-{
-	return INOS | (hash_of(mount, filter) >> 4 & ~(uint64_t)31);
-}
-
 /* --- looking ---------------------------------------------------------------------------------------- */
 
-struct found {
-	const char *name;
-	bool there;
-	uid_t uid;
-};
-
-static void find(void *arg, const struct rd_registry *now)
+bool pfs_redirfs_is(const struct pfs_node_info *info)
 {
-	struct found *found = arg;
-	const struct rd_registered *filter = rd_registry_find(now, found->name);
-
-	found->there = filter;
-	found->uid = filter ? filter->uid : 0;
+	return info->source && !strcmp(info->source, TREE);
 }
 
-/* An entry of a directory, text is its name in the table of inodes. */
-static int named(struct pfs_mount *mount, const char *text, struct pfs_entry *like,
-		 struct pfs_entry **ret_entry)
+static bool is_folder(const struct pfs_entry *dir)
 {
-	int r;
+	struct pfs_node_info info;
 
-	like->text = strdup(text);
-	if (!like->text)
-		return -ENOMEM;
-	r = pfs_inode_named(mount, like, hash_of(mount, text), ret_entry);
-	if (r < 0)
-		free(like->text);
-	return r;
+	if (!dir || dir->kind != &pfs_kind_dir)
+		return false;
+	pfs_node_info(dir->node, &info);
+	return info.kind == PFS_NODE_FOLDER && pfs_redirfs_is(&info);
 }
 
-int pfs_redirfs_lookup(struct pfs_mount *mount, const char *name, struct pfs_entry **ret_entry)
+/* Not a run's. */
+static bool is_filter(struct pfs_node *node, const struct pfs_node_info *info)
 {
-	struct pfs_entry like = { .kind = &pfs_kind_redirfs, .timeout = TIMEOUT, .ino = INOS };
-
-	return strcmp(name, TREE) != 0 ? -ENOENT : named(mount, TREE, &like, ret_entry);
+	return info->kind == PFS_NODE_SOURCE && pfs_redirfs_is(info) &&
+	       !strpbrk(pfs_node_name(node), ",:");
 }
 
-void pfs_redirfs_list(struct pfs_listing *listing)
+int pfs_redirfs_name(struct pfs_node *dir, const struct pfs_node_info *info, const char *name,
+		     struct pfs_entry *like)
 {
-	pfs_listing_add(listing, TREE, INOS, S_IFDIR);
-}
+	int which = is_filter(dir, info) ? pfs_redir_file_name(name) : -ENOENT;
 
-static void tree_attr(struct pfs_mount *mount, struct pfs_entry *entry, struct stat *st)
-{
-	(void)mount;
-	st->st_mode = S_IFDIR | 0755;
-	st->st_uid = entry->kind == &pfs_kind_redirfs ? getuid() : (uid_t)entry->policy;
-	st->st_gid = getgid();
-}
-
-static int filter_entry(struct pfs_mount *mount, const char *name, struct pfs_entry **ret_entry)
-{
-	struct pfs_entry like = { .kind = &pfs_kind_redir_filter, .ino = ino_of(mount, name) };
-	struct found found = { .name = name };
-	PFS_BUF struct pfs_buf text = { 0 };
-
-	rd_herd_look(mount->redirfs->herd, find, &found);
-	if (!found.there)
-		return -ENOENT;
-	like.policy = (int)found.uid;
-	pfs_buf_printf(&text, TREE "/%s", name);
-	return text.failed ? -ENOMEM : named(mount, text.data, &like, ret_entry);
-}
-
-static int tree_lookup(struct pfs_mount *mount, struct pfs_entry *dir, const char *text,
-		       struct pfs_entry **ret_entry)
-{
-	char name[RD_NAME_MAX];
-
-	(void)dir;
-	return pfs_redir_name(text, name) ? filter_entry(mount, name, ret_entry) : -ENOENT;
-}
-
-struct tree_list {
-	struct pfs_mount *mount;
-	struct pfs_listing *listing;
-};
-
-static void list(void *arg, const struct rd_registry *now)
-{
-	struct tree_list *list = arg;
-
-	for (size_t i = 0; i < now->n; i++)
-		pfs_listing_add(list->listing, now->filter[i]->name,
-				ino_of(list->mount, now->filter[i]->name), S_IFDIR);
-}
-
-static int tree_names(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_listing *listing)
-{
-	struct tree_list arg = { mount, listing };
-
-	(void)dir;
-	rd_herd_look(mount->redirfs->herd, list, &arg);
+	if (which < 0)
+		return which;
+	like->kind = &pfs_kind_redir_file;
+	like->which = which;
+	like->ino = pfs_file_ino(info->id, SLOT + (unsigned)which);
 	return 0;
 }
 
-const struct pfs_kind pfs_kind_redirfs = {
-	.directory = true,
-	.attr = tree_attr,
-	.lookup = tree_lookup,
-	.list = tree_names,
-};
-
-static const char *filter_name(const struct pfs_entry *dir)
+void pfs_redirfs_list(struct pfs_node *dir, const struct pfs_node_info *info,
+		      struct pfs_listing *listing)
 {
-	return dir->text + strlen(TREE "/");
+	if (is_filter(dir, info))
+		pfs_redir_files_list(info->id, SLOT, listing);
 }
 
-static int filter_lookup(struct pfs_mount *mount, struct pfs_entry *dir, const char *name,
-			 struct pfs_entry **ret_entry)
+const char *pfs_redirfs_child(const struct pfs_node_info *info, const char *name,
+			      char short_name[PFS_NAME_MAX + 1])
 {
-	struct pfs_entry like = { .kind = &pfs_kind_redir_file, .policy = dir->policy };
-	struct found found = { .name = filter_name(dir) };
-	int r;
-
-	like.which = pfs_redir_file_name(name);
-	if (like.which < 0)
-		return -ENOENT;
-	rd_herd_look(mount->redirfs->herd, find, &found);
-	if (!found.there)
-		return -ENOENT;
-	like.ino = dir->ino + 1 + (unsigned)like.which;
-	like.text = strdup(filter_name(dir));
-	if (!like.text)
-		return -ENOMEM;
-	r = pfs_inode_file(mount, &like, ret_entry);
-	if (r < 0)
-		free(like.text);
-	return r;
+	if (info->kind != PFS_NODE_FOLDER || !pfs_redirfs_is(info))
+		return name;
+	return pfs_redir_name(name, short_name) ? short_name : name;
 }
 
-static int filter_names(struct pfs_mount *mount, struct pfs_entry *dir, struct pfs_listing *listing)
+void pfs_redirfs_settle(struct pfs_mount *mount)
 {
-	(void)mount;
-	pfs_redir_files_list(dir->ino, listing);
-	return 0;
+	(void)rd_herd_watched(mount->redirfs->herd, SETTLE);
 }
-
-const struct pfs_kind pfs_kind_redir_filter = {
-	.directory = true,
-	.attr = tree_attr,
-	.lookup = filter_lookup,
-	.list = filter_names,
-};
 
 /* --- mkdir, rmdir ---------------------------------------------------------------------------------------- */
 
@@ -194,16 +93,19 @@ static int tree_act(struct pfs_task *task)
 {
 	struct tree_task *tree = task_of(task);
 
-	return pfs_redir_change(task->mount->redirfs, &tree->change, &tree->diag);
+	return pfs_redir_change(task->mount, &tree->change, &tree->diag);
 }
 
 static void tree_reply(struct pfs_task *task, fuse_req_t req, int result)
 {
 	struct tree_task *tree = task_of(task);
 	struct pfs_entry *entry = NULL;
+	struct pfs_node *node = NULL;
 
 	if (result == 0 && tree->change.kind == PFS_REDIR_MAKE)
-		result = filter_entry(task->mount, tree->change.name, &entry);
+		result = pfs_node_lookup(task->mount->redirfs->folder, tree->change.name, &node);
+	if (result == 0 && node)
+		result = pfs_inode_dir(task->mount, node, &entry);
 	if (result < 0) {
 		pfs_redir_refuse(task->mount, &task->cred, tree->text, NULL, -result, &tree->diag);
 		fuse_reply_err(req, -result);
@@ -221,7 +123,7 @@ static void make_undo(struct pfs_task *task)
 	struct pfs_diag diag;
 
 	memcpy(drop.name, task_of(task)->change.name, sizeof(drop.name));
-	(void)pfs_redir_change(task->mount->redirfs, &drop, &diag);
+	(void)pfs_redir_change(task->mount, &drop, &diag);
 }
 
 static void drop_undo(struct pfs_task *task)
@@ -268,7 +170,7 @@ static void tree_change(struct pfs_mount *mount, fuse_req_t req, const char *nam
 
 bool pfs_redirfs_mkdir(fuse_req_t req, const struct pfs_entry *parent, const char *name)
 {
-	if (!parent || parent->kind != &pfs_kind_redirfs)
+	if (!is_folder(parent))
 		return false;
 	tree_change(pfs_req_mount(req), req, name, true);
 	return true;
@@ -276,7 +178,7 @@ bool pfs_redirfs_mkdir(fuse_req_t req, const struct pfs_entry *parent, const cha
 
 bool pfs_redirfs_rmdir(fuse_req_t req, const struct pfs_entry *parent, const char *name)
 {
-	if (!parent || parent->kind != &pfs_kind_redirfs)
+	if (!is_folder(parent))
 		return false;
 	tree_change(pfs_req_mount(req), req, name, false);
 	return true;
@@ -310,13 +212,29 @@ int pfs_redirfs_new(struct pfs_mount *mount)
 
 	if (!redirfs)
 		return -ENOMEM;
-	pfs_seed_init(&redirfs->seed);
 	r = rd_herd_new(&options, &redirfs->herd);
 	if (r < 0) {
 		free(redirfs);
 		return r;
 	}
 	mount->redirfs = redirfs;
+	return 0;
+}
+
+struct rd_herd *pfs_redirfs_herd(const struct pfs_mount *mount)
+{
+	return mount->redirfs->herd;
+}
+
+int pfs_redirfs_begin(struct pfs_mount *mount)
+{
+	struct pfs_node *node;
+	int r = pfs_node_lookup(pfs_graph_root(mount->graph), TREE, &node);
+
+	if (r < 0)
+		return r;
+	mount->redirfs->folder = node; /* which is there as long as the graph */
+	pfs_node_unref(node);
 	return 0;
 }
 

@@ -176,8 +176,31 @@ static int change_do(void *arg, struct rd_registry *next, struct pfs_diag *diag)
 	return write_rules(change, next, diag);
 }
 
-int pfs_redir_change(struct pfs_redirfs *redirfs, struct pfs_redir_change *change, struct pfs_diag *diag)
+/* Its directory goes with it: readers drain what there is, then get the end. */
+static bool goes(const struct pfs_redir_change *change)
 {
+	return change->kind == PFS_REDIR_DROP ||
+	       (change->kind == PFS_REDIR_WRITE && change->file == PFS_REDIR_UNREGISTER);
+}
+
+static int check_empty(struct pfs_mount *mount, const char *name, struct pfs_diag *diag)
+{
+	struct pfs_node_info info;
+	struct pfs_node *node;
+
+	if (pfs_node_lookup(mount->redirfs->folder, name, &node) < 0)
+		return 0; /* the registry has the sentence */
+	pfs_node_info(node, &info);
+	pfs_node_unref(node);
+	return info.children
+		       ? pfs_diag_set(diag, ENOTEMPTY,
+				      "there are directories in it, which work on its operations")
+		       : 0;
+}
+
+int pfs_redir_change(struct pfs_mount *mount, struct pfs_redir_change *change, struct pfs_diag *diag)
+{
+	static const struct pfs_cred nobody = { .uid = 0 };
 	int r = 0;
 
 	if (change->kind == PFS_REDIR_MAKE)
@@ -187,8 +210,12 @@ int pfs_redir_change(struct pfs_redirfs *redirfs, struct pfs_redir_change *chang
 	else if (change->kind == PFS_REDIR_WRITE && change->file >= PFS_REDIR_INCLUDE &&
 		 change->file <= PFS_REDIR_REMOVE)
 		r = parse_rules(change, diag);
+	else if (goes(change))
+		r = check_empty(mount, change->name, diag);
 	if (r == 0)
-		r = rd_herd_change(redirfs->herd, change_do, change, diag);
+		r = rd_herd_change(mount->redirfs->herd, change_do, change, diag);
+	if (r == 0 && goes(change))
+		(void)pfs_node_remove(mount->redirfs->folder, change->name, &nobody, NULL);
 	change_release(change);
 	return r;
 }

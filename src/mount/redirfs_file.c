@@ -10,7 +10,7 @@
  *	remove		the paths written here are no longer included or excluded
  *	paths		all of them, as redirctl prints them: PATH 0xFLAGS
  *	from		the shared object, or the process, that the filter is
- *	.stats		numbers
+ *	.stats		numbers, then those of the stream
  *	unregister	whatever is written: the filter goes
  *
  * A write is one change, however many lines it has: all of it is in force when it returns, in every redirect
@@ -43,6 +43,7 @@ static const struct {
 struct redir_file {
 	struct pfs_file file;
 	_Atomic unsigned refs; /* the open file, each request that is being answered */
+	struct pfs_node *node; /* a reference */
 	char filter[RD_NAME_MAX];
 	enum pfs_redir_file which;
 	struct pfs_buf text; /* what it says, as of the open */
@@ -56,10 +57,10 @@ int pfs_redir_file_name(const char *name)
 	return -ENOENT;
 }
 
-void pfs_redir_files_list(uint64_t dir_ino, struct pfs_listing *listing)
+void pfs_redir_files_list(uint64_t dir, unsigned slot, struct pfs_listing *listing)
 {
 	for (unsigned i = 0; i < PFS_REDIR_FILES; i++)
-		pfs_listing_add(listing, files[i].name, dir_ino + 1 + i, S_IFREG);
+		pfs_listing_add(listing, files[i].name, pfs_file_ino(dir, slot + i), S_IFREG);
 }
 
 void pfs_redir_refuse(struct pfs_mount *mount, const struct pfs_cred *cred, const char *filter,
@@ -75,8 +76,6 @@ static void file_attr(struct pfs_mount *mount, struct pfs_entry *entry, struct s
 {
 	(void)mount;
 	st->st_mode = S_IFREG | files[entry->which].mode;
-	st->st_uid = (uid_t)entry->policy;
-	st->st_gid = getgid();
 }
 
 /* --- reading ------------------------------------------------------------------------------------------ */
@@ -86,6 +85,7 @@ static void file_unref(struct redir_file *file)
 	if (atomic_fetch_sub(&file->refs, 1) != 1)
 		return;
 	pfs_buf_release(&file->text);
+	pfs_node_unref(file->node);
 	free(file);
 }
 
@@ -138,7 +138,7 @@ static int say_stats(struct pfs_redirfs *redirfs, struct redir_file *file)
 	pfs_buf_printf(&file->text, "failures %llu\nlate %llu\nskipped %llu\ntime_ns %llu\n",
 		       (unsigned long long)number.failures, (unsigned long long)number.late,
 		       (unsigned long long)number.skipped, (unsigned long long)number.time_ns);
-	return 0;
+	return pfs_node_text(file->node, PFS_TEXT_STATS, &file->text);
 }
 
 /* Opening: numbers are asked of other processes. Writing: so are changes. */
@@ -235,7 +235,8 @@ static void file_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry 
 	}
 	file->refs = 1;
 	file->which = (enum pfs_redir_file)entry->which;
-	snprintf(file->filter, sizeof(file->filter), "%s", entry->text);
+	file->node = pfs_node_ref(entry->node);
+	snprintf(file->filter, sizeof(file->filter), "%s", pfs_node_name(entry->node));
 	task->fi = *fi;
 	task->task.act = open_act;
 	task->task.reply = open_reply;
@@ -268,7 +269,7 @@ static int write_act(struct pfs_task *task)
 	};
 
 	memcpy(change.name, write->file->filter, sizeof(change.name));
-	return pfs_redir_change(task->mount->redirfs, &change, &write->diag);
+	return pfs_redir_change(task->mount, &change, &write->diag);
 }
 
 static void write_reply(struct pfs_task *task, fuse_req_t req, int result)

@@ -10,13 +10,12 @@
 #ifndef PFS_MOUNT_REDIRFS_I_H
 #define PFS_MOUNT_REDIRFS_I_H
 
-#include "base/hash.h"
 #include "mount/mount_i.h"
 #include "redir/herd.h"
 
 struct pfs_redirfs {
-	struct rd_herd *herd; /* owned */
-	struct pfs_seed seed;
+	struct rd_herd *herd;	 /* owned */
+	struct pfs_node *folder; /* borrowed from the graph */
 };
 
 enum pfs_redir_file {
@@ -50,15 +49,14 @@ struct pfs_redir_change {
 };
 
 /* Asks the filesystem about paths and takes the change to the herd. Waits. -errno with a sentence. */
-int pfs_redir_change(struct pfs_redirfs *redirfs, struct pfs_redir_change *change,
-		     struct pfs_diag *diag);
+int pfs_redir_change(struct pfs_mount *mount, struct pfs_redir_change *change, struct pfs_diag *diag);
 /* The name part of "NAME,so=FILE,priority=N". False: it is no name. */
 bool pfs_redir_name(const char *text, char ret_name[RD_NAME_MAX]);
 
 /* redirfs_file.c */
 extern const struct pfs_kind pfs_kind_redir_file;
 int pfs_redir_file_name(const char *name); /* which; -ENOENT */
-void pfs_redir_files_list(uint64_t dir_ino, struct pfs_listing *listing);
+void pfs_redir_files_list(uint64_t dir, unsigned slot, struct pfs_listing *listing);
 /* Leaves the sentence in .errors. file NULL: of the directory. */
 void pfs_redir_refuse(struct pfs_mount *mount, const struct pfs_cred *cred, const char *filter,
 		      const char *file, int error, const struct pfs_diag *diag);

@@ -130,6 +130,7 @@ static int mount_prepare(struct pfs_mount *mount, const struct pfs_mount_options
 		.dev = makedev(mount->dev_major, mount->dev_minor),
 		.spawner = mount->spawner,
 		.home = &mount->home,
+		.herd = pfs_redirfs_herd(mount),
 		.complain = complain,
 		.complain_arg = mount,
 	};
@@ -185,8 +186,8 @@ static void mount_release(struct pfs_mount *mount)
 	pfs_pipe_finish();
 	pfs_inodes_release(mount);
 	pfs_links_release(mount);
-	pfs_redirfs_free(mount);
 	pfs_graph_free(mount->graph);
+	pfs_redirfs_free(mount);
 	pfs_spawner_free(mount->spawner);
 	pfs_refusals_free(mount->refusals);
 	pfs_pool_release(&mount->make);
@@ -355,11 +356,13 @@ int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *m
 	if (r == 0)
 		r = pfs_spawner_start(mount->spawner);
 	if (r == 0)
+		r = pfs_redirfs_new(mount);
+	if (r == 0)
 		r = mount_prepare(mount, options);
 	if (r == 0)
-		r = pfs_gate_new(mount);
+		r = pfs_redirfs_begin(mount);
 	if (r == 0)
-		r = pfs_redirfs_new(mount);
+		r = pfs_gate_new(mount);
 	if (r == 0)
 		r = pfs_session_start(mount->se, streams.ended_fd, &streams.session);
 	if (r < 0) {

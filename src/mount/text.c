@@ -60,7 +60,9 @@ int pfs_text_name(const struct pfs_node_info *info, const char *name, struct pfs
 void pfs_text_list(const struct pfs_node_info *info, struct pfs_listing *listing)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		if (has_text(info, texts[i].which))
+		/* A filter of files has .stats of its own. */
+		if (has_text(info, texts[i].which) &&
+		    !(texts[i].which == PFS_TEXT_STATS && pfs_redirfs_is(info)))
 			pfs_listing_add(listing, texts[i].name,
 					pfs_file_ino(info->id, TEXT_SLOT + texts[i].which), S_IFREG);
 }

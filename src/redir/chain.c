@@ -5,6 +5,9 @@
  */
 #include "redir/chain.h"
 
+#include <limits.h>
+#include <stdio.h>
+
 #include "redir/chain_i.h"
 #include "redir/hook_i.h"
 
@@ -12,6 +15,7 @@ enum phase { PRE, PERFORM, POST };
 
 struct step {
 	bool passed; /* its pre was called, or would have been had it one */
+	enum rd_seen seen;
 	struct rd_slots kept;
 };
 
@@ -19,6 +23,7 @@ struct way {
 	struct rd_ask ask;    /* the one that is out; at most one is */
 	struct rd_hook *hook; /* of that, with a reference and entered */
 	uint64_t asked;	      /* when */
+	int64_t before;	      /* the result then */
 	struct rd_call *call;
 	const struct rd_chain *chain;
 	enum phase phase;
@@ -58,12 +63,51 @@ void rd_call_run(struct rd_call *call)
 	}
 }
 
+/* Whoever reads of these filters is told what they were asked. */
+static void way_tell(struct way *way)
+{
+	const struct rd_call *call = way->call;
+	struct rd_operation operation = { .path = NULL };
+	char link[48], exe[PATH_MAX];
+	ssize_t n = -1;
+
+	for (size_t i = way->first; i < way->chain->n; i++) {
+		struct rd_filter *filter = way->chain->entry[i].filter;
+
+		if (way->step[i].seen == RD_SEEN_NOT || !filter->tapped)
+			continue;
+		if (!operation.path) {
+			snprintf(link, sizeof(link), "/proc/%d/exe", (int)call->caller.pid);
+			/* execve(2) closes files while nobody may look at it: each would wait for the other. */
+			if (call->caller.pid > 0 && call->op != RD_FLUSH)
+				n = readlink(link, exe, sizeof(exe));
+			operation = (struct rd_operation){
+				.op = call->op,
+				.pid = call->caller.pid,
+				.uid = call->caller.uid,
+				.duration = pfs_clock_mono() - call->start,
+				.result = call->result,
+				.exe = exe,
+				.exe_len = n > 0 ? (size_t)n : 0,
+				.path = call->path ? call->path : "",
+				.path2 = call->path2 ? call->path2 : "",
+			};
+			operation.time = pfs_clock_real() - operation.duration;
+			operation.path_len = strlen(operation.path);
+			operation.path2_len = strlen(operation.path2);
+		}
+		operation.seen = way->step[i].seen;
+		rd_filter_tell(filter, &operation);
+	}
+}
+
 static void way_end(struct way *way)
 {
 	struct rd_call *call = way->call;
 	struct rd_ask *above = way->above;
 	void (*done)(struct rd_ask *) = way->done;
 
+	way_tell(way);
 	for (size_t i = way->first; i < way->chain->n; i++)
 		rd_slots_release(&way->step[i].kept);
 	free(way);
@@ -86,6 +130,7 @@ static void fail(struct way *way, struct rd_filter *filter, enum rd_verdict verd
 {
 	int policy = filter->policy;
 
+	way->step[way->at].seen = verdict == RD_LATE ? RD_SEEN_EXPIRED : RD_SEEN_FAILED;
 	atomic_fetch_add_explicit(&filter->failures, 1, memory_order_relaxed);
 	if (verdict == RD_LATE)
 		atomic_fetch_add_explicit(&filter->late, 1, memory_order_relaxed);
@@ -104,7 +149,14 @@ static void way_answered(struct way *way, enum rd_verdict verdict)
 {
 	struct rd_filter *filter = way->ask.filter;
 	bool post = way->phase == POST;
+	enum rd_seen *seen = &way->step[way->at].seen;
 
+	if (!post && verdict == RD_STOP)
+		*seen = RD_SEEN_STOPPED;
+	else if (post && way->call->result != way->before && *seen != RD_SEEN_STOPPED)
+		*seen = RD_SEEN_CHANGED;
+	else if (*seen == RD_SEEN_NOT)
+		*seen = RD_SEEN_CONTINUED;
 	atomic_fetch_add_explicit(&filter->time_ns, pfs_clock_mono() - way->asked,
 				  memory_order_relaxed);
 	atomic_fetch_add_explicit(post ? &filter->posts : &filter->pres, 1, memory_order_relaxed);
@@ -138,6 +190,7 @@ static bool way_ask(struct way *way, size_t at)
 	uint64_t now = pfs_clock_mono();
 
 	way->asked = now;
+	way->before = way->call->result;
 	way->ask = (struct rd_ask){
 		.call = way->call,
 		.post = way->phase == POST,

@@ -10,6 +10,14 @@
 
 #include "redir/hook.h"
 #include "redir/rules.h"
+#include "redir/tap.h"
+
+/* Who is told what a filter was asked. Immutable. */
+struct rd_taps {
+	_Atomic unsigned refs;
+	size_t n;
+	struct rd_tap *tap[]; /* a reference each */
+};
 
 struct rd_filter {
 	_Atomic unsigned refs;
@@ -25,6 +33,8 @@ struct rd_filter {
 
 	pthread_mutex_t lock;
 	struct rd_hook *hook; /* under lock; a reference; NULL: none */
+	struct rd_taps *taps; /* under lock; a reference; NULL: nobody */
+	_Atomic bool tapped;  /* there are some */
 	/* Many writers. */
 	_Atomic uint64_t pres, posts, stops, failures, late, skipped, time_ns;
 };
@@ -47,6 +57,9 @@ void rd_filter_unref(struct rd_filter *filter);
 struct rd_hook *rd_filter_hook(struct rd_filter *filter);
 /* The same, and entered: rd_hook_leave(). */
 struct rd_hook *rd_filter_enter(struct rd_filter *filter);
+
+/* Tells them of an operation. */
+void rd_filter_tell(struct rd_filter *filter, const struct rd_operation *operation);
 
 static inline uint16_t rd_type_bit(mode_t type)
 {

@@ -71,11 +71,21 @@ struct rd_filter *rd_filter_ref(struct rd_filter *filter)
 	return filter;
 }
 
+static void taps_unref(struct rd_taps *taps)
+{
+	if (!taps || atomic_fetch_sub(&taps->refs, 1) > 1)
+		return;
+	for (size_t i = 0; i < taps->n; i++)
+		rd_tap_unref(taps->tap[i]);
+	free(taps);
+}
+
 void rd_filter_unref(struct rd_filter *filter)
 {
 	if (!filter || atomic_fetch_sub(&filter->refs, 1) > 1)
 		return;
 	rd_hook_unref(filter->hook);
+	taps_unref(filter->taps);
 	rd_rules_unref(filter->rules);
 	pthread_mutex_destroy(&filter->lock);
 	free(filter);
@@ -102,6 +112,20 @@ struct rd_hook *rd_filter_enter(struct rd_filter *filter)
 		rd_hook_enter(hook);
 	pthread_mutex_unlock(&filter->lock);
 	return hook;
+}
+
+void rd_filter_tell(struct rd_filter *filter, const struct rd_operation *operation)
+{
+	struct rd_taps *taps;
+
+	pthread_mutex_lock(&filter->lock);
+	taps = filter->taps;
+	if (taps)
+		atomic_fetch_add(&taps->refs, 1);
+	pthread_mutex_unlock(&filter->lock);
+	for (size_t i = 0; taps && i < taps->n; i++)
+		rd_tap_put(taps->tap[i], operation);
+	taps_unref(taps);
 }
 
 static struct rd_filter *filter_new(const char *name)
@@ -435,6 +459,41 @@ int rd_config_add_rule(struct rd_config *config, const char *name, const struct 
 		changed(config);
 	pthread_mutex_unlock(&config->lock);
 	return r;
+}
+
+static void taps_set(struct rd_filter *filter, struct rd_taps *taps)
+{
+	struct rd_taps *old;
+
+	pthread_mutex_lock(&filter->lock);
+	old = filter->taps;
+	filter->taps = taps;
+	filter->tapped = taps;
+	pthread_mutex_unlock(&filter->lock);
+	taps_unref(old);
+}
+
+int rd_config_tap(struct rd_config *config, const char *name, struct rd_tap *const *tap, size_t n)
+{
+	struct rd_taps *taps = NULL;
+	struct rd_filter *filter;
+
+	if (n) {
+		taps = pfs_zalloc(1, sizeof(*taps) + n * sizeof(taps->tap[0]));
+		if (!taps)
+			return -ENOMEM;
+		taps->refs = 1;
+		taps->n = n;
+		for (size_t i = 0; i < n; i++)
+			taps->tap[i] = rd_tap_ref(tap[i]);
+	}
+	pthread_mutex_lock(&config->lock);
+	filter = find(config, name);
+	if (filter)
+		taps_set(filter, TAKE_PTR(taps));
+	pthread_mutex_unlock(&config->lock);
+	taps_unref(taps);
+	return filter ? 0 : -ENOENT;
 }
 
 int rd_config_hook(struct rd_config *config, const char *name, struct rd_hook *hook)

@@ -94,6 +94,13 @@ int rd_config_hook(struct rd_config *config, const char *name, struct rd_hook *h
 /* A hook's wants have changed (rfs_set_operations): chains are made anew. */
 void rd_config_touch(struct rd_config *config);
 
+/*
+ * Who is told of each operation that a filter is asked about, from now on: these, and nobody else; with references.
+ * A filter that is taken out of the configuration forgets them. -ENOENT, -ENOMEM.
+ */
+struct rd_tap;
+int rd_config_tap(struct rd_config *config, const char *name, struct rd_tap *const *taps, size_t n);
+
 /* Numbers of one filter; -ENOENT. */
 struct rd_filter_stat {
 	bool active, hooked;

@@ -19,10 +19,13 @@
 struct process {
 	char *tree; /* owned */
 	struct pfs_command *command;
-	int fd;			  /* owned; -1: it is gone */
-	unsigned major, minor;	  /* of its mount; 0, 0: it has none that we know of */
-	uint64_t serial;	  /* of the configuration that it runs by */
-	bool leaving;		  /* detached; it stays for what is open */
+	int fd;		       /* owned; -1: it is gone */
+	unsigned major, minor; /* of its mount; 0, 0: it has none that we know of */
+	uint64_t id;
+	uint64_t serial;      /* of the configuration that it runs by */
+	bool mounted;	      /* it has taken its first configuration: it may be told who watches */
+	uint64_t told, heard; /* serials of WATCH: of the last, of the last that was taken */
+	bool leaving;	      /* detached; it stays for what is open */
 	uint64_t asked, answered; /* serials */
 	int64_t result;		  /* of the last answer */
 	struct pfs_diag diag;
@@ -40,9 +43,10 @@ struct rd_herd {
 	struct rd_registry *now; /* lock */
 	struct process *first; /* lock; added under changes, too, so who holds that may keep a pointer */
 	uint64_t serial;       /* lock */
-	int wake_fd;	       /* the list has changed, or the end */
-	bool closed;	       /* changes: there are no more */
-	bool ending;	       /* lock */
+	struct rd_watch *watch; /* lock: those that there are */
+	int wake_fd;		/* the list has changed, or the end */
+	bool closed;		/* changes: there are no more */
+	bool ending;		/* lock */
 	pthread_t thread;
 };
 
@@ -103,6 +107,8 @@ static void process_lost(struct rd_herd *herd, struct process *process)
 	pthread_mutex_lock(&herd->lock);
 	close(process->fd);
 	process->fd = -1;
+	for (struct rd_watch *w = herd->watch; w; w = w->next)
+		rd_watch_gone(w, process->id);
 	pthread_cond_broadcast(&herd->news);
 	pthread_mutex_unlock(&herd->lock);
 }
@@ -137,6 +143,9 @@ static bool message_take(struct rd_herd *herd, struct process *process, struct r
 			     message->head.type == RD_LINK_DONE ? (const char *)message->body : "");
 		if (message->head.type == RD_LINK_NUMBERS)
 			numbers_take(process, message);
+		pthread_cond_broadcast(&herd->news);
+	} else if (message->head.serial <= process->told && message->head.serial > process->heard) {
+		process->heard = message->head.serial;
 		pthread_cond_broadcast(&herd->news);
 	}
 	pthread_mutex_unlock(&herd->lock);
@@ -312,6 +321,103 @@ static int configure(struct rd_herd *herd, struct process *process,
 	return r;
 }
 
+/* --- who reads operations ---------------------------------------------------------------------------- */
+
+/* Lock held. What a process that does not take it sees is lost, which is told. */
+static void watch_tell(struct rd_herd *herd, struct process *process, struct rd_watch *watch)
+{
+	struct rd_link_head head = { .type = RD_LINK_WATCH, .value = (int64_t)watch->serial };
+	PFS_CLOSE int memory_fd = -1;
+	int fds[2] = { -1, rd_watch_fd(watch) };
+
+	int r;
+
+	if (process->fd < 0 || !process->mounted)
+		return;
+	head.serial = ++herd->serial;
+	r = rd_watch_add(watch, process->id, &memory_fd);
+	fds[0] = memory_fd;
+	if (r == 0)
+		r = rd_link_send(process->fd, &head, watch->name, strlen(watch->name), fds, 2);
+	if (r < 0)
+		rd_watch_fail(watch, process->id);
+	else
+		process->told = head.serial;
+}
+
+int rd_herd_watch(struct rd_herd *herd, const char *name, struct rd_watch **ret_watch)
+{
+	struct rd_watch *watch;
+	int r = rd_watch_new(name, &watch);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&herd->lock);
+	watch->serial = ++herd->serial;
+	watch->next = herd->watch;
+	herd->watch = watch;
+	for (struct process *p = herd->first; p; p = p->next)
+		watch_tell(herd, p, watch);
+	pthread_mutex_unlock(&herd->lock);
+	*ret_watch = watch;
+	return 0;
+}
+
+void rd_herd_unwatch(struct rd_herd *herd, struct rd_watch *watch)
+{
+	struct rd_link_head head = { .type = RD_LINK_UNWATCH, .value = (int64_t)watch->serial };
+	struct rd_watch **at = &herd->watch;
+
+	pthread_mutex_lock(&herd->lock);
+	while (*at != watch)
+		at = &(*at)->next;
+	*at = watch->next;
+	for (struct process *p = herd->first; p; p = p->next) {
+		head.serial = ++herd->serial;
+		if (p->fd >= 0 && p->mounted)
+			(void)rd_link_send(p->fd, &head, NULL, 0, NULL, 0);
+	}
+	pthread_mutex_unlock(&herd->lock);
+	rd_watch_free(watch);
+}
+
+/* Lock held. Has every process, or this one, taken what it was told? */
+static bool all_heard(const struct rd_herd *herd, const struct process *only)
+{
+	for (const struct process *p = herd->first; p; p = p->next)
+		if ((!only || p == only) && p->fd >= 0 && p->heard != p->told)
+			return false;
+	return true;
+}
+
+static int await_heard(struct rd_herd *herd, const struct process *only, unsigned milliseconds)
+{
+	struct timespec until = patience(milliseconds);
+	int r = 0;
+
+	pthread_mutex_lock(&herd->lock);
+	while (r == 0 && !all_heard(herd, only))
+		r = -pthread_cond_timedwait(&herd->news, &herd->lock, &until);
+	pthread_mutex_unlock(&herd->lock);
+	return r;
+}
+
+int rd_herd_watched(struct rd_herd *herd, unsigned milliseconds)
+{
+	return await_heard(herd, NULL, milliseconds);
+}
+
+/* changes held. A process that has just taken its first configuration. */
+static void watch_all(struct rd_herd *herd, struct process *process)
+{
+	pthread_mutex_lock(&herd->lock);
+	process->mounted = true;
+	for (struct rd_watch *w = herd->watch; w; w = w->next)
+		watch_tell(herd, process, w);
+	pthread_mutex_unlock(&herd->lock);
+	(void)await_heard(herd, process, herd->options.patience);
+}
+
 /* --- beginning and ending ---------------------------------------------------------------------------- */
 
 static int launch(struct rd_herd *herd, struct process *process, int fd, struct pfs_diag *diag)
@@ -390,16 +496,19 @@ static int begin(struct rd_herd *herd, const char *tree, const struct rd_registr
 		return r;
 	}
 	pthread_mutex_lock(&herd->lock);
+	process->id = ++herd->serial;
 	process->next = herd->first;
 	herd->first = process;
 	pthread_mutex_unlock(&herd->lock);
 	wake(herd);
 	r = configure(herd, process, registry, diag);
-	if (r == 0)
-		remember_mount(herd, process);
-	else
+	if (r < 0) {
 		end(herd, process);
-	return r;
+		return r;
+	}
+	remember_mount(herd, process);
+	watch_all(herd, process);
+	return 0;
 }
 
 /* changes held. Those that have gone are forgotten. */

@@ -23,6 +23,7 @@
 
 #include "redir/link.h"
 #include "redir/registry.h"
+#include "redir/watch.h"
 
 #define RD_HERD_PATIENCE 5000 /* ms */
 
@@ -54,6 +55,14 @@ void rd_herd_look(struct rd_herd *herd, void (*look)(void *arg, const struct rd_
 		  void *arg);
 /* The numbers of one filter, of all processes together. -ENODEV; a process that does not answer is left out. */
 int rd_herd_numbers(struct rd_herd *herd, const char *name, struct rd_link_number *ret_number);
+/*
+ * The operations of a filter, whether there is one of that name or it comes: watch.h. Waits for nobody; what is done
+ * once rd_herd_watched() has returned is seen. -ENOMEM, -errno.
+ */
+int rd_herd_watch(struct rd_herd *herd, const char *name, struct rd_watch **ret_watch);
+void rd_herd_unwatch(struct rd_herd *herd, struct rd_watch *watch); /* it is freed */
+/* Waits until every process has taken what is watched now. -ETIMEDOUT. */
+int rd_herd_watched(struct rd_herd *herd, unsigned milliseconds);
 /* A line for each process, "TREE PID STATE\n": running, leaving. */
 void rd_herd_list(struct rd_herd *herd, struct pfs_buf *out);
 

@@ -44,6 +44,10 @@ bool rd_link_check(const struct rd_link_head *head, const uint8_t *body, size_t 
 		       is_sentence(body, len, sizeof(((struct pfs_diag *)0)->text) - 1);
 	case RD_LINK_NUMBERS:
 		return nfds == 0 && are_numbers(body, len);
+	case RD_LINK_WATCH:
+		return nfds == 2 && len > 0 && is_sentence(body, len, RD_NAME_MAX - 1);
+	case RD_LINK_UNWATCH:
+		return nfds == 0 && len == 0;
 	default:
 		return false;
 	}

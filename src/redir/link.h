@@ -10,6 +10,8 @@
  *	CONFIGURE	the whole configuration, in a sealed memfd that comes along	DONE, with the same serial
  *	END		detach; serve what is open until it is closed, then end		DONE
  *	ASK		how many, of each filter					NUMBERS, with the same serial
+ *	WATCH		from now on put operations of that filter into this tap (tap.h)	DONE
+ *	UNWATCH		no longer						DONE
  *
  * Before the first CONFIGURE a process has mounted nothing; its DONE says that the tree is redirected. An error in DONE
  * carries the sentence and means that nothing has changed.
@@ -31,6 +33,8 @@ enum rd_link_type {
 	RD_LINK_ASK,
 	RD_LINK_DONE,	 /* value: 0, -errno; body: the sentence */
 	RD_LINK_NUMBERS, /* body: struct rd_link_number, each with its name */
+	RD_LINK_WATCH, /* value: of the watch; fds: the tap's memory, what wakes; body: the filter's name */
+	RD_LINK_UNWATCH, /* value: of the watch */
 	RD_LINK_TYPES,
 };
 

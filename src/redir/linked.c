@@ -40,6 +40,22 @@ static int configure(struct rd_linked *linked, const struct rd_link_message *mes
 	return answer(linked, message, r, &diag);
 }
 
+static int watch(struct rd_linked *linked, const struct rd_link_message *message)
+{
+	const struct rd_linked_ops *ops = linked->ops;
+	struct pfs_diag diag = { "" };
+	int r = 0;
+
+	if (message->head.type == RD_LINK_UNWATCH && ops->unwatch)
+		ops->unwatch(linked->arg, message->head.value);
+	if (message->head.type == RD_LINK_WATCH)
+		r = !ops->watch
+			    ? -EOPNOTSUPP
+			    : ops->watch(linked->arg, message->head.value,
+					 (const char *)message->body, message->fd[0], message->fd[1]);
+	return answer(linked, message, r, &diag);
+}
+
 /* 0, or -errno: hang up. */
 static int take(struct rd_linked *linked, struct rd_link_message *message)
 {
@@ -52,6 +68,9 @@ static int take(struct rd_linked *linked, struct rd_link_message *message)
 		return answer(linked, message, linked->ops->end(linked->arg), &diag);
 	case RD_LINK_ASK:
 		return answer_numbers(linked, message);
+	case RD_LINK_WATCH:
+	case RD_LINK_UNWATCH:
+		return watch(linked, message);
 	default:
 		return -EPROTO;
 	}

@@ -19,6 +19,9 @@ struct rd_linked_ops {
 	int (*end)(void *arg);
 	/* One after the other; false: there are no more. */
 	bool (*number)(void *arg, size_t index, struct rd_link_number *ret_number);
+	/* Puts operations of that filter, whether there is one or it comes, into the tap. Descriptors are borrowed. */
+	int (*watch)(void *arg, int64_t watch, const char *name, int memory_fd, int wake_fd);
+	void (*unwatch)(void *arg, int64_t watch);
 };
 
 struct rd_linked {

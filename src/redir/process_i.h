@@ -22,6 +22,14 @@ struct rd_linked_module {
 	struct rd_module *module;
 };
 
+/* Somebody reads the operations of a filter. */
+struct rd_linked_watch {
+	struct rd_linked_watch *next;
+	char name[RD_NAME_MAX];
+	int64_t number;
+	struct rd_tap *tap; /* a reference */
+};
+
 struct rd_process {
 	const struct rd_process_options *options;
 	struct rd_layer *layer;	  /* NULL: it could not be mounted */
@@ -38,6 +46,7 @@ struct rd_process {
 	struct pfs_diag failure;    /* why it could not be mounted */
 	struct rd_link_config have; /* what is in force */
 	struct rd_linked_module *linked;
+	struct rd_linked_watch *watches;
 };
 
 #define RD_MODULE_ARGS 64

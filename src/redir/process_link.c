@@ -13,6 +13,7 @@
 #include "base/detach.h"
 #include "redir/linked.h"
 #include "redir/process_i.h"
+#include "redir/tap.h"
 
 static struct rd_linked_module *find_module(struct rd_process *process, const char *name)
 {
@@ -201,6 +202,68 @@ static int load_new(struct rd_process *process, const struct rd_link_config *con
 	return 0;
 }
 
+/* --- who reads their operations ------------------------------------------------------------ */
+
+#define WATCHES_MAX 64 /* of one filter; more see nothing */
+
+static void tap_filter(struct rd_process *process, const char *name)
+{
+	struct rd_tap *taps[WATCHES_MAX];
+	size_t n = 0;
+
+	for (const struct rd_linked_watch *w = process->watches; w && n < WATCHES_MAX; w = w->next)
+		if (!strcmp(w->name, name))
+			taps[n++] = w->tap;
+	/* One that is not there yet gets them when it comes. */
+	(void)rd_config_tap(process->config, name, taps, n);
+}
+
+static void tap_all(struct rd_process *process)
+{
+	for (const struct rd_linked_watch *w = process->watches; w; w = w->next)
+		tap_filter(process, w->name);
+}
+
+static int on_watch(void *arg, int64_t number, const char *name, int memory_fd, int wake_fd)
+{
+	struct rd_process *process = arg;
+	struct rd_linked_watch *watch;
+	int r;
+
+	if (!process->layer)
+		return -EIO;
+	watch = pfs_zalloc(1, sizeof(*watch));
+	if (!watch)
+		return -ENOMEM;
+	r = rd_tap_open(memory_fd, wake_fd, &watch->tap);
+	if (r < 0) {
+		free(watch);
+		return r;
+	}
+	snprintf(watch->name, sizeof(watch->name), "%s", name);
+	watch->number = number;
+	watch->next = process->watches;
+	process->watches = watch;
+	tap_filter(process, name);
+	return 0;
+}
+
+static void on_unwatch(void *arg, int64_t number)
+{
+	struct rd_process *process = arg;
+	struct rd_linked_watch **at = &process->watches, *watch;
+
+	while (*at && (*at)->number != number)
+		at = &(*at)->next;
+	watch = *at;
+	if (!watch)
+		return;
+	*at = watch->next;
+	tap_filter(process, watch->name);
+	rd_tap_unref(watch->tap);
+	free(watch);
+}
+
 static int on_configure(void *arg, const struct rd_link_config *config, struct pfs_diag *diag)
 {
 	struct rd_process *process = arg;
@@ -232,6 +295,7 @@ static int on_configure(void *arg, const struct rd_link_config *config, struct p
 	rd_link_config_release(&process->have);
 	process->have = copy;
 	unload_others(process, &process->have);
+	tap_all(process);
 	return 0;
 }
 
@@ -274,6 +338,8 @@ static const struct rd_linked_ops ops = {
 	.configure = on_configure,
 	.end = on_end,
 	.number = on_number,
+	.watch = on_watch,
+	.unwatch = on_unwatch,
 };
 
 /* --- the thread -------------------------------------------------------------------------- */
@@ -334,4 +400,6 @@ void rd_process_link_release(struct rd_process *process)
 
 	unload_others(process, &nothing);
 	rd_link_config_release(&process->have);
+	while (process->watches)
+		on_unwatch(process, process->watches->number);
 }

@@ -815,6 +815,7 @@ const struct pfs_source pfs_source_dev = {
 	.passed = dev_passed,
 	.stats = dev_stats,
 	.program = dev_program,
+	.device = "network device",
 	.device_exists = device_exists,
 	.devices = device_list,
 };

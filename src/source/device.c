@@ -88,15 +88,18 @@ int device_find(int sock, const char *name, uint32_t ifindex, struct device *ret
 	return 0;
 }
 
-bool device_exists(const char *name)
+bool device_exists(struct rd_herd *herd, const char *name, uid_t *ret_uid)
 {
+	(void)herd;
+	(void)ret_uid;
 	return strcmp(name, DEVICE_ANY) == 0 || if_nametoindex(name) != 0;
 }
 
-void device_list(void (*each)(void *arg, const char *name), void *arg)
+void device_list(struct rd_herd *herd, void (*each)(void *arg, const char *name), void *arg)
 {
 	struct if_nameindex *all = if_nameindex();
 
+	(void)herd;
 	for (struct if_nameindex *i = all; i && i->if_index; i++)
 		each(arg, i->if_name);
 	if_freenameindex(all);

@@ -28,8 +28,9 @@ bool device_link_type(unsigned arphrd, uint16_t *ret_link_type);
  */
 int device_find(int sock, const char *name, uint32_t ifindex, struct device *ret_device);
 
-/* In the caller's namespace. "any" is always there. */
-bool device_exists(const char *name);
-void device_list(void (*each)(void *arg, const char *name), void *arg);
+/* In the caller's namespace. "any" is always there. The herd means nothing here; *ret_uid stays. */
+struct rd_herd;
+bool device_exists(struct rd_herd *herd, const char *name, uid_t *ret_uid);
+void device_list(struct rd_herd *herd, void (*each)(void *arg, const char *name), void *arg);
 
 #endif
