@@ -79,7 +79,7 @@ static void way_tell(struct way *way)
 		if (!operation.path) {
 			snprintf(link, sizeof(link), "/proc/%d/exe", (int)call->caller.pid);
 			/* execve(2) closes files while nobody may look at it: each would wait for the other. */
-			if (call->caller.pid > 0 && call->op != RD_FLUSH)
+			if (call->caller.pid > 0 && call->op != RD_FLUSH && call->op != RD_LOCK)
 				n = readlink(link, exe, sizeof(exe));
 			operation = (struct rd_operation){
 				.op = call->op,
