@@ -8,6 +8,8 @@
  * M (1024-based). Filters and views below see the packet as it is cut, whatever those above have seen:
  * tcp/snap:20/tcp keeps nothing of Ethernet frames, because the protocol was behind that.
  *
+ * Below dev/ and netfilter_* the kernel copies no more of a packet than the longest of what its takers get.
+ *
  * Stats:      none beyond in, out, dropped, lost and bytes
  * Parameters: none; writing arg=N to .params changes N
  * Classes:    none
@@ -61,6 +63,22 @@ static void snap_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emi
 	}
 }
 
+/* Where it can be decided before a record is made, what is behind N need not be copied. */
+static int snap_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	(void)state;
+	(void)link_type;
+	(void)ret_unit;
+	return 1;
+}
+
+static uint32_t snap_cuts(void *state)
+{
+	const struct snap *s = state;
+
+	return s->limit;
+}
+
 const struct pfs_filter pfs_filter_snap = {
 	.name = "snap",
 	.summary = "pass only the first N bytes of each record",
@@ -72,4 +90,6 @@ const struct pfs_filter pfs_filter_snap = {
 	.init = snap_init,
 	.reconfigure = snap_init,
 	.batch = snap_batch,
+	.keeps = snap_keeps,
+	.cuts = snap_cuts,
 };

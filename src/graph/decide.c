@@ -168,8 +168,8 @@ static bool same_item(const struct pfs_interest *x, const struct pfs_interest *y
 {
 	return x->unit == y->unit && x->above == y->above && x->number == y->number &&
 	       x->wanted == y->wanted && x->counted == y->counted && x->wire == y->wire &&
-	       x->verdict == y->verdict && x->keys == y->keys && x->sorts == y->sorts &&
-	       x->class_ == y->class_;
+	       x->verdict == y->verdict && x->cut == y->cut && x->keys == y->keys &&
+	       x->sorts == y->sorts && x->class_ == y->class_;
 }
 
 bool pfs_list_same(const struct pfs_list *a, const struct pfs_list *b)
@@ -197,7 +197,8 @@ static bool same_way(const struct pfs_list *a, size_t i, const struct pfs_list *
 	for (;;) {
 		const struct pfs_interest *x = &a->in.item[i], *y = &b->in.item[j];
 
-		if (x->unit != y->unit || x->number != y->number || x->verdict != y->verdict)
+		if (x->unit != y->unit || x->cut != y->cut || x->number != y->number ||
+		    x->verdict != y->verdict)
 			return false;
 		if (i == 0 || j == 0)
 			return i == j;
@@ -429,6 +430,26 @@ static bool is_wanted(const struct pfs_step *step)
 
 static void list_step(struct listing *l, struct pfs_step *step, uint32_t above);
 
+/* How much of a packet it passes. Those above are in the list already. */
+static uint32_t cut_of(const struct listing *l, struct pfs_node *node, uint32_t above, bool first)
+{
+	uint32_t all = first ? 0 : deciding_of(l)->next.in.item[above].cut;
+	uint32_t own = node->filter && node->filter->cuts ? node->filter->cuts(node->state) : 0;
+
+	return !all || (own && own < all) ? own : all;
+}
+
+static void set_cut(struct pfs_step *step, uint32_t cut)
+{
+	struct pfs_keeps *k = step->node->keeps;
+
+	if (k->cut != cut)
+		k->cut_before = k->cut;
+	k->cut = cut;
+	step->cut = cut ? cut : UINT32_MAX;
+	step->cut_before = k->cut_before ? k->cut_before : UINT32_MAX;
+}
+
 /* False: it cannot be decided about, or has no number. */
 static bool list_below(struct listing *l, struct pfs_step *step, struct pfs_step *above, uint32_t index)
 {
@@ -455,6 +476,8 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 	struct pfs_interest *items = (struct pfs_interest *)d->next.in.item;
 	uint32_t index = (uint32_t)d->next.in.n++;
 
+	set_cut(step, cut_of(l, step->node, above, index == 0));
+	items[index].cut = k->cut; /* those below look there */
 	step->taker = k->number;
 	step->since = k->since;
 	d->next.nodes[index] = step->node;
@@ -475,6 +498,7 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 		is_sorter(k) || step->ncounters || (step->node->filter && step->node->filter->passed),
 		step->ncounters,
 		step->verdict,
+		k->cut,
 		k->kept ? k->kept->keys : NULL,
 		is_sorter(k) ? sorts(step->node) : NULL,
 		step->node->kind == PFS_NODE_CLASS ? step->node->class_ : 0,

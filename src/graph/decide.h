@@ -91,6 +91,7 @@ struct pfs_keeps {
 	uint32_t since, wanted_since;
 	uint32_t listed_at,
 		left_out; /* the listing in which it got a place; in which there was none for it */
+	uint32_t cut, cut_before; /* as in struct pfs_interest, in the latest plan; and what it was before that */
 	struct pfs_tally books; /* of what the source says, is in the books */
 };
 

@@ -293,6 +293,11 @@ struct pfs_filter {
 	 */
 	int (*keeps)(void *state, uint16_t link_type, struct pf_unit *ret_unit);
 	/*
+	 * Of one that keeps everything: records pass as if no more than so many bytes had been captured, at least 1.
+	 * On the control thread, as keeps. NULL: as they are.
+	 */
+	uint32_t (*cuts)(void *state);
+	/*
 	 * That many more records passed that batch() did not see. On the thread of batch(). Optional. A pulling filter
 	 * that has it is a *counter*: it needs no records, their number does (graph/tally.h); on the thread of pull().
 	 */

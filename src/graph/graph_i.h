@@ -280,6 +280,8 @@ struct pfs_step {
 	bool wanted;	/* something here takes records: not only those below that have a number */
 	uint32_t since; /* first generation of its number, */
 	uint32_t wanted_since; /* and in which all that it passes has come */
+	uint32_t cut;	       /* bytes of a record that it passes; UINT32_MAX: all */
+	uint32_t cut_before;   /* ... when records were made that have too few for that */
 	struct pfs_step *above;
 	uint64_t taken, taken_in, taken_bytes; /* of the batch in hand */
 	struct pfs_tally untold; /* of these: not for the queue, though it has counters */

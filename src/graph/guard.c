@@ -121,7 +121,13 @@ static int rules_make(struct rules *rules, const struct pfs_list *list)
 
 static bool keeps(const struct rules *rules, size_t i, const struct pf_packet *packet)
 {
-	uint32_t said = rules->code[i] ? pf_interp_run(rules->code[i], packet, NULL) : 1;
+	uint32_t cut = rules->list->in.item[i].cut, said = 1;
+	struct pf_packet seen = *packet;
+
+	if (cut && cut < seen.caplen)
+		seen.caplen = cut;
+	if (rules->code[i])
+		said = pf_interp_run(rules->code[i], &seen, NULL);
 
 	return said && said != PF_UNSURE;
 }

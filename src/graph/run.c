@@ -293,14 +293,14 @@ static bool is_there(const struct pfs_step *step)
 }
 
 /* It does not go into the queue, but counts there. */
-static void untold(struct pfs_step *step, const struct pfs_ref *ref)
+static void untold(struct pfs_step *step, const struct pfs_ref *ref, uint32_t len)
 {
 	struct pfs_meta meta;
 
 	pfs_meta(&step->em, ref, &meta);
 	step->untold.records++;
-	step->untold.bytes += ref->len;
-	step->untold.wire += pfs_max(meta.wire_len, ref->len);
+	step->untold.bytes += len;
+	step->untold.wire += pfs_max(meta.wire_len, len);
 }
 
 static void tell(struct pfs_step *step)
@@ -330,7 +330,7 @@ void pfs_step_deliver(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 		step_touch(step);
 	}
 	for (size_t i = 0; i < n && step->ncounters && !there; i++)
-		untold(step, &refs[i]);
+		untold(step, &refs[i], refs[i].len);
 	tell(step);
 	for (unsigned i = 0; i < step->nchildren && n; i++)
 		if (there || step->children[i]->taker != PFS_NO_TAKER)
@@ -401,26 +401,41 @@ static bool takes(const struct pfs_step *step, const struct pfs_takers *t)
 	       (int32_t)(t->generation - step->since) >= 0;
 }
 
+/* len: what it passes of the record, which may have more, as others want it; and fewer, when it has passed less. */
+static void take_cut(struct pfs_step *step, const struct pfs_ref *ref, uint32_t len)
+{
+	struct pfs_ref *out = &step->out[step->nout++];
+
+	*out = *ref;
+	if (ref->len < len)
+		len = step->cut_before;
+	out->len = (uint32_t)pfs_min(ref->len, len);
+}
+
 /* The record goes to everybody who takes it; those are noted in the order of their numbers. */
 static void sort_taken(struct pfs_plan *plan, const struct pfs_ref *ref, const struct pfs_takers *t)
 {
+	uint32_t whole = (uint32_t)pfs_max(t->len, ref->len);
+
 	for (unsigned w = 0; w < t->words && w < PFS_TAKERS_MAX / 32; w++) {
 		for (uint32_t left = t->word[w]; left; left &= left - 1) {
 			unsigned n = 32 * w + (unsigned)__builtin_ctz(left);
 			struct pfs_step *step = plan->takers[n];
+			uint32_t len;
 
 			if (!step || step->verdict != PFS_VERDICT_NONE ||
 			    (int32_t)(t->generation - step->since) < 0)
 				continue;
+			len = (uint32_t)pfs_min(whole, step->cut);
 			step->taken++;
-			step->taken_bytes += ref->len;
+			step->taken_bytes += len;
 			/* What came into a filter is what the one above it passed; so it is even if one was moved. */
 			if (!step->above || !takes(step->above, t))
 				step->taken_in++;
 			if (step->wanted && (int32_t)(t->generation - step->wanted_since) >= 0)
-				step->out[step->nout++] = *ref;
+				take_cut(step, ref, len);
 			else if (step->ncounters)
-				untold(step, ref);
+				untold(step, ref, len);
 		}
 	}
 }

@@ -37,9 +37,11 @@ struct pfs_takers {
 	uint32_t generation;
 	uint16_t words;	  /* that follow */
 	uint16_t decided; /* 0: the words say nothing, the filters have to be asked */
-	uint32_t word[];  /* bit k % 32 of word k / 32: the filter with number k accepts it */
+	uint32_t len; /* as it would have been captured: more than the record has where nobody takes the rest */
+	uint32_t unused;
+	uint32_t word[]; /* bit k % 32 of word k / 32: the filter with number k accepts it */
 };
-static_assert(sizeof(struct pfs_takers) == 8, "shared with kernel programs");
+static_assert(sizeof(struct pfs_takers) == 16, "shared with kernel programs");
 
 #define PFS_SORTERS_MAX 4 /* filters that sort, among the interests */
 
@@ -51,6 +53,11 @@ struct pfs_interest {
 	bool counted; /* their number is what it is for: they have to come, or passed() says it, ... */
 	bool wire;    /* ... and their true lengths */
 	enum pfs_verdict verdict; /* on packets that it accepts */
+	/*
+	 * It, and those below it, see and get so many bytes of a packet, as if no more had been captured; no more than
+	 * the one above. 0: all.
+	 */
+	uint32_t cut;
 	/*
 	 * One that sorts what it accepts into classes: by the keys that this unit finds (packet/keys.h). The source
 	 * counts packets in the classes of the set, which it follows (graph/classes.h); those of a class that is not

@@ -22,7 +22,8 @@
  * the source and whoever takes from it, which leaves the set of those that accept (pf/merge/tree.h). A packet that is
  * in none of the wanted ones is counted for those that accepted it and is not copied. The set of the others, and the
  * generation of the program that found it, stands in front of the record: struct pfs_takers of graph/source.h. Where a
- * filter is unsure, or there is no body, the packet is copied undecided.
+ * filter is unsure, or there is no body, the packet is copied undecided. Of a packet of which those who want it get so
+ * many bytes (`snap`), no more are copied, and some for a tag.
  *
  * Everything here is owned by struct kcap; closing the stub's attachment and kcap_free() leave nothing.
  * Threads: one at a time; but programs can be made on any from a copy of the structure, beside a reference
@@ -78,7 +79,8 @@ struct kcap_body {
 	uint32_t wire[PFS_TAKERS_MAX / 32];    /* of these, whose true lengths are counted, too */
 	uint32_t drops[PFS_TAKERS_MAX / 32]; /* NETFILTER: their verdict is to drop a packet, ... */
 	uint32_t passes[PFS_TAKERS_MAX / 32]; /* ... or to pass it, whatever those say */
-	bool rules;			      /* there are verdicts */
+	uint32_t cut[PFS_TAKERS_MAX]; /* by number: bytes of a packet that it passes; 0: all */
+	bool rules;		      /* there are verdicts */
 	bool only_rules; /* and nothing else is decided: all packets are copied, undecided */
 	bool plain;	 /* nothing is asked of any packet */
 	struct ksort sort[PFS_SORTERS_MAX]; /* owned */

@@ -43,6 +43,7 @@ static void note_number(const struct pfs_interest *item, struct kcap_body *body)
 {
 	uint32_t bit = UINT32_C(1) << item->number % 32;
 
+	body->cut[item->number] = item->cut;
 	body->plain &= !item->unit && !item->keys;
 	body->rules |= item->verdict != PFS_VERDICT_NONE;
 	if (item->verdict == PFS_VERDICT_DROP)
@@ -90,7 +91,7 @@ static int build_unit(const struct pfs_interests *interests, struct kcap_body *b
 			continue;
 		at[i] = (uint32_t)n;
 		branch[n++] = (struct pf_branch){ item->unit, i ? at[item->above] : PF_TREE_TOP,
-						  item->number };
+						  item->number, item->cut };
 	}
 	r = pf_tree(branch, n, 32 * body->words, body->rules, &body->unit);
 	return r == 0 ? pf_optimise(&body->unit, 0, NULL, NULL, &error) : r;
@@ -105,6 +106,7 @@ static int add_sort(const struct pfs_interest *item, struct ksorter *sorter, str
 	pf_unit_init(&sort->unit);
 	sort->sorter = sorter;
 	sort->number = item->number;
+	sort->cut = item->cut;
 	body->nsort++;
 	r = pf_unit_copy(&sort->unit, item->keys);
 	return r == 0 ? pf_optimise(&sort->unit, 0, NULL, NULL, &error) : r;

@@ -23,15 +23,19 @@ enum {
 	AT_LEN = -60,	  /* u32 bytes of the packet that the engine will see */
 	AT_VERDICT = -64, /* u32 of netfilter */
 	AT_SET = -96,	  /* u32[] words of the set */
+	AT_CUT = -100,	  /* u32 bytes that those who want it get; before that a scratch */
 	AT_KEYS = -144,	  /* u32[] keys of a filter that sorts */
 	AT_FOUND = -176,  /* u32[] classes that were found */
 };
-static_assert(AT_KEYS + 4 * (1 + 2 * (int)PKT_KEYS_WORDS) <= AT_SET, "the largest keys have room");
+static_assert(AT_KEYS + 4 * (1 + 2 * (int)PKT_KEYS_WORDS) <= AT_CUT, "the largest keys have room");
 static_assert(AT_FOUND + 8 * PFS_SORTERS_MAX <= AT_KEYS, "all classes have room");
 static_assert(AT_SET + PFS_TAKERS_MAX / 8 <= AT_VERDICT, "the largest set has room");
 
 /* Returned by the programs: nothing for the socket's queue; NF_ACCEPT. */
 enum { KEEP_OFF_SOCKET = 0, NETFILTER_DROP = 0, NETFILTER_ACCEPT = 1 };
+
+#define CUTS_MAX 4 /* lengths of copies that are told apart */
+#define WHOLE INT32_MAX
 
 enum { IP_SUMMED_PARTIAL = 3 };
 enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14 };
@@ -91,12 +95,48 @@ static void emit_direction(const struct kcap *kcap, struct kcode *c, unsigned dr
 	}
 }
 
-/* R8 = bytes to copy. */
-static void emit_snaplen(const struct kcap *kcap, struct kcode *c)
+/* Those of a set that pass as many bytes as no other beyond *most does, which becomes that; in order, 0: all. */
+static bool next_cut(const struct kcap_body *body, const uint32_t *bits, uint64_t *most,
+		     uint32_t ret_group[PFS_TAKERS_MAX / 32])
 {
-	unsigned fits = kcode_label(c);
+	uint64_t next = 0;
+
+	memset(ret_group, 0, sizeof(uint32_t) * PFS_TAKERS_MAX / 32);
+	for (unsigned n = 0; n < 32 * body->words; n++) {
+		uint64_t cut = body->cut[n] ? body->cut[n] : UINT32_MAX;
+
+		if (!(bits[n / 32] >> n % 32 & 1) || cut >= *most || cut < next)
+			continue;
+		if (cut > next)
+			memset(ret_group, 0, sizeof(uint32_t) * PFS_TAKERS_MAX / 32);
+		next = cut;
+		ret_group[n / 32] |= UINT32_C(1) << n % 32;
+	}
+	*most = next;
+	return next > 0;
+}
+
+/* Does any of those who may want a packet get less than all of it? */
+static bool narrows(const struct kcap_body *body)
+{
+	for (unsigned n = 0; body && n < 32 * body->words; n++)
+		if (body->cut[n] && (body->wanted[n / 32] >> n % 32 & 1))
+			return true;
+	return false;
+}
+
+/* R8 = bytes to copy. */
+static void emit_snaplen(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c)
+{
+	unsigned fits = kcode_label(c), cut = kcode_label(c);
 
 	kcode_load(c, BPF_W, R8, R10, AT_WIRE);
+	if (narrows(body)) {
+		kcode_load(c, BPF_W, R1, R10, AT_CUT);
+		kcode_jump_reg(c, BPF_JLE, R8, R1, cut);
+		kcode_mov(c, R8, R1);
+	}
+	kcode_place(c, cut);
 	kcode_jump_imm(c, BPF_JLE, R8, (int32_t)kcap_snaplen(kcap), fits);
 	kcode_mov_imm(c, R8, (int32_t)kcap_snaplen(kcap));
 	kcode_place(c, fits);
@@ -289,6 +329,9 @@ static void emit_header(const struct kcap_body *body, struct kcode *c)
 	kcode_store_imm(c, BPF_H, R9, TAKERS(words), (int32_t)words);
 	kcode_load(c, BPF_W, R1, R10, AT_DECIDED);
 	kcode_store(c, BPF_H, R9, TAKERS(decided), R1);
+	kcode_load(c, BPF_W, R1, R10, AT_LEN);
+	kcode_store(c, BPF_W, R9, TAKERS(len), R1);
+	kcode_store_imm(c, BPF_W, R9, TAKERS(unused), 0);
 	for (uint32_t w = 0; w < words; w++) {
 		kcode_load(c, BPF_W, R1, R10, AT_SET + 4 * (int)w);
 		kcode_store(c, BPF_W, R9, TAKERS(word) + 4 * (int)w, R1);
@@ -457,10 +500,16 @@ static void emit_count_bits(const struct kcap *kcap, const struct kcap_body *bod
 static void emit_count_all(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
 			   const uint32_t *bits)
 {
-	kcode_load(c, BPF_W, R2, R10, AT_LEN);
+	uint32_t group[PFS_TAKERS_MAX / 32];
+	uint64_t cut = UINT64_MAX;
+
 	kcode_load(c, BPF_W, R3, R10, AT_WIRE);
-	for (uint32_t w = 0; w < body->words; w++)
-		emit_count_bits(kcap, body, c, bits, 32 * w, 32);
+	while (next_cut(body, bits, &cut, group)) {
+		kcode_load(c, BPF_W, R2, R10, AT_LEN);
+		kcode_most(c, R2, cut == UINT32_MAX ? 0 : (uint32_t)cut);
+		for (uint32_t w = 0; w < body->words; w++)
+			emit_count_bits(kcap, body, c, group, 32 * w, 32);
+	}
 }
 
 /* To `there` if one of these accepted it. */
@@ -518,6 +567,33 @@ static void emit_wanted(const struct kcap *kcap, const struct kcap_body *body, s
 	kcode_jump(c, out);
 }
 
+/* How much of it those get who want it. Of a tag beside the packet all is copied, or nothing. */
+static void emit_cut(const struct kcap_body *body, struct kcode *c)
+{
+	uint32_t group[CUTS_MAX][PFS_TAKERS_MAX / 32];
+	uint64_t cut[CUTS_MAX], last = UINT64_MAX;
+	unsigned n = 0, done = kcode_label(c);
+
+	while (n < CUTS_MAX && next_cut(body, body->wanted, &last, group[n]))
+		cut[n++] = pfs_min64(WHOLE, pfs_max64(last, KCAP_SNAPLEN_MIN));
+	kcode_note(c, "no more of it than somebody gets");
+	for (unsigned i = 0; i < n; i++) {
+		unsigned here = kcode_label(c), next = kcode_label(c);
+
+		/* Who is in none of those before gets no more than the last. */
+		if (i < n - 1) {
+			emit_any(c, group[i], body->words, here);
+			kcode_jump(c, next);
+		}
+		kcode_place(c, here);
+		kcode_store_imm(c, BPF_W, R10, AT_CUT, (int32_t)cut[i]);
+		if (i < n - 1)
+			kcode_jump(c, done);
+		kcode_place(c, next);
+	}
+	kcode_place(c, done);
+}
+
 static int emit_sort(const struct kcap *kcap, const struct kcap_body *body, struct kcode *c,
 		     unsigned unknown, bool *ret_unsure)
 {
@@ -527,6 +603,7 @@ static int emit_sort(const struct kcap *kcap, const struct kcap_body *body, stru
 		.found = AT_FOUND,
 		.len = AT_LEN,
 		.wire = AT_WIRE,
+		.seen = AT_CUT,
 		.slot = AT_SLOT,
 		.zero = SLOT(zero),
 		.dynptr = kcap->spec.kind == KCAP_NETFILTER ? AT_DYNPTR : 0,
@@ -586,10 +663,14 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 		kcode_note(c, "for the engine to decide");
 		kcode_load(c, BPF_DW, R7, R10, AT_SLOT);
 		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 0);
+		if (narrows(body))
+			kcode_store_imm(c, BPF_W, R10, AT_CUT, WHOLE);
 	}
 	if (unsure && wanting)
 		kcode_jump(c, known);
 	kcode_place(c, wanted);
+	if (narrows(body))
+		emit_cut(body, c);
 	if (wanting)
 		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 1);
 	kcode_place(c, known);
@@ -608,7 +689,7 @@ static void emit_copy(const struct kcap *kcap, const struct kcap_body *body, str
 		kcode_note(c, "what is known of the packet");
 		emit_packet_fields(kcap, c);
 	}
-	emit_snaplen(kcap, c);
+	emit_snaplen(kcap, body, c);
 	emit_reserve(kcap, body, c, lost);
 	emit_header(body, c);
 	if (netfilter)

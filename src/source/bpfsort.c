@@ -272,6 +272,14 @@ static int found_at(const struct ksort_spec *spec, unsigned sorter, unsigned key
 	return spec->found + (int)(8 * sorter + 4 * key);
 }
 
+/* How much of the packet the filter sees, into a register. */
+static void emit_seen(const struct ksort *sort, const struct ksort_spec *spec, struct kcode *c,
+		      unsigned reg)
+{
+	kcode_load(c, BPF_W, reg, R10, spec->len);
+	kcode_most(c, reg, sort->cut);
+}
+
 /* Goes to `no` unless the filter accepted the packet. */
 static void emit_if_accepted(const struct ksort *sort, const struct ksort_spec *spec,
 			     struct kcode *c, unsigned no)
@@ -302,7 +310,7 @@ static int emit_find(const struct ksort *sort, unsigned i, struct ksort_spec *sp
 	struct pf_ebpf_spec ebpf = {
 		.stack = spec->found,
 		.len = spec->wire,
-		.caplen = spec->len,
+		.caplen = sort->cut ? spec->seen : spec->len,
 		.dynptr = spec->dynptr,
 		.accept = kcode_label(c),
 		.many = true,
@@ -321,6 +329,10 @@ static int emit_find(const struct ksort *sort, unsigned i, struct ksort_spec *sp
 	emit_if_accepted(sort, spec, c, done);
 	for (unsigned w = 0; w < 1 + 2 * words; w++)
 		kcode_store(c, BPF_W, R10, spec->keys + 4 * (int)w, R1);
+	if (sort->cut) {
+		emit_seen(sort, spec, c, R1);
+		kcode_store(c, BPF_W, R10, spec->seen, R1);
+	}
 	r = pf_ebpf_emit(&sort->unit, &ebpf, c);
 	if (r < 0)
 		return r;
@@ -367,7 +379,7 @@ static void emit_class(const struct ksort *sort, const struct ksort_spec *spec, 
 	kcode_jump_imm(c, BPF_JEQ, R0, 0, none);
 	kcode_mov_imm(c, R1, 1);
 	kcode_atomic_add(c, R0, CELL(packets), R1);
-	kcode_load(c, BPF_W, R1, R10, spec->len);
+	emit_seen(sort, spec, c, R1);
 	kcode_atomic_add(c, R0, CELL(bytes), R1);
 	kcode_store(c, BPF_DW, R0, CELL(last), R8);
 	emit_takers(spec, c, none);

@@ -55,6 +55,7 @@ struct ksort {
 	struct ksorter *sorter; /* borrowed from the kcap */
 	struct pf_unit unit;	/* owned; as pkt_keys_unit() */
 	uint16_t number;	/* of the filter */
+	uint32_t cut;		/* bytes of a packet that it sees; 0: all */
 };
 
 /* In a body: a class that is read through its cell. */
@@ -82,6 +83,7 @@ struct ksort_spec {
 	int keys;	  /* u32[2 + 2 * PKT_KEYS_WORDS], scratch */
 	int found;	  /* u32[2 * PFS_SORTERS_MAX], scratch, below it all is free */
 	int len, wire;	  /* u32 */
+	int seen;	  /* u32, scratch: what a filter sees of len */
 	int slot;	  /* u64, address of the slot */
 	int zero;	  /* in the slot: a u32 that is 0 */
 	int dynptr;	  /* 0: it is a socket buffer's program */

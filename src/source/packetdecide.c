@@ -30,7 +30,8 @@ static size_t plant(const struct pfs_interests *interests, struct pf_branch *bra
 			continue;
 		at[i] = (uint32_t)n;
 		branch[n++] = (struct pf_branch){ item->unit, above,
-						  is_needed(interests, i) ? 0 : PF_TREE_SILENT };
+						  is_needed(interests, i) ? 0 : PF_TREE_SILENT,
+						  item->cut };
 	}
 	return n;
 }

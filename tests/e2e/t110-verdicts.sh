@@ -71,11 +71,20 @@ t_ok "rmdir" rmdir "$P/$R"
 t_ok "the ping goes on" pings 10.9.0.1
 
 # --- where none can be ------------------------------------------------------------------------------------
-for above in head:5 sample:2 snap:64 port port/443 icmp,tunnel=yes; do
+for above in head:5 sample:2 port port/443 icmp,tunnel=yes; do
 	[ -d "$P/netfilter_in/$above" ] || mkdir -p "$P/netfilter_in/$above"
 	t_errno EINVAL mkdir "$P/netfilter_in/$above/drop"
 done
 t_errno EINVAL mkdir "$P/dev/lo/drop"
+
+# --- a packet that was cut short ---------------------------------------------------------------------------
+t_ok "what is behind the cut is not there" mkdir -p "$P/netfilter_in/snap:20/match:ip and icmp[0] = 8/drop"
+t_ok "so it passes" pings 10.9.0.1
+t_ok "what is before it is" mkdir "$P/netfilter_in/snap:20/match:ip[9] = 1" "$P/netfilter_in/snap:20/match:ip[9] = 1/drop"
+t_ok "dropped" dropped 10.9.0.1
+t_ok "the cut is moved" sh -c "echo arg=9 >'$P/netfilter_in/snap:20/.params'"
+t_ok "it passes" pings 10.9.0.1
+t_ok "rmdir" rmdir "$P/netfilter_in/snap:20/match:ip[9] = 1/drop"
 
 # --- IPv6, and what cannot be decided ---------------------------------------------------------------------
 t_ok "IPv6" mkdir -p "$P/netfilter_in/match:icmp6 and ip6[40] = 128/drop"

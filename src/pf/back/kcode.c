@@ -169,6 +169,18 @@ void kcode_jump32_reg(struct kcode *c, unsigned op, unsigned dst, unsigned src, 
 	emit(c, insn(BPF_JMP32 | op | BPF_X, dst, src, (int)label, 0));
 }
 
+void kcode_most(struct kcode *c, unsigned reg, uint32_t most)
+{
+	unsigned fits;
+
+	if (!most)
+		return;
+	fits = kcode_label(c);
+	kcode_jump32_imm(c, BPF_JLE, reg, most, fits);
+	kcode_alu32_imm(c, BPF_MOV, reg, most);
+	kcode_place(c, fits);
+}
+
 void kcode_map(struct kcode *c, unsigned dst, int map)
 {
 	emit(c, insn(KCODE_WIDE, dst, BPF_PSEUDO_MAP_FD, 0, map));

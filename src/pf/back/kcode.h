@@ -88,6 +88,9 @@ void kcode_call(struct kcode *c, int helper);
 void kcode_kfunc(struct kcode *c, int32_t btf_id); /* of the running kernel */
 void kcode_exit(struct kcode *c);
 
+/* What is in the register becomes `most`, if it is more. 0: nothing is more. */
+void kcode_most(struct kcode *c, unsigned reg, uint32_t most);
+
 /* Resolves the labels. 0, -ENOMEM, -E2BIG, -EINVAL (a label that was never placed: our mistake). */
 int kcode_finish(struct kcode *c);
 

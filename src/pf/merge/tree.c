@@ -24,6 +24,7 @@ struct graft {
 	pf_val *val; /* owned; new value by old one */
 	pf_blk *blk; /* owned; new block by old one */
 	uint32_t result;
+	uint32_t cut;		  /* as in struct pf_branch */
 	pf_blk below, no, unsure; /* 0: not made yet */
 	uint32_t unsure_result;
 };
@@ -35,6 +36,26 @@ static void graft_release(struct graft *g)
 	free(g->blk);
 }
 
+static bool is_narrowed(const struct graft *g, const struct pf_value *v)
+{
+	return v->op == PF_OP_FITS && g->cut && (v->a || v->k > g->cut);
+}
+
+/* Where no more than so many bytes are seen: is the end behind that base among them? k <= cut */
+static pf_val in_sight(struct graft *g, const struct pf_value *old)
+{
+	return pf_binary(g->to, PF_OP_LT, g->val[old->a], pf_const(g->to, g->cut - old->k + 1));
+}
+
+/* Of one that is narrowed. */
+static pf_val graft_fits(struct graft *g, const struct pf_value *old)
+{
+	if (old->k > g->cut)
+		return pf_const(g->to, 0);
+	return pf_binary(g->to, PF_OP_AND, pf_value(g->to, PF_OP_FITS, g->val[old->a], 0, old->k),
+			 in_sight(g, old));
+}
+
 /* Operands stand before their users. Parameters have theirs already. */
 static void graft_values(struct graft *g)
 {
@@ -44,8 +65,10 @@ static void graft_values(struct graft *g)
 
 		if (g->val[v] || pf_ops[old->op].effect || old->op == PF_OP_PARAM)
 			continue;
-		g->val[v] = pf_value(g->to, old->op, operands > 0 ? g->val[old->a] : 0,
-				     operands > 1 ? g->val[old->b] : 0, old->k);
+		g->val[v] = is_narrowed(g, old)
+				    ? graft_fits(g, old)
+				    : pf_value(g->to, old->op, operands > 0 ? g->val[old->a] : 0,
+					       operands > 1 ? g->val[old->b] : 0, old->k);
 	}
 }
 
@@ -101,6 +124,25 @@ static void graft_edge(struct graft *g, const struct pf_edge *old, pf_blk at, un
 		pf_edge_arg(g->to, &g->to->blk[at].edge[e], g->val[old->args[a]]);
 }
 
+/* By a condition that is narrowed. What shows that bytes are there stays a branch of its own. */
+static void graft_narrowed(struct graft *g, const struct pf_block *old, pf_blk at)
+{
+	const struct pf_value *v = &g->from->val[old->cond];
+	pf_blk no = graft_target(g, old->edge[1].to), seen;
+
+	if (v->k > g->cut) {
+		pf_block_jump(g->to, at, no);
+		graft_edge(g, &old->edge[1], at, 0);
+		return;
+	}
+	seen = pf_block(g->to);
+	pf_block_branch(g->to, at, pf_value(g->to, PF_OP_FITS, g->val[v->a], 0, v->k), seen, no);
+	graft_edge(g, &old->edge[1], at, 1);
+	pf_block_branch(g->to, seen, in_sight(g, v), graft_target(g, old->edge[0].to), no);
+	graft_edge(g, &old->edge[0], seen, 0);
+	graft_edge(g, &old->edge[1], seen, 1);
+}
+
 static void graft_block(struct graft *g, pf_blk b)
 {
 	const struct pf_block *old = &g->from->blk[b];
@@ -108,6 +150,8 @@ static void graft_block(struct graft *g, pf_blk b)
 
 	if (old->npin) {
 		graft_result(g, at, g->from->val[old->pin[0]].a);
+	} else if (old->end == PF_END_BRANCH && is_narrowed(g, &g->from->val[old->cond])) {
+		graft_narrowed(g, old, at);
 	} else if (old->end == PF_END_BRANCH) {
 		pf_block_branch(g->to, at, g->val[old->cond], graft_target(g, old->edge[0].to),
 				graft_target(g, old->edge[1].to));
@@ -126,7 +170,7 @@ static int graft(struct tree *t, const struct pf_branch *b, pf_blk below, pf_blk
 {
 	const struct pf_unit *from = b->unit;
 	PFS_CLEANUP(graft_release)
-	struct graft g = { t->to, from, .result = b->result, .below = below, .no = no };
+	struct graft g = { t->to, from, .result = b->result, .cut = b->cut, .below = below, .no = no };
 	int r = from->nresult == 1 && !from->nmemory ? 0 : -ENOTSUP;
 
 	g.unsure = t->unsure;

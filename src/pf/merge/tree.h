@@ -22,6 +22,7 @@ struct pf_branch {
 	const struct pf_unit *unit; /* borrowed; one filter, no loops; NULL: accepts everything */
 	uint32_t above; /* index of the one above, which comes before; PF_TREE_TOP: there is none */
 	uint32_t result; /* which is 1 for the packets that it and all above it accept; PF_TREE_SILENT: none is */
+	uint32_t cut; /* it sees so many bytes of a packet, as if no more had been captured; 0: all */
 };
 
 /*

@@ -1,6 +1,6 @@
 /*
- * tree - filters below each other in one program say what each says of what those above have kept; what filters of
- * one protocol keep is what pkt_dissect() finds, or they are unsure
+ * tree - filters below each other in one program say what each says of what those above have kept, and of as many
+ * bytes of it as it sees; what filters of one protocol keep is what pkt_dissect() finds, or they are unsure
  *
  * PF_TREE_SECONDS, default 1.
  */
@@ -100,6 +100,9 @@ static void grow(struct grown *g, struct dice *dice, const struct pf_unit *unsur
 
 		b->above = i && roll(dice, 4) ? roll(dice, (uint32_t)i) : PF_TREE_TOP;
 		b->result = (uint32_t)(g->n - 1 - i); /* numbers are the caller's */
+		b->cut = b->above == PF_TREE_TOP ? 0 : g->branch[b->above].cut;
+		if (!roll(dice, 4))
+			b->cut = 1 + roll(dice, b->cut ? b->cut : 80);
 		g->unsure[i] = kind == 0;
 		if (kind == 0) {
 			b->unit = unsure;
@@ -125,15 +128,18 @@ static bool ask_each(const struct grown *g, const struct pf_packet *packet, bool
 	bool unsure = false;
 
 	for (size_t i = 0; i < g->n; i++) {
-		uint32_t above = g->branch[i].above;
+		uint32_t above = g->branch[i].above, cut = g->branch[i].cut;
+		struct pf_packet seen = *packet;
 
+		if (cut && cut < seen.caplen)
+			seen.caplen = cut;
 		ret_yes[i] = above == PF_TREE_TOP || ret_yes[above];
 		if (ret_yes[i] && g->unsure[i] && packet->len == UNSURE_OF) {
 			unsure = true;
 			ret_yes[i] = !g->on;
 		}
 		if (ret_yes[i] && g->prog[i])
-			ret_yes[i] = pf_run(g->prog[i], packet) != 0;
+			ret_yes[i] = pf_run(g->prog[i], &seen) != 0;
 	}
 	return unsure;
 }
