@@ -220,14 +220,14 @@ static int read_text(const char *path, struct pfs_buf *out)
 {
 	PFS_CLOSE int opened = -1;
 	char block[4096];
-	ssize_t n;
+	ssize_t n = 0;
 	int fd = STDIN_FILENO;
 
 	if (strcmp(path, "-") != 0)
 		fd = opened = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return pfs_fail("%s: %s", path, strerror(errno));
-	while ((n = read(fd, block, sizeof(block))) > 0)
+	while (!out->failed && (n = read(fd, block, sizeof(block))) > 0)
 		pfs_buf_add(out, block, (size_t)n);
 	if (n < 0)
 		return pfs_fail("%s: %s", path, strerror(errno));

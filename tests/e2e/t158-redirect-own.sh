@@ -50,7 +50,7 @@ RFS_MAIN(start)
 END
 cc -shared -fPIC -DRFS_MODULE -I"$TOP/include" own.c -o own.so
 # A program without the sanitizer would have to load it first.
-t_sanitized || cc -I"$TOP/include" own.c -o own -L"$T_BUILD/src" -lurfs -Wl,-rpath,"$T_BUILD/src"
+[ ! -e "$T_BUILD/src/liburfs.so" ] || cc -I"$TOP/include" own.c -o own -L"$T_BUILD/src" -lurfs -Wl,-rpath,"$T_BUILD/src"
 
 cat >many.py <<'END'
 import sys, threading

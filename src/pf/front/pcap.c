@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "pf/error.h"
+#include "pf/classic.h"
 #include "pf/front/cbpf.h"
 #include "pf/front/front.h"
 
@@ -58,23 +59,59 @@ static int capture_open(const struct pf_options *options, pcap_t **ret_capture, 
 	return 0;
 }
 
+/*
+ * What libpcap makes reads words that not all ways have written ("geneve or arp": where the inner packet begins,
+ * though there is none). Such words are 0; its interpreter has whatever was there. Insns may move.
+ */
+static int begin_words(struct pf_insn **insns, size_t *n)
+{
+	uint32_t words = 0;
+	struct pf_insn *all;
+	size_t at = 0, set;
+
+	if (pf_cbpf_check(*insns, *n, CBPF_LOOPS, NULL) != -EINVAL)
+		return 0;
+	for (size_t i = 0; i < *n; i++) {
+		const struct pf_insn *insn = &(*insns)[i];
+
+		if (CB_CLASS(insn->code) <= CB_LDX && CB_MODE(insn->code) == CB_MEM &&
+		    insn->k < CB_WORDS)
+			words |= UINT32_C(1) << insn->k;
+	}
+	set = (size_t)__builtin_popcount(words);
+	all = set ? pfs_zalloc(1 + set + *n, sizeof(*all)) : NULL;
+	if (!all)
+		return set ? -ENOMEM : 0;
+	all[at++].code = CB_LD | CB_W | CB_IMM;
+	for (; words; words &= words - 1)
+		all[at++] = (struct pf_insn){ .code = CB_ST, .k = (uint32_t)__builtin_ctz(words) };
+	memcpy(all + at, *insns, *n * sizeof(*all));
+	free(*insns);
+	*insns = all;
+	*n += at;
+	return 0;
+}
+
 static int parse(pcap_t *p, const char *text, struct pf_insn **ret_insns, size_t *ret_n,
 		 struct pf_error *error)
 {
+	PFS_FREE struct pf_insn *insns = NULL;
 	struct bpf_program program;
-	struct pf_insn *insns;
+	size_t n;
 
 	/* Netmask 0, as tcpdump has it when it reads a file. */
 	if (pcap_compile(p, &program, text, 0, 0) != 0)
 		return pf_fail(error, EINVAL, "%.250s", pcap_geterr(p));
-	insns = pfs_zalloc(program.bf_len, sizeof(*insns));
-	if (insns) {
-		memcpy(insns, program.bf_insns, program.bf_len * sizeof(*insns));
-		*ret_insns = insns;
-		*ret_n = program.bf_len;
-	}
+	n = program.bf_len;
+	insns = pfs_zalloc(n, sizeof(*insns));
+	if (insns)
+		memcpy(insns, program.bf_insns, n * sizeof(*insns));
 	pcap_freecode(&program);
-	return insns ? 0 : pf_fail(error, ENOMEM, "no memory for an expression");
+	if (!insns || begin_words(&insns, &n) < 0)
+		return pf_fail(error, ENOMEM, "no memory for an expression");
+	*ret_insns = TAKE_PTR(insns);
+	*ret_n = n;
+	return 0;
 }
 
 static int parse_locked(const char *text, const struct pf_options *options,
