@@ -43,8 +43,7 @@ t_fails "it is no filter" ./example 'tcp and'
 
 # The examples of the manuals, as they stand there.
 for page in pf pf_set; do
-	awk -v page=$page '/^\.Bd -literal/ { f = page ".ex" ++n ".c"; next } /^\.Ed/ { f = "" }
-		f { gsub(/\\e/, "\\"); print > f }' "$TOP/man/$page.3"
+	t_examples $page.3 $page.ex .c
 	for source in "$page".ex*.c; do
 		# shellcheck disable=SC2046 # words
 		cc -Wall -Wextra -Werror -o "${source%.c}" "$source" \

@@ -15,7 +15,7 @@ numbers() {
 
 # --- the manual's examples ----------------------------------------------------------------------
 
-awk '/^\.Bd -literal/ { f = "example" ++n; next } /^\.Ed/ { f = "" } f { print > f }' "$TOP/man/pf-cspf.7"
+t_examples pf-cspf.7 example
 n=0
 while read -r expr; do
 	n=$((n + 1))

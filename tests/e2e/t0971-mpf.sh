@@ -8,7 +8,7 @@ filter() {
 	"$PIPESFS" filter "$@"
 }
 
-awk '/^\.Bd -literal/ { f = "example" ++n; next } /^\.Ed/ { f = "" } f { gsub(/\\e/, "\\"); print > f }' "$TOP/man/pf-mpf.7"
+t_examples pf-mpf.7 example
 
 # --- by itself ----------------------------------------------------------------------------------
 

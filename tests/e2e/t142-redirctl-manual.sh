@@ -3,13 +3,12 @@
 . "$T_LIB"
 t_need_root
 
-page=$TOP/man/redirctl.8
 ln -s "$PIPESFS" redirctl
 mkdir -p srv/tmp lib
 touch lib/scan.so
 t_mount
 W=$PWD
-awk '/^\.Bd -literal -offset/ { f = "example" ++n; next } /^\.Ed/ { f = "" } f { print > f }' "$page"
+t_examples redirctl.8 example
 t_ok "the manual has two examples" test -s example1 -a -s example2 -a ! -e example3
 
 # ours: paths of the manual are ours

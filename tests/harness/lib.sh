@@ -18,6 +18,7 @@
 #   t_netns_pair                two network namespaces, $NS_A and $NS_B, joined by a cable
 #   t_in NS CMD...              run in one of them (same mounts)
 #   t_as_user CMD...            run as an ordinary user (nobody); $U is a directory of his
+#   t_examples PAGE NAME [END]  the page's literal blocks, as files NAME1END, NAME2END ...
 #   t_need TOOL...              skip unless these programs exist
 #   t_need_root                 skip unless root
 #   t_skip REASON               skip
@@ -206,6 +207,13 @@ t_wait_for() {
 		fi
 		sleep 0.02
 	done
+}
+
+# --- manuals ----------------------------------------------------------------------------
+
+t_examples() {
+	awk -v name="$2" -v end="${3-}" '/^\.Bd -literal/ { n++; f = name n end; next } /^\.Ed/ { f = "" }
+		f { gsub(/\\e/, "\\"); print > f }' "$TOP/man/$1"
 }
 
 # --- processes, mounts, networks --------------------------------------------------------
