@@ -385,7 +385,7 @@ struct urfs_conn {
 int urfs_open(struct urfs_conn *conn);
 /* The same over a socket (SOCK_SEQPACKET) that is there already, which it then owns. */
 int urfs_open_fd(struct urfs_conn *conn, int fd);
-/* Unregisters what is left, frees all filters. */
+/* Unregisters what is left, frees all filters; in process that is left to who loaded the shared object. */
 void urfs_close(struct urfs_conn *conn);
 
 int urfs_filter_alloc(rfs_filter *filter, struct urfs_conn *conn);

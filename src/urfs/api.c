@@ -124,7 +124,7 @@ void urfs_filter_leave(struct urfs_filter *filter)
 
 void urfs_close(struct urfs_conn *conn)
 {
-	if (conn->link)
+	if (conn->link && conn->link->ops->close)
 		conn->link->ops->close(conn->link);
 	conn->link = NULL;
 	conn->fd = -1;

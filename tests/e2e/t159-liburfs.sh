@@ -80,3 +80,27 @@ t_ok "it ends by a signal" wait "$BG"
 t_ok "and has taken its filter with it" rm tree/it.final tree/probe.final
 umount tree
 t_has "arguments that are wrong" "$("$PIPESFS" redirect --load flt.so tree 2>&1)" "Invalid argument"
+
+# --- a shared object that opens, loops and closes as if it were a program ---
+
+cat >own.c <<'END'
+#include <pipesfs/urfs.h>
+
+static int start(struct urfs_conn *conn, int argc, char **argv)
+{
+	rfs_filter filter;
+
+	(void)argc;
+	(void)argv;
+	if (urfs_filter_alloc(&filter, conn) || urfs_main(conn, filter) != -EOPNOTSUPP || urfs_dispatch(conn) != -EOPNOTSUPP)
+		return 0;
+	urfs_stop(conn);
+	urfs_close(conn);
+	return -EUCLEAN;
+}
+RFS_MAIN(start)
+END
+mv own.c flt.c
+sed -n 2p build.sh >module.sh
+sh -e module.sh
+t_has "its close is left to the process" "$("$PIPESFS" redirect --load flt.so tree 2>&1)" "Structure needs cleaning"
