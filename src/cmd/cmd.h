@@ -96,4 +96,7 @@ int pfs_fail(const char *fmt, ...) PFS_PRINTF(1, 2);
  */
 int pfs_usage(const struct pfs_command *cmd, const char *fmt, ...) PFS_PRINTF(2, 3);
 
+/* Seconds between two readings, as an option says them; else PFS_EXIT_USAGE after the sentence. */
+int pfs_interval_parse(const struct pfs_command *cmd, const char *text, double *ret_seconds);
+
 #endif

@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -15,8 +16,6 @@
 #include "cmd/place.h"
 #include "cmd/shipped.h"
 #include "cmd/tree.h"
-
-#define TREE_NAME "redirfs"
 
 const struct redirctl_word redirctl_words[] = {
 	{ "list", "", REDIRCTL_LIST, 0, 0, false, "the filters: name, priority, active" },
@@ -37,6 +36,8 @@ const struct redirctl_word redirctl_words[] = {
 	{ "deadline", "FILTER [TIME]", REDIRCTL_DEADLINE, 1, 2, true,
 	  "print or set how long it may take" },
 	{ "stat", "[FILTER]", REDIRCTL_STAT, 0, 1, false, "what it was asked, and how it answered" },
+	{ "top", "[FILTER...]", REDIRCTL_TOP, 0, INT_MAX, false,
+	  "operations per second, durations, answers" },
 	{ "check", "FILE", REDIRCTL_CHECK, 1, 1, false,
 	  "is a file of these commands right? Nothing is done" },
 	{ 0 },
@@ -84,7 +85,7 @@ static void why(const struct redirctl *ctl, struct pfs_diag *diag)
 
 	if (tree_read_file(ctl->root, ".errors", &errors) < 0 || !errors.data)
 		return;
-	snprintf(mine, sizeof(mine), "Z %ld /" TREE_NAME "/", (long)getpid());
+	snprintf(mine, sizeof(mine), "Z %ld /" REDIRCTL_TREE "/", (long)getpid());
 	for (line = strtok_r(errors.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		const char *at = strstr(line, mine);
 
@@ -104,11 +105,17 @@ static int no_filter(const char *filter, struct pfs_diag *diag)
 	return pfs_diag_set(diag, ENODEV, "there is no filter '%.64s'", filter);
 }
 
+bool redirctl_is_name(const char *filter)
+{
+	return *filter && !strpbrk(filter, "/,:") && strcmp(filter, ".") != 0 &&
+	       strcmp(filter, "..") != 0;
+}
+
 static int file_path(const char *filter, const char *file, struct pfs_buf *out, struct pfs_diag *diag)
 {
-	if (!*filter || strpbrk(filter, "/,:") || !strcmp(filter, ".") || !strcmp(filter, ".."))
+	if (!redirctl_is_name(filter))
 		return no_filter(filter, diag);
-	pfs_buf_printf(out, TREE_NAME "/%s/%s", filter, file);
+	pfs_buf_printf(out, REDIRCTL_TREE "/%s/%s", filter, file);
 	return out->failed ? -ENOMEM : 0;
 }
 
@@ -195,7 +202,7 @@ static int load(const struct redirctl *ctl, char *const *operand, struct pfs_buf
 		return pfs_diag_set(diag, errno, "%.*s: %s",
 				    (int)pfs_min((size_t)(rest - operand[1]), 180), operand[1],
 				    strerror(errno));
-	pfs_buf_str(&path, TREE_NAME "/");
+	pfs_buf_str(&path, REDIRCTL_TREE "/");
 	pfs_name_escape(&path, operand[0], strlen(operand[0]));
 	pfs_buf_str(&path, ",so=");
 	pfs_name_escape(&path, file, strlen(file));
@@ -295,7 +302,7 @@ static int each(const struct redirctl *ctl,
 		int (*one)(const struct redirctl *, const char *, bool, struct pfs_buf *),
 		struct pfs_buf *out)
 {
-	int fd = openat(ctl->root, TREE_NAME, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(ctl->root, REDIRCTL_TREE, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *entry;
 	bool first = true;
@@ -408,6 +415,7 @@ int redirctl_do(const struct redirctl *ctl, const struct redirctl_word *word, ch
 	case REDIRCTL_POLICY:
 	case REDIRCTL_DEADLINE:
 		return setting(ctl, word, operand, out, diag);
+	case REDIRCTL_TOP: /* for a terminal, and without end */
 	case REDIRCTL_CHECK:
 		break;
 	}
@@ -447,7 +455,12 @@ static int run(const char *dir, struct redirctl *ctl, const struct redirctl_word
 	root = open(place.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ctl->root = root;
 	ctl->dir = place.root;
-	r = root < 0 ? -errno : redirctl_do(ctl, word, operand, &out, &diag);
+	if (root < 0)
+		r = -errno;
+	else if (word->verb == REDIRCTL_TOP)
+		r = redirctl_top(ctl, operand, &diag);
+	else
+		r = redirctl_do(ctl, word, operand, &out, &diag);
 	if (r == 0 && out.failed)
 		r = -ENOMEM;
 	if (r == 0) {
@@ -465,7 +478,7 @@ static int run(const char *dir, struct redirctl *ctl, const struct redirctl_word
 
 static int redirctl_run(int argc, char **argv)
 {
-	struct redirctl ctl = { .root = -1 };
+	struct redirctl ctl = { .root = -1, .interval = 1 };
 	const struct redirctl_word *word;
 	struct pfs_diag diag = { "" };
 	const char *dir = NULL;
@@ -478,8 +491,12 @@ static int redirctl_run(int argc, char **argv)
 			ctl.dry = true;
 		else if (c == 'm')
 			dir = optarg;
-		else
+		else if (c == 'o')
+			ctl.once = true;
+		else if (c != 'd')
 			return pfs_usage(&pfs_cmd_redirctl, NULL);
+		else if (pfs_interval_parse(&pfs_cmd_redirctl, optarg, &ctl.interval) != 0)
+			return PFS_EXIT_USAGE;
 	}
 	if (optind == argc)
 		return pfs_usage(&pfs_cmd_redirctl, "a command is needed");
@@ -502,13 +519,19 @@ static void words_help(struct pfs_buf *out)
 }
 
 static const char *const choices[] = {
-	"list",	 "paths",   "setpath",	"rempath", "activate", "deactivate",
-	"load",	 "unload",  "priority", "policy",  "deadline", "stat",
-	"check", "include", "exclude",	"single",  "subtree",  NULL,
+	"list",	   "paths",    "setpath", "rempath",  "activate", "deactivate", "load",
+	"unload",  "priority", "policy",  "deadline", "stat",	  "top",	"check",
+	"include", "exclude",  "single",  "subtree",  NULL,
 };
 
 static const struct pfs_option redirctl_options[] = {
-	{ .key = 'j', .letter = true, .name = "json", .help = "list, paths, stat: as JSON" },
+	{ .key = 'j', .letter = true, .name = "json", .help = "list, paths, stat, top: as JSON" },
+	{ .key = 'o', .name = "once", .help = "top: one table, and end" },
+	{ .key = 'd',
+	  .letter = true,
+	  .name = "delay",
+	  .value = "SECONDS",
+	  .help = "top: between two tables (default 1)" },
 	{ .key = 'n',
 	  .letter = true,
 	  .name = "dry-run",

@@ -3,6 +3,7 @@
  *
  *	redirctl.c	the command: its words, what it prints
  *	redirctl_conf.c	the same words as lines of a file: redir.d, `redirctl check`
+ *	redirctl_top.c	`redirctl top`
  *
  * One table has the commands of both. Everything is done by reading and writing the files of the mount; a shell could.
  */
@@ -11,6 +12,8 @@
 
 #include "cmd/cmd.h"
 #include "redir/registry.h"
+
+#define REDIRCTL_TREE "redirfs" /* below the root of the mount */
 
 enum redirctl_verb {
 	REDIRCTL_LIST,
@@ -25,6 +28,7 @@ enum redirctl_verb {
 	REDIRCTL_DEADLINE,
 	REDIRCTL_REMPATH,
 	REDIRCTL_STAT,
+	REDIRCTL_TOP,
 	REDIRCTL_CHECK,
 };
 
@@ -47,10 +51,20 @@ struct redirctl {
 	int root;	 /* of the mount; borrowed */
 	const char *dir; /* its name */
 	bool json, dry;
+	bool once;	 /* top: one table */
+	double interval; /* top: seconds */
 };
 /* Does one; 0, or -errno with a sentence. Text goes to out. */
 int redirctl_do(const struct redirctl *ctl, const struct redirctl_word *word, char *const *operand,
 		struct pfs_buf *out, struct pfs_diag *diag);
+
+/* May a filter have that name? */
+bool redirctl_is_name(const char *filter);
+/*
+ * Prints what the named filters are asked (none: those that can be read; ends with NULL), until it is killed, nobody
+ * reads, or once. -errno with a sentence; -ENODEV: one that is named is not there.
+ */
+int redirctl_top(const struct redirctl *ctl, char *const *named, struct pfs_diag *diag);
 
 /*
  * Understands a whole file, and does it in a registry of its own: so a name that is given twice and a filter that is

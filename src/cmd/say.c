@@ -51,3 +51,15 @@ int pfs_usage(const struct pfs_command *cmd, const char *fmt, ...)
 	fprintf(stderr, "usage: pipesfs %s %s\n", cmd->name, usage.data ? usage.data : "");
 	return PFS_EXIT_USAGE;
 }
+
+int pfs_interval_parse(const struct pfs_command *cmd, const char *text, double *ret_seconds)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	if (end == text || *end || !(seconds >= 0.1 && seconds <= 3600))
+		return pfs_usage(cmd, "the interval is a number of seconds from 0.1 to 3600, not '%s'",
+				 text);
+	*ret_seconds = seconds;
+	return 0;
+}

@@ -145,7 +145,6 @@ static int set_sort(struct top *top, const char *name)
 
 static int parse_options(int argc, char **argv, struct top *top, struct top_options *options)
 {
-	char *end;
 	int c, r = 0;
 
 	while (r == 0 && (c = pfs_getopt(&pfs_cmd_top, argc, argv)) != -1) {
@@ -164,12 +163,7 @@ static int parse_options(int argc, char **argv, struct top *top, struct top_opti
 			r = set_sort(top, optarg);
 			break;
 		case 'i':
-			top->interval = strtod(optarg, &end);
-			if (end == optarg || *end || !(top->interval >= 0.1 && top->interval <= 3600))
-				return pfs_usage(
-					&pfs_cmd_top,
-					"the interval is a number of seconds from 0.1 to 3600, not '%s'",
-					optarg);
+			r = pfs_interval_parse(&pfs_cmd_top, optarg, &top->interval);
 			break;
 		case 'n':
 			if (pfs_number_parse(optarg, false, 0, UINT32_MAX, &options->rounds) < 0)
