@@ -260,16 +260,21 @@ static struct rd_hook *hook_take(struct rd_filter *filter)
 	return hook;
 }
 
+static bool is_among(struct rd_filter *const *filters, size_t n, const struct rd_filter *filter)
+{
+	for (size_t i = 0; i < n; i++)
+		if (filters[i] == filter)
+			return true;
+	return false;
+}
+
 /* Nothing fails from here on. Locked. */
 static void take(struct rd_config *config, const struct rd_filter_desc *desc, size_t n,
 		 struct rd_filter **filters, struct rd_rules **rules)
 {
-	for (size_t i = 0; i < config->n_filters; i++)
-		config->filters[i]->gone = true;
 	for (size_t i = 0; i < n; i++) {
 		struct rd_filter *filter = filters[i];
 
-		filter->gone = false;
 		filter->active = desc[i].active;
 		filter->policy = desc[i].policy != 0 ? desc[i].policy : RD_FAIL_DEFAULT;
 		filter->deadline = desc[i].deadline != 0 ? desc[i].deadline : RD_DEADLINE;
@@ -277,9 +282,13 @@ static void take(struct rd_config *config, const struct rd_filter_desc *desc, si
 		rd_rules_unref(filter->rules);
 		filter->rules = TAKE_PTR(rules[i]);
 	}
-	for (size_t i = 0; i < config->n_filters; i++)
-		if (config->filters[i]->gone)
-			rd_hook_unref(hook_take(config->filters[i]));
+	/* One that stays is never gone, not for a moment: reads and writes that see it gone fail. */
+	for (size_t i = 0; i < config->n_filters; i++) {
+		if (is_among(filters, n, config->filters[i]))
+			continue;
+		config->filters[i]->gone = true;
+		rd_hook_unref(hook_take(config->filters[i]));
+	}
 	if (n > 0)
 		qsort(filters, n, sizeof(filters[0]), by_priority);
 	filters_gone(config->filters, config->n_filters);

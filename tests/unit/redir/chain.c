@@ -635,6 +635,41 @@ static void test_busy(void **state)
 		pthread_join(threads[i], NULL);
 }
 
+static void *writer(void *arg)
+{
+	struct busy *busy = arg;
+	struct test_call tc = { .call = { .op = RD_WRITE, .type = S_IFREG, .path = (char *)"/t/x" } };
+
+	tc.call.file = (struct rd_file *)&tc;
+	tc.call.chain = rd_chain_find(busy->rig->config, "/t/x");
+	while (!busy->stop && run_call(&tc) == 0)
+		busy->calls++;
+	rd_chain_unref(tc.call.chain);
+	return (void *)(intptr_t)tc.call.result;
+}
+
+/* Others change their minds; a filter that stays is there all the time for the files that are open. */
+static void test_stays(void **state)
+{
+	struct rig *rig = *state;
+	struct busy busy = { .rig = rig };
+	pthread_t threads[3];
+	void *result;
+
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_create(&threads[i], NULL, writer, &busy);
+	for (int round = 0; round < 20000; round++) {
+		rig->desc[1].active = round % 2;
+		rig_replace(rig, 3);
+	}
+	busy.stop = true;
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++) {
+		pthread_join(threads[i], &result);
+		assert_int_equal((intptr_t)result, 0);
+	}
+	assert_true(busy.calls > 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -644,6 +679,7 @@ int main(void)
 		T(test_paths),	 T(test_shared),      T(test_kept),	 T(test_refused),
 		T(test_groups),	 T(test_busy),	      T(test_own),	 T(test_own_data),
 		T(test_subcall), T(test_deactivated), T(test_open_file), T(test_policies),
+		T(test_stays),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
