@@ -248,7 +248,8 @@ static void test_stopped(void **state)
 			end(&probe);
 		refused = r;
 	}
-	assert_int_equal(refused, -EAGAIN);
+	/* Where it was an end that found no room, he has lost his place, and the next one opens. */
+	assert_true(refused == -EAGAIN || (!refused && helper_pid() != pid));
 	kill(pid, SIGKILL);
 	do {
 		turn();
