@@ -60,7 +60,7 @@ const char *rd_op_word(enum rd_op op, char ret_word[RD_OP_WORD])
 	const char *name = op_names[op];
 	size_t i;
 
-	for (i = 0; name[i] && i < RD_OP_WORD - 1; i++)
+	for (i = 0; i < RD_OP_WORD - 1 && name[i]; i++)
 		ret_word[i] = (char)(name[i] >= 'A' && name[i] <= 'Z' ? name[i] | 0x20 : name[i]);
 	ret_word[i] = '\0';
 	return ret_word;
