@@ -388,6 +388,13 @@ int urfs_open_fd(struct urfs_conn *conn, int fd);
 /* Unregisters what is left, frees all filters; in process that is left to who loaded the shared object. */
 void urfs_close(struct urfs_conn *conn);
 
+/*
+ * New: a sentence for people, without a newline: why it does not start, what is wrong with rules that were replaced.
+ * A program says it on stderr; of a shared object it is what redirctl says of the failure of start(), later a line
+ * of .errors and the log. conn may be a copy.
+ */
+void urfs_say(const struct urfs_conn *conn, const char *sentence);
+
 int urfs_filter_alloc(rfs_filter *filter, struct urfs_conn *conn);
 void urfs_filter_free(rfs_filter filter);
 

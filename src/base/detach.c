@@ -2,8 +2,8 @@
  * detach - detaches and aborts mounts without asking the filesystem that is mounted
  *
  * A path that leads into a dead or stopped mount must not be touched: stat(2) on it may never
- * return. All that is needed stands in /proc/self/mountinfo (base/mountinfo.h), and umount2(2) with
- * UMOUNT_NOFOLLOW does not ask either.
+ * return. All that is needed stands in /proc/self/mountinfo (base/mountinfo.h), and neither open(2) with O_PATH of
+ * what is mounted there nor umount2(2) asks.
  */
 #include "base/detach.h"
 
@@ -36,21 +36,28 @@ static int fusermount(const char *dir)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
+/*
+ * By a descriptor of this very mount: several may be about to detach it, and by its path the second would take away
+ * what lay below.
+ */
 static int detach_one(const struct pfs_mountinfo *info, bool force)
 {
-	struct pfs_mountinfo top = { .major = 0, .minor = 0 };
-	int flags = MNT_DETACH | UMOUNT_NOFOLLOW | (force ? MNT_FORCE : 0);
+	PFS_CLOSE int fd = open(info->dir, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char path[32];
 
+	if (fd < 0)
+		return -errno;
 	/* Something else may have been mounted over it: that is not ours to take away. */
-	if (pfs_mountinfo_at(info->dir, &top) < 0 || top.major != info->major ||
-	    top.minor != info->minor)
+	if (pfs_mountinfo_of(fd) != info->id)
 		return -EBUSY;
-	if (umount2(info->dir, flags) == 0)
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (umount2(path, MNT_DETACH | (force ? MNT_FORCE : 0)) == 0)
 		return 0;
 	if (errno != EPERM)
 		return -errno;
 	if (force)
 		pfs_mount_abort(info->minor);
+	pfs_closep(&fd);
 	return fusermount(info->dir);
 }
 

@@ -126,6 +126,9 @@ static void kill_and_detach(struct keeper *keeper)
 	int r;
 
 	kill(keeper->child, SIGKILL);
+	/* What has our device number now may be another's. */
+	if (pfs_mount_is_gone(kept->unique))
+		return;
 	r = pfs_mount_detach(kept->dev_major, kept->dev_minor, true);
 	if (r < 0 && r != -ENOENT)
 		pfs_log("cannot detach %s: %s; `umount -l %s` does", keeper->kept->dir,
@@ -192,7 +195,6 @@ static int ended(struct keeper *keeper, const char *why)
 	const char *dir = keeper->kept->dir;
 
 	if (!why && keeper->code == CLD_EXITED && keeper->status == 0) {
-		/* What has our device number now may be another's. */
 		if (!pfs_mount_is_gone(keeper->kept->unique))
 			pfs_mount_detach(keeper->kept->dev_major, keeper->kept->dev_minor, false);
 		return 0;

@@ -147,3 +147,19 @@ int pfs_mountinfo_dev(unsigned major, unsigned minor, struct pfs_mountinfo *ret_
 {
 	return find(&(struct search){ .major = major, .minor = minor, .ret_info = ret_info });
 }
+
+long pfs_mountinfo_of(int fd)
+{
+	char path[64], line[128];
+	long id = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "mnt_id: %ld", &id) == 1)
+			break;
+	if (f)
+		fclose(f);
+	return id;
+}

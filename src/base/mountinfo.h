@@ -42,6 +42,8 @@ bool pfs_in_pipesfs_path(const char *path);
 
 /* What is mounted at dir (absolute, resolved), topmost. -ENOENT: nothing. */
 int pfs_mountinfo_at(const char *dir, struct pfs_mountinfo *ret_info);
+/* The number (id) of the mount that an O_PATH descriptor is on; -1. Asks the kernel, never the filesystem. */
+long pfs_mountinfo_of(int fd);
 /* The last mount of a device, wherever it is now. -ENOENT. */
 int pfs_mountinfo_dev(unsigned major, unsigned minor, struct pfs_mountinfo *ret_info);
 

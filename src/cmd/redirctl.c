@@ -2,7 +2,8 @@
  * redirctl - `redirctl`: which filters of files there are, what they do where, and changing it
  *
  * The words and what they print are those of RedirFS's redirctl: `list` says `name priority active`, `paths` says `path
- * 0xFLAGS` (1 single, 2 subtree, 4 include, 8 exclude).
+ * 0xFLAGS` (1 single, 2 subtree, 4 include, 8 exclude). Filters in processes of their own have a fourth word, pid=N or
+ * gone.
  */
 #include "cmd/redirctl_i.h"
 
@@ -18,8 +19,10 @@
 #include "cmd/tree.h"
 
 const struct redirctl_word redirctl_words[] = {
-	{ "list", "", REDIRCTL_LIST, 0, 0, false, "the filters: name, priority, active" },
+	{ "list", "", REDIRCTL_LIST, 0, 0, false, "the filters: name, priority, active, process" },
 	{ "paths", "FILTER", REDIRCTL_PATHS, 1, 1, false, "its paths: path, flags" },
+	{ "hooks", "FILTER", REDIRCTL_HOOKS, 1, 1, false,
+	  "what a filter in a process of its own is asked about" },
 	{ "setpath", "FILTER PATH include|exclude single|subtree", REDIRCTL_SETPATH, 4, 4, true,
 	  "include or exclude a path, it alone or all below it" },
 	{ "rempath", "FILTER PATH", REDIRCTL_REMPATH, 2, 2, true,
@@ -255,22 +258,39 @@ static void strip(struct pfs_buf *text)
 
 static int list_one(const struct redirctl *ctl, const char *filter, bool first, struct pfs_buf *out)
 {
-	PFS_BUF struct pfs_buf priority = { 0 }, active = { 0 };
+	PFS_BUF struct pfs_buf priority = { 0 }, active = { 0 }, from = { 0 };
+	const char *pid = NULL, *gone;
 	struct pfs_diag diag;
 	int r = read_file(ctl, filter, "priority", &priority, &diag);
 
 	if (r == 0)
 		r = read_file(ctl, filter, "active", &active, &diag);
+	if (r == 0)
+		r = read_file(ctl, filter, "from", &from, &diag);
 	if (r < 0 || !priority.data || !active.data)
 		return r == -ENODEV ? 0 : r; /* it went meanwhile */
 	strip(&priority);
 	strip(&active);
-	if (ctl->json)
-		pfs_buf_printf(out, "%s{\"name\":\"%s\",\"priority\":%s,\"active\":%s}",
+	strip(&from);
+	if (from.data && !strncmp(from.data, "pid ", 4))
+		pid = from.data + 4;
+	gone = from.data && !strcmp(from.data, "gone") ? "gone" : NULL;
+	if (ctl->json) {
+		pfs_buf_printf(out, "%s{\"name\":\"%s\",\"priority\":%s,\"active\":%s",
 			       first ? "" : ",", filter, priority.data,
 			       active.data[0] == '1' ? "true" : "false");
-	else
-		pfs_buf_printf(out, "%s %s %s\n", filter, priority.data, active.data);
+		if (pid || gone)
+			pfs_buf_printf(out, ",\"pid\":%s", pid ? pid : "null");
+		pfs_buf_str(out, "}");
+	} else {
+		pfs_buf_printf(out, "%s %s %s%s%s\n", filter, priority.data, active.data,
+			       pid    ? " pid="
+			       : gone ? " "
+				      : "",
+			       pid    ? pid
+			       : gone ? gone
+				      : "");
+	}
 	return 1;
 }
 
@@ -361,6 +381,24 @@ static int paths(const struct redirctl *ctl, const char *filter, struct pfs_buf 
 	return 0;
 }
 
+static int hooks(const struct redirctl *ctl, const char *filter, struct pfs_buf *out,
+		 struct pfs_diag *diag)
+{
+	PFS_BUF struct pfs_buf text = { 0 };
+	int r = read_file(ctl, filter, "hooks", &text, diag);
+	char *save = NULL;
+	bool first = true;
+
+	if (r < 0 || !text.data)
+		return r;
+	for (char *line = strtok_r(text.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		pfs_buf_printf(out, ctl->json ? "%s\"%s\"" : "%s%s\n",
+			       ctl->json && !first ? "," : "", line);
+		first = false;
+	}
+	return 0;
+}
+
 static int setting(const struct redirctl *ctl, const struct redirctl_word *word,
 		   char *const *operand, struct pfs_buf *out, struct pfs_diag *diag)
 {
@@ -380,6 +418,8 @@ static int look(const struct redirctl *ctl, const struct redirctl_word *word, ch
 		r = each(ctl, list_one, out);
 	else if (word->verb == REDIRCTL_PATHS)
 		r = paths(ctl, operand[0], out, diag);
+	else if (word->verb == REDIRCTL_HOOKS)
+		r = hooks(ctl, operand[0], out, diag);
 	else if (!operand[0])
 		r = each(ctl, stat_one, out);
 	else
@@ -397,6 +437,7 @@ int redirctl_do(const struct redirctl *ctl, const struct redirctl_word *word, ch
 	switch (word->verb) {
 	case REDIRCTL_LIST:
 	case REDIRCTL_PATHS:
+	case REDIRCTL_HOOKS:
 	case REDIRCTL_STAT:
 		return look(ctl, word, operand, out, diag);
 	case REDIRCTL_SETPATH:

@@ -12,6 +12,9 @@
  */
 #include "mount/redirfs_i.h"
 
+#include <limits.h>
+#include <stdio.h>
+
 #define TREE "redirfs"
 #define SLOT 20	    /* of the first file */
 #define SETTLE 2000 /* ms that open(2) waits for redirect processes */
@@ -198,6 +201,23 @@ static void say(void *arg, const char *sentence)
 	pfs_log_try(sentence);
 }
 
+/* For whoever looks why a filter does something else than its file says: its owner, and root. */
+static void hear(void *arg, const char *filter, const char *sentence)
+{
+	static const struct pfs_cred root = { .uid = 0 };
+	struct pfs_mount *mount = arg;
+	PFS_BUF struct pfs_buf line = { 0 };
+	struct pfs_diag diag;
+
+	pfs_diag_set(&diag, EINVAL, "%.240s", sentence);
+	if (mount->graph)
+		pfs_redir_refuse(mount, &root, filter, NULL, EINVAL, &diag);
+	pfs_buf_printf(&line, "%s: ", filter);
+	pfs_buf_clean(&line, sentence, strlen(sentence));
+	if (!line.failed)
+		pfs_log_try(line.data);
+}
+
 int pfs_redirfs_new(struct pfs_mount *mount)
 {
 	struct pfs_redirfs *redirfs = pfs_zalloc(1, sizeof(*redirfs));
@@ -206,6 +226,7 @@ int pfs_redirfs_new(struct pfs_mount *mount)
 		.program = program,
 		.detach = detach,
 		.say = say,
+		.hear = hear,
 		.arg = mount,
 	};
 	int r;
@@ -226,6 +247,50 @@ struct rd_herd *pfs_redirfs_herd(const struct pfs_mount *mount)
 	return mount->redirfs->herd;
 }
 
+/* --- filters of other processes ----------------------------------------------------------------------------- */
+
+static int place(void *arg, struct rd_rule_new *rule, struct pfs_diag *diag)
+{
+	(void)arg;
+	return pfs_redir_place(rule, diag);
+}
+
+/* Readers drain what there is, then get the end. */
+static void left(void *arg, const char *name)
+{
+	static const struct pfs_cred nobody = { .uid = 0 };
+	const struct pfs_mount *mount = arg;
+
+	(void)pfs_node_remove(mount->redirfs->folder, name, &nobody, NULL);
+}
+
+/* Where liburfs looks for us. The mount does without, and says so. */
+static void listen_for_filters(struct pfs_mount *mount)
+{
+	const char *wanted = getenv("PIPESFS_URFS"), *runtime = getenv("XDG_RUNTIME_DIR");
+	struct rd_join_options options = {
+		.herd = mount->redirfs->herd, .place = place, .left = left, .say = say, .arg = mount
+	};
+	struct pfs_diag diag = { "" };
+	char path[PATH_MAX];
+	int r;
+
+	if (wanted && *wanted)
+		snprintf(path, sizeof(path), "%s", wanted);
+	else if (geteuid() != 0 && runtime && runtime[0] == '/')
+		snprintf(path, sizeof(path), "%s/pipesfs/urfs", runtime);
+	else if (geteuid() == 0)
+		snprintf(path, sizeof(path), "/run/pipesfs/urfs");
+	else
+		return; /* there is no such place for him */
+	options.path = path;
+	r = path[0] == '/' ? rd_join_new(&options, &mount->redirfs->join, &diag)
+			   : pfs_diag_set(&diag, EINVAL, "PIPESFS_URFS is no absolute path");
+	if (r < 0)
+		pfs_log("filters of other processes cannot join this mount: %s",
+			diag.text[0] ? diag.text : strerror(-r));
+}
+
 int pfs_redirfs_begin(struct pfs_mount *mount)
 {
 	struct pfs_node *node;
@@ -235,19 +300,23 @@ int pfs_redirfs_begin(struct pfs_mount *mount)
 		return r;
 	mount->redirfs->folder = node; /* which is there as long as the graph */
 	pfs_node_unref(node);
+	listen_for_filters(mount);
 	return 0;
 }
 
 void pfs_redirfs_end(struct pfs_mount *mount)
 {
-	if (mount->redirfs)
-		rd_herd_end(mount->redirfs->herd);
+	if (!mount->redirfs)
+		return;
+	rd_join_free(TAKE_PTR(mount->redirfs->join));
+	rd_herd_end(mount->redirfs->herd);
 }
 
 void pfs_redirfs_free(struct pfs_mount *mount)
 {
 	if (!mount->redirfs)
 		return;
+	rd_join_free(mount->redirfs->join);
 	rd_herd_free(mount->redirfs->herd);
 	free(mount->redirfs);
 	mount->redirfs = NULL;

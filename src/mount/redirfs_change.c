@@ -27,8 +27,7 @@ bool pfs_redir_name(const char *text, char ret_name[RD_NAME_MAX])
 
 /* --- what is to be done where ------------------------------------------------------------------------ */
 
-/* The directory that is redirected for a path that was included, and the path as it is without links. */
-static int place(struct rd_rule_new *rule, struct pfs_diag *diag)
+int pfs_redir_place(struct rd_rule_new *rule, struct pfs_diag *diag)
 {
 	PFS_FREE char *real = realpath(rule->desc.path, NULL);
 	PFS_FREE char *tree = NULL;
@@ -81,7 +80,7 @@ static int parse_rules(struct pfs_redir_change *change, struct pfs_diag *diag)
 		}
 		/* What is taken away may be gone from the filesystem, too. */
 		if (r == 0 && len && change->file != PFS_REDIR_REMOVE)
-			r = place(rule, diag);
+			r = pfs_redir_place(rule, diag);
 		if (r < 0)
 			return r;
 		line = next ? next + 1 : end;
@@ -176,6 +175,49 @@ static int change_do(void *arg, struct rd_registry *next, struct pfs_diag *diag)
 	return write_rules(change, next, diag);
 }
 
+/* --- the modifier of a filter in another process ---------------------------------------------------------- */
+
+struct asked {
+	const struct pfs_redir_change *change;
+	bool differs; /* it would become active, or inactive */
+};
+
+static void look_active(void *arg, const struct rd_registry *now)
+{
+	struct asked *asked = arg;
+	const struct rd_registered *filter = rd_registry_find(now, asked->change->name);
+
+	asked->differs = filter && filter->active != (asked->change->text[0] == '1');
+}
+
+/* Before the change is begun: what its callback does is one, too. */
+static int ask(const struct pfs_redirfs *redirfs, const struct pfs_redir_change *change,
+	       struct pfs_diag *diag)
+{
+	struct asked asked = { .change = change };
+	union rfs_mod mod;
+	int r = 0;
+
+	memset(&mod, 0, sizeof(mod));
+	if (change->file == PFS_REDIR_ACTIVE) {
+		rd_herd_look(redirfs->herd, look_active, &asked);
+		mod.id = change->text[0] == '1' ? RFS_ACTIVATE : RFS_DEACTIVATE;
+		return asked.differs ? rd_join_modify(redirfs->join, change->name, &mod, diag) : 0;
+	}
+	if (change->file != PFS_REDIR_INCLUDE && change->file != PFS_REDIR_EXCLUDE)
+		return 0;
+	for (size_t i = 0; i < change->n_rules && r == 0; i++) {
+		const struct rd_rule_desc *rule = &change->rule[i].desc;
+
+		mod.set_path.id = RFS_SET_PATH;
+		mod.set_path.path_info.path = rule->path;
+		mod.set_path.path_info.flags = (rule->include ? RFS_PATH_INCLUDE : RFS_PATH_EXCLUDE) |
+					       (rule->subtree ? RFS_PATH_SUBTREE : RFS_PATH_SINGLE);
+		r = rd_join_modify(redirfs->join, change->name, &mod, diag);
+	}
+	return r;
+}
+
 /* Its directory goes with it: readers drain what there is, then get the end. */
 static bool goes(const struct pfs_redir_change *change)
 {
@@ -212,6 +254,8 @@ int pfs_redir_change(struct pfs_mount *mount, struct pfs_redir_change *change, s
 		r = parse_rules(change, diag);
 	else if (goes(change))
 		r = check_empty(mount, change->name, diag);
+	if (r == 0 && change->kind == PFS_REDIR_WRITE)
+		r = ask(mount->redirfs, change, diag);
 	if (r == 0)
 		r = rd_herd_change(mount->redirfs->herd, change_do, change, diag);
 	if (r == 0 && goes(change))

@@ -9,7 +9,8 @@
  *	exclude		the same
  *	remove		the paths written here are no longer included or excluded
  *	paths		all of them, as redirctl prints them: PATH 0xFLAGS
- *	from		the shared object, or the process, that the filter is
+ *	from		the shared object that the filter is, or its process: pid N, or gone
+ *	hooks		what one in a process is asked about: pre REG_FOP_OPEN, post ...
  *	.stats		numbers, then those of the stream
  *	unregister	whatever is written: the filter goes
  *
@@ -27,17 +28,12 @@ static const struct {
 	const char *name;
 	mode_t mode;
 } files[PFS_REDIR_FILES] = {
-	[PFS_REDIR_ACTIVE] = { "active", 0644 },
-	[PFS_REDIR_PRIORITY] = { "priority", 0644 },
-	[PFS_REDIR_POLICY] = { "policy", 0644 },
-	[PFS_REDIR_DEADLINE] = { "deadline", 0644 },
-	[PFS_REDIR_INCLUDE] = { "include", 0644 },
-	[PFS_REDIR_EXCLUDE] = { "exclude", 0644 },
-	[PFS_REDIR_REMOVE] = { "remove", 0200 },
-	[PFS_REDIR_PATHS] = { "paths", 0444 },
-	[PFS_REDIR_FROM] = { "from", 0444 },
-	[PFS_REDIR_STATS] = { ".stats", 0444 },
-	[PFS_REDIR_UNREGISTER] = { "unregister", 0200 },
+	[PFS_REDIR_ACTIVE] = { "active", 0644 },   [PFS_REDIR_PRIORITY] = { "priority", 0644 },
+	[PFS_REDIR_POLICY] = { "policy", 0644 },   [PFS_REDIR_DEADLINE] = { "deadline", 0644 },
+	[PFS_REDIR_INCLUDE] = { "include", 0644 }, [PFS_REDIR_EXCLUDE] = { "exclude", 0644 },
+	[PFS_REDIR_REMOVE] = { "remove", 0200 },   [PFS_REDIR_PATHS] = { "paths", 0444 },
+	[PFS_REDIR_FROM] = { "from", 0444 },	   [PFS_REDIR_HOOKS] = { "hooks", 0444 },
+	[PFS_REDIR_STATS] = { ".stats", 0444 },	   [PFS_REDIR_UNREGISTER] = { "unregister", 0200 },
 };
 
 struct redir_file {
@@ -120,6 +116,12 @@ static void say(void *arg, const struct rd_registry *now)
 		rd_registered_rules(filter, file->which == PFS_REDIR_INCLUDE, &file->text);
 	else if (file->which == PFS_REDIR_PATHS)
 		rd_registered_paths(filter, &file->text);
+	else if (file->which == PFS_REDIR_HOOKS)
+		rd_registered_hooks(filter, &file->text);
+	else if (file->which == PFS_REDIR_FROM && filter->process && filter->peer)
+		pfs_buf_printf(&file->text, "pid %ld\n", (long)filter->pid);
+	else if (file->which == PFS_REDIR_FROM && filter->process)
+		pfs_buf_str(&file->text, "gone\n");
 	else if (file->which == PFS_REDIR_FROM && filter->object)
 		pfs_buf_printf(&file->text, "%s%s%s\n", filter->object, filter->args ? "," : "",
 			       filter->args ? filter->args : "");
@@ -285,16 +287,30 @@ static void write_reply(struct pfs_task *task, fuse_req_t req, int result)
 	}
 }
 
+static void refuse_large(const struct redir_file *redir, struct pfs_mount *mount, fuse_req_t req,
+			 size_t size)
+{
+	struct pfs_cred cred = pfs_req_cred(req);
+	struct pfs_diag diag;
+
+	pfs_diag_set(&diag, EFBIG, "%zu bytes; there are %zu at most", size, WRITE_MAX);
+	pfs_redir_refuse(mount, &cred, redir->filter, files[redir->which].name, EFBIG, &diag);
+	fuse_reply_err(req, EFBIG);
+}
+
 static void file_write(struct pfs_file *file, fuse_req_t req, const char *bytes, size_t size, int flags)
 {
 	struct redir_file *redir = file_of(file);
-	struct redir_task *task = NULL;
+	struct redir_task *task;
 
 	(void)flags;
-	if (size <= WRITE_MAX)
-		task = task_new(file->mount, redir, size);
+	if (size > WRITE_MAX) {
+		refuse_large(redir, file->mount, req, size);
+		return;
+	}
+	task = task_new(file->mount, redir, size);
 	if (!task) {
-		fuse_reply_err(req, size > WRITE_MAX ? EFBIG : ENOMEM);
+		fuse_reply_err(req, ENOMEM);
 		return;
 	}
 	redir->refs++;

@@ -12,9 +12,11 @@
 
 #include "mount/mount_i.h"
 #include "redir/herd.h"
+#include "redir/join.h"
 
 struct pfs_redirfs {
 	struct rd_herd *herd;	 /* owned */
+	struct rd_join *join;	 /* owned; NULL: filters of other processes cannot join */
 	struct pfs_node *folder; /* borrowed from the graph */
 };
 
@@ -28,6 +30,7 @@ enum pfs_redir_file {
 	PFS_REDIR_REMOVE,
 	PFS_REDIR_PATHS,
 	PFS_REDIR_FROM,
+	PFS_REDIR_HOOKS,
 	PFS_REDIR_STATS,
 	PFS_REDIR_UNREGISTER,
 	PFS_REDIR_FILES,
@@ -50,6 +53,8 @@ struct pfs_redir_change {
 
 /* Asks the filesystem about paths and takes the change to the herd. Waits. -errno with a sentence. */
 int pfs_redir_change(struct pfs_mount *mount, struct pfs_redir_change *change, struct pfs_diag *diag);
+/* The directory that is redirected for a path, and the path as it is without links. */
+int pfs_redir_place(struct rd_rule_new *rule, struct pfs_diag *diag);
 /* The name part of "NAME,so=FILE,priority=N". False: it is no name. */
 bool pfs_redir_name(const char *text, char ret_name[RD_NAME_MAX]);
 

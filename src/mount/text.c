@@ -205,15 +205,28 @@ static void params_free(struct pfs_task *task)
 	free(params);
 }
 
+static void refuse_large(const struct pfs_file *file, fuse_req_t req, struct pfs_node *node, size_t size)
+{
+	struct pfs_cred cred = pfs_req_cred(req);
+	struct pfs_diag diag;
+
+	pfs_diag_set(&diag, EFBIG, "%zu bytes; parameters have %zu at most", size, PARAMS_MAX);
+	pfs_refuse(file->mount, &cred, node, ".params", EFBIG, &diag);
+	fuse_reply_err(req, EFBIG);
+}
+
 static void text_write(struct pfs_file *file, fuse_req_t req, const char *bytes, size_t size, int flags)
 {
 	struct text_file *text = CONTAINER_OF(file, struct text_file, file);
-	struct params_task *params = NULL;
+	struct params_task *params;
 
-	if (size <= PARAMS_MAX)
-		params = pfs_zalloc(1, sizeof(*params) + size + 1);
+	if (size > PARAMS_MAX) {
+		refuse_large(file, req, text->node, size);
+		return;
+	}
+	params = pfs_zalloc(1, sizeof(*params) + size + 1);
 	if (!params) {
-		fuse_reply_err(req, size > PARAMS_MAX ? EFBIG : ENOMEM);
+		fuse_reply_err(req, ENOMEM);
 		return;
 	}
 	params->task.act = params_act;

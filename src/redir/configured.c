@@ -279,6 +279,8 @@ static void take(struct rd_config *config, const struct rd_filter_desc *desc, si
 		filter->policy = desc[i].policy != 0 ? desc[i].policy : RD_FAIL_DEFAULT;
 		filter->deadline = desc[i].deadline != 0 ? desc[i].deadline : RD_DEADLINE;
 		filter->priority = desc[i].priority;
+		if (desc[i].wants)
+			filter->wants = *desc[i].wants;
 		rd_rules_unref(filter->rules);
 		filter->rules = TAKE_PTR(rules[i]);
 	}
@@ -532,6 +534,28 @@ int rd_config_hook(struct rd_config *config, const char *name, struct rd_hook *h
 	pthread_mutex_unlock(&config->lock);
 	rd_hook_unref(old);
 	return r;
+}
+
+int rd_config_unhook(struct rd_config *config, const char *name, struct rd_hook *hook)
+{
+	struct rd_filter *filter;
+	bool mine = false;
+
+	pthread_mutex_lock(&config->lock);
+	filter = find(config, name);
+	if (filter) {
+		pthread_mutex_lock(&filter->lock);
+		mine = filter->hook == hook;
+		if (mine)
+			filter->hook = NULL;
+		pthread_mutex_unlock(&filter->lock);
+	}
+	if (mine)
+		changed(config);
+	pthread_mutex_unlock(&config->lock);
+	if (mine)
+		rd_hook_unref(hook);
+	return mine ? 0 : -ENOENT;
 }
 
 void rd_config_touch(struct rd_config *config)

@@ -55,6 +55,7 @@ struct rd_rule_desc {
 	bool subtree;	  /* else this path alone */
 };
 
+struct rd_wants;
 struct rd_filter_desc {
 	const char *name; /* a letter, then letters, digits, "_", "-", "."; < RD_NAME_MAX */
 	int priority;	  /* >= 0, unique */
@@ -63,6 +64,7 @@ struct rd_filter_desc {
 	uint64_t deadline; /* ns, of one pre or post; 0: RD_DEADLINE */
 	const struct rd_rule_desc *rules;
 	size_t n_rules;
+	const struct rd_wants *wants; /* of one in another process, hook or not; NULL: as its hook says */
 };
 
 int rd_config_new(struct rd_config **ret_config);
@@ -91,6 +93,8 @@ int rd_config_add_rule(struct rd_config *config, const char *name, const struct 
  */
 struct rd_hook;
 int rd_config_hook(struct rd_config *config, const char *name, struct rd_hook *hook);
+/* Takes that one away, if it has it still. -ENOENT: it has not. */
+int rd_config_unhook(struct rd_config *config, const char *name, struct rd_hook *hook);
 /* A hook's wants have changed (rfs_set_operations): chains are made anew. */
 void rd_config_touch(struct rd_config *config);
 

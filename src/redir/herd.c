@@ -11,6 +11,8 @@
 
 #include "base/mountinfo.h"
 #include "base/spawn.h"
+#include "base/until.h"
+#include "redir/herd_config.h"
 #include "redir/outer.h"
 
 #define PROCESSES_MAX 256
@@ -31,6 +33,9 @@ struct process {
 	struct pfs_diag diag;
 	struct rd_link_number *number; /* owned */
 	size_t n_numbers;
+	int channel[2];	 /* lock, owned: of the last answer to JOIN; -1: none */
+	uint64_t *peers; /* changes, owned: who has joined it */
+	size_t n_peers;
 	struct process *next;
 };
 
@@ -45,8 +50,10 @@ struct rd_herd {
 	uint64_t serial;       /* lock */
 	struct rd_watch *watch; /* lock: those that there are */
 	int wake_fd;		/* the list has changed, or the end */
-	bool closed;		/* changes: there are no more */
-	bool ending;		/* lock */
+	int (*hand)(void *arg, uint64_t peer, int fd, int memory); /* changes */
+	void *hand_arg;
+	bool closed; /* changes: there are no more */
+	bool ending; /* lock */
 	pthread_t thread;
 };
 
@@ -57,16 +64,7 @@ static void wake(struct rd_herd *herd)
 
 static struct timespec patience(unsigned ms)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	ts.tv_sec += ms / 1000;
-	ts.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (ts.tv_nsec >= 1000000000) {
-		ts.tv_sec++;
-		ts.tv_nsec -= 1000000000;
-	}
-	return ts;
+	return pfs_clock_in(ms * 1000000ULL);
 }
 
 /* --- what comes from a process -------------------------------------------------------------------- */
@@ -75,6 +73,9 @@ static void process_free(struct process *process)
 {
 	pfs_command_free(process->command);
 	pfs_closep(&process->fd);
+	pfs_closep(&process->channel[0]);
+	pfs_closep(&process->channel[1]);
+	free(process->peers);
 	free(process->number);
 	free(process->tree);
 	free(process);
@@ -126,14 +127,27 @@ static void numbers_take(struct process *process, const struct rd_link_message *
 	process->n_numbers = message->len / sizeof(*copy);
 }
 
+static void hear(const struct rd_herd *herd, struct rd_link_message *message)
+{
+	char *end = strchr((char *)message->body, '\n');
+
+	*end = '\0';
+	if (herd->options.hear)
+		herd->options.hear(herd->options.arg, (const char *)message->body, end + 1);
+}
+
 /* Returns false: hang up. */
 static bool message_take(struct rd_herd *herd, struct process *process, struct rd_link_message *message)
 {
-	bool answer = message->head.type == RD_LINK_DONE || message->head.type == RD_LINK_NUMBERS;
+	bool answer = message->head.type == RD_LINK_DONE || message->head.type == RD_LINK_NUMBERS ||
+		      message->head.type == RD_LINK_CHANNEL;
 
-	rd_link_fds_close(message);
-	if (!answer)
-		return false;
+	if (!answer) {
+		rd_link_fds_close(message);
+		if (message->head.type == RD_LINK_SAY)
+			hear(herd, message);
+		return message->head.type == RD_LINK_SAY;
+	}
 	pthread_mutex_lock(&herd->lock);
 	/* An answer to a question that nobody waits for any more is as good as none. */
 	if (message->head.serial == process->asked && process->answered != process->asked) {
@@ -143,12 +157,18 @@ static bool message_take(struct rd_herd *herd, struct process *process, struct r
 			     message->head.type == RD_LINK_DONE ? (const char *)message->body : "");
 		if (message->head.type == RD_LINK_NUMBERS)
 			numbers_take(process, message);
+		if (message->head.type == RD_LINK_CHANNEL)
+			for (int i = 0; i < 2; i++) {
+				pfs_closep(&process->channel[i]);
+				process->channel[i] = TAKE_FD(message->fd[i]);
+			}
 		pthread_cond_broadcast(&herd->news);
 	} else if (message->head.serial <= process->told && message->head.serial > process->heard) {
 		process->heard = message->head.serial;
 		pthread_cond_broadcast(&herd->news);
 	}
 	pthread_mutex_unlock(&herd->lock);
+	rd_link_fds_close(message);
 	return true;
 }
 
@@ -210,17 +230,16 @@ static void await_end(struct rd_herd *herd, const struct process *process)
 }
 
 /* changes held. Asks and waits for the answer. -EIO: the process has gone; -ETIMEDOUT: it was killed. */
-static int ask(struct rd_herd *herd, struct process *process, enum rd_link_type type,
-	       const int *fds, size_t nfds, struct pfs_diag *diag)
+static int ask_more(struct rd_herd *herd, struct process *process, struct rd_link_head head,
+		    const void *body, size_t len, const int *fds, size_t nfds, struct pfs_diag *diag)
 {
-	struct rd_link_head head = { .type = type };
 	struct timespec until = patience(herd->options.patience);
 	int r = 0;
 
 	pthread_mutex_lock(&herd->lock);
 	head.serial = process->asked = ++herd->serial;
 	if (process->fd >= 0)
-		r = rd_link_send(process->fd, &head, NULL, 0, fds, nfds);
+		r = rd_link_send(process->fd, &head, body, len, fds, nfds);
 	while (r == 0 && process->fd >= 0 && process->answered != head.serial)
 		r = -pthread_cond_timedwait(&herd->news, &herd->lock, &until);
 	if (r == -EPIPE || r == -ECONNRESET)
@@ -244,6 +263,12 @@ static int ask(struct rd_herd *herd, struct process *process, enum rd_link_type 
 	return r;
 }
 
+static int ask(struct rd_herd *herd, struct process *process, enum rd_link_type type,
+	       const int *fds, size_t nfds, struct pfs_diag *diag)
+{
+	return ask_more(herd, process, (struct rd_link_head){ .type = type }, NULL, 0, fds, nfds, diag);
+}
+
 static struct process *find(struct rd_herd *herd, const char *tree)
 {
 	struct process *p;
@@ -255,52 +280,70 @@ static struct process *find(struct rd_herd *herd, const char *tree)
 	return p;
 }
 
-/* Has this filter anything to do with files of that tree? */
-static bool concerns(const struct rd_registered *filter, const char *tree)
+/* --- filters in other processes ---------------------------------------------------------------------------- */
+
+static bool has_joined(const struct process *process, uint64_t peer)
 {
-	for (size_t i = 0; i < filter->n_rules; i++)
-		if (filter->rule[i]->include && rd_tree_holds(tree, filter->rule[i]->tree))
+	for (size_t i = 0; i < process->n_peers; i++)
+		if (process->peers[i] == peer)
 			return true;
 	return false;
 }
 
-static int config_of(const struct rd_registry *registry, const char *tree,
-		     struct rd_link_config *ret_config)
+/*
+ * changes held. Whom the configuration has filters of is brought together with the process. One that does not take its
+ * end has died, or will be held to have.
+ */
+static int join_all(struct rd_herd *herd, struct process *process, const struct rd_link_config *config,
+		    const struct rd_registry *registry, struct pfs_diag *diag)
 {
-	struct rd_link_config config = { .tree = tree };
-	struct rd_rule_desc *rules;
-	size_t n_rules = 0, at = 0;
+	uint64_t *peers = pfs_zalloc(process->n_peers + config->n + 1, sizeof(*peers));
 
-	for (size_t i = 0; i < registry->n; i++)
-		n_rules += registry->filter[i]->n_rules;
-	config.memory = pfs_zalloc(1, registry->n * sizeof(*config.filter) + n_rules * sizeof(*rules));
-	if (!config.memory)
+	if (!peers)
 		return -ENOMEM;
-	config.filter = config.memory;
-	rules = (void *)(config.filter + registry->n);
-	for (size_t i = 0; i < registry->n; i++) {
-		const struct rd_registered *filter = registry->filter[i];
+	if (process->n_peers)
+		memcpy(peers, process->peers, process->n_peers * sizeof(*peers));
+	free(process->peers);
+	process->peers = peers;
+	for (size_t i = 0; i < config->n; i++) {
+		const struct rd_link_filter *filter = &config->filter[i];
+		struct rd_link_head head = { .type = RD_LINK_JOIN, .value = (int64_t)filter->peer };
+		struct rd_link_join body;
+		int fds[2], r;
 
-		if (!concerns(filter, tree))
+		if (!filter->peer || has_joined(process, filter->peer))
 			continue;
-		config.filter[config.n++] = (struct rd_link_filter){
-			.desc = { .name = filter->name,
-				  .priority = filter->priority,
-				  .active = filter->active,
-				  .policy = filter->policy,
-				  .deadline = filter->deadline,
-				  .rules = rules + at,
-				  .n_rules = filter->n_rules },
-			.object = filter->object,
-			.args = filter->args,
-		};
-		for (size_t j = 0; j < filter->n_rules; j++)
-			rules[at++] = (struct rd_rule_desc){ filter->rule[j]->path,
-							     filter->rule[j]->include,
-							     filter->rule[j]->subtree };
+		body.pid = rd_registry_find(registry, filter->desc.name)->pid;
+		r = ask_more(herd, process, head, &body, sizeof(body), NULL, 0, diag);
+		if (r < 0)
+			return r;
+		process->peers[process->n_peers++] = filter->peer;
+		pthread_mutex_lock(&herd->lock);
+		fds[0] = TAKE_FD(process->channel[0]);
+		fds[1] = TAKE_FD(process->channel[1]);
+		pthread_mutex_unlock(&herd->lock);
+		if (herd->hand && fds[0] >= 0 && fds[1] >= 0)
+			(void)herd->hand(herd->hand_arg, filter->peer, fds[0], fds[1]);
+		pfs_closep(&fds[0]);
+		pfs_closep(&fds[1]);
 	}
-	*ret_config = config;
 	return 0;
+}
+
+/* changes held. The process runs by that configuration: it has forgotten whom it does not name. */
+static void joined_remain(struct process *process, const struct rd_link_config *config)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < process->n_peers; i++) {
+		size_t j = 0;
+
+		while (j < config->n && config->filter[j].peer != process->peers[i])
+			j++;
+		if (j < config->n)
+			process->peers[n++] = process->peers[i];
+	}
+	process->n_peers = n;
 }
 
 static int configure(struct rd_herd *herd, struct process *process,
@@ -308,16 +351,27 @@ static int configure(struct rd_herd *herd, struct process *process,
 {
 	struct rd_link_config config;
 	PFS_CLOSE int fd = -1;
-	int r = config_of(registry, process->tree, &config);
+	size_t had;
+	int r = rd_config_for(registry, process->tree, &config);
 
 	if (r < 0)
 		return r;
 	r = rd_link_config_to_fd(&config, &fd);
-	rd_link_config_release(&config);
+	had = process->n_peers;
 	if (r == 0)
-		r = ask(herd, process, RD_LINK_CONFIGURE, &fd, 1, diag);
-	if (r == 0)
+		r = join_all(herd, process, &config, registry, diag);
+	if (r < 0) {
+		rd_link_config_release(&config);
+		return r;
+	}
+	r = ask(herd, process, RD_LINK_CONFIGURE, &fd, 1, diag);
+	if (r == 0) {
 		process->serial = registry->serial;
+		joined_remain(process, &config);
+	} else {
+		process->n_peers = had; /* it has taken all of it back */
+	}
+	rd_link_config_release(&config);
 	return r;
 }
 
@@ -481,7 +535,7 @@ static int begin(struct rd_herd *herd, const char *tree, const struct rd_registr
 
 	if (!process)
 		return -ENOMEM;
-	process->fd = -1;
+	process->fd = process->channel[0] = process->channel[1] = -1;
 	process->tree = strdup(tree);
 	if (!process->tree || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0) {
 		r = process->tree ? -errno : -ENOMEM;
@@ -656,6 +710,35 @@ int rd_herd_change(struct rd_herd *herd,
 	return r;
 }
 
+void rd_herd_hand(struct rd_herd *herd, int (*hand)(void *arg, uint64_t peer, int fd, int memory),
+		  void *arg)
+{
+	pthread_mutex_lock(&herd->changes);
+	herd->hand = hand;
+	herd->hand_arg = arg;
+	pthread_mutex_unlock(&herd->changes);
+}
+
+void rd_herd_lose(struct rd_herd *herd, uint64_t peer)
+{
+	struct rd_registry *next = NULL;
+	struct pfs_diag ignored;
+
+	pthread_mutex_lock(&herd->changes);
+	if (!herd->closed && rd_registry_copy(herd->now, &next) == 0 &&
+	    rd_registry_lose(next, peer) > 0) {
+		struct rd_registry *old = herd->now;
+
+		pthread_mutex_lock(&herd->lock);
+		herd->now = next;
+		pthread_mutex_unlock(&herd->lock);
+		next = old;
+		(void)settle(herd, herd->now, &ignored);
+	}
+	rd_registry_free(next);
+	pthread_mutex_unlock(&herd->changes);
+}
+
 /* --- looking ------------------------------------------------------------------------------------------------- */
 
 void rd_herd_look(struct rd_herd *herd, void (*look)(void *arg, const struct rd_registry *now),
@@ -694,7 +777,8 @@ int rd_herd_numbers(struct rd_herd *herd, const char *name, struct rd_link_numbe
 	pthread_mutex_lock(&herd->changes);
 	filter = rd_registry_find(herd->now, name);
 	for (struct process *p = herd->first; filter && p; p = p->next) {
-		if (!concerns(filter, p->tree) || ask(herd, p, RD_LINK_ASK, NULL, 0, &diag) < 0)
+		if (!rd_registered_concerns(filter, p->tree) ||
+		    ask(herd, p, RD_LINK_ASK, NULL, 0, &diag) < 0)
 			continue;
 		pthread_mutex_lock(&herd->lock);
 		add_numbers(p, name, &sum);

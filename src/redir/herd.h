@@ -36,6 +36,8 @@ struct rd_herd_options {
 	/* Detaches every mount of that device, lazily, for a process that cannot do it any more. */
 	void (*detach)(void *arg, unsigned major, unsigned minor);
 	void (*say)(void *arg, const char *sentence);
+	/* What a filter says of itself; NULL: nobody is told. */
+	void (*hear)(void *arg, const char *filter, const char *sentence);
 	void *arg;
 	unsigned patience; /* ms; 0: RD_HERD_PATIENCE */
 };
@@ -55,6 +57,14 @@ void rd_herd_look(struct rd_herd *herd, void (*look)(void *arg, const struct rd_
 		  void *arg);
 /* The numbers of one filter, of all processes together. -ENODEV; a process that does not answer is left out. */
 int rd_herd_numbers(struct rd_herd *herd, const char *name, struct rd_link_number *ret_number);
+/*
+ * Filters in other processes (join.h): hand(arg, peer, fd, memory) gives that process its end of the channel to a
+ * redirect process, without waiting. With it go changes under way. NULL: no more.
+ */
+void rd_herd_hand(struct rd_herd *herd, int (*hand)(void *arg, uint64_t peer, int fd, int memory),
+		  void *arg);
+/* That process has died. Its filters have none from now on, whatever redirect processes say to that. */
+void rd_herd_lose(struct rd_herd *herd, uint64_t peer);
 /*
  * The operations of a filter, whether there is one of that name or it comes: watch.h. Waits for nobody; what is done
  * once rd_herd_watched() has returned is seen. -ENOMEM, -errno.

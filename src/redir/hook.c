@@ -1,5 +1,6 @@
 #include "redir/hook.h"
 
+#include "base/until.h"
 #include "redir/hook_i.h"
 
 #define SLOT_LOCKS 32
@@ -59,6 +60,20 @@ void rd_hook_drain(struct rd_hook *hook)
 	while (hook->inside > 0)
 		pthread_cond_wait(&hook->empty, &hook->lock);
 	pthread_mutex_unlock(&hook->lock);
+}
+
+bool rd_hook_drain_for(struct rd_hook *hook, unsigned milliseconds)
+{
+	const struct timespec until = pfs_clock_in(milliseconds * 1000000ULL);
+	bool empty;
+
+	pthread_mutex_lock(&hook->lock);
+	while (hook->inside > 0 &&
+	       pthread_cond_clockwait(&hook->empty, &hook->lock, CLOCK_MONOTONIC, &until) == 0)
+		;
+	empty = hook->inside == 0;
+	pthread_mutex_unlock(&hook->lock);
+	return empty;
 }
 
 /* --- what filters keep -------------------------------------------------------------------------- */

@@ -77,6 +77,7 @@ void rd_hook_unref(struct rd_hook *hook);
 void rd_hook_set_wants(struct rd_config *config, struct rd_hook *hook, const struct rd_wants *wants);
 /* Waits until nobody is in it. Not on a thread that is. */
 void rd_hook_drain(struct rd_hook *hook);
+bool rd_hook_drain_for(struct rd_hook *hook, unsigned milliseconds); /* false: somebody still is */
 
 /* The answer to an ask that said false. The ask is not to be touched afterwards. */
 void rd_ask_answer(struct rd_ask *ask, enum rd_verdict verdict);

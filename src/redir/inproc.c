@@ -11,6 +11,7 @@
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 
+#include "base/log.h"
 #include "redir/args.h"
 #include "urfs/filter.h"
 
@@ -269,12 +270,43 @@ static int module_set_path(struct urfs_filter *filter, const struct rfs_path_inf
 		       : rd_config_add_rule(module->config, filter->name, &rule, module->diag);
 }
 
+static struct {
+	void (*hear)(void *arg, const char *filter, const char *sentence);
+	void *arg;
+} hearer;
+
+void rd_modules_hear(void (*hear)(void *arg, const char *filter, const char *sentence), void *arg)
+{
+	hearer.hear = hear;
+	hearer.arg = arg;
+}
+
+static void module_say(struct urfs_link *link, const char *sentence)
+{
+	struct rd_module *module = CONTAINER_OF(link, struct rd_module, link);
+	char name[URFS_NAME_MAX] = "";
+
+	if (module->diag) {
+		pfs_diag_set(module->diag, 0, "%.240s", sentence);
+		return;
+	}
+	pthread_mutex_lock(&link->lock);
+	if (link->filters)
+		snprintf(name, sizeof(name), "%s", link->filters->name);
+	pthread_mutex_unlock(&link->lock);
+	if (hearer.hear && name[0])
+		hearer.hear(hearer.arg, name, sentence);
+	else
+		pfs_log("%s", sentence);
+}
+
 static const struct urfs_link_ops module_ops = {
 	.add = module_add,
 	.remove = module_remove,
 	.activate = module_activate,
 	.want = module_want,
 	.set_path = module_set_path,
+	.say = module_say,
 };
 
 /* --- files -------------------------------------------------------------------------------------------- */

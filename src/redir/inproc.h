@@ -34,6 +34,11 @@ int rd_module_adopt(struct rd_config *config, const char *name, const char *file
  * Unregisters its filters; waits until nobody is in them. What they keep goes with its objects,
  * the code after that. NULL is fine.
  */
+/*
+ * Who hears what shared objects say after they have started (urfs_say()), with the name of a filter; on any thread.
+ * Before any is loaded. Else it goes to the log.
+ */
+void rd_modules_hear(void (*hear)(void *arg, const char *filter, const char *sentence), void *arg);
 void rd_module_unload(struct rd_module *module);
 /* Asks the modifier callback of a filter. -ENOENT: not one of this module; -EOPNOTSUPP: it has none. */
 int rd_module_modify(struct rd_module *module, const char *name, union rfs_mod *mod);

@@ -19,6 +19,7 @@
 
 #define TIMEOUT 1.0 /* s: nobody tells us what others change */
 #define KEPT_MAX 1024
+#define FILES_LIKELY 1024 /* that are open at the same time */
 #define THREADS_IDLE 4
 #define STACK_OVERLAY 0x794c7630
 #define STACK_FUSE 0x65735546
@@ -330,6 +331,24 @@ static void *layer_thread(void *arg)
 	return NULL;
 }
 
+/*
+ * The kernel enlarges the table of descriptors by doubling it, and when there are threads each time makes whoever opens
+ * something wait until no CPU can still look at the old one: 15 ms, in which a caller waits. So it gets its size now.
+ * fork(2) would make it small again.
+ */
+static void descriptors_reserve(const struct rd_layer *layer)
+{
+	struct rlimit limit;
+	int fd;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	fd = (int)pfs_min64(layer->kept.max + FILES_LIKELY, limit.rlim_cur) - 1;
+	fd = fcntl(layer->root_fd, F_DUPFD_CLOEXEC, fd);
+	if (fd >= 0)
+		close(fd);
+}
+
 int rd_layer_start(struct rd_layer *layer, pid_t keeper)
 {
 	int r;
@@ -341,6 +360,7 @@ int rd_layer_start(struct rd_layer *layer, pid_t keeper)
 	for (size_t i = 0; i < layer->submounts; i++)
 		if (layer->submount[i].fd >= 0)
 			close(TAKE_FD(layer->submount[i].fd));
+	descriptors_reserve(layer);
 	layer->running = true;
 	r = -pthread_create(&layer->thread, NULL, layer_thread, layer);
 	if (r < 0)

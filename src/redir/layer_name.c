@@ -348,10 +348,12 @@ static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 	create_start(req, parent, name, mode, fi);
 }
 
+#ifdef HAVE_FUSE_PASSTHROUGH
 static void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, struct fuse_file_info *fi)
 {
 	create_start(req, parent, NULL, mode, fi);
 }
+#endif
 
 /* --- taking away ---------------------------------------------------------------------- */
 
@@ -453,7 +455,9 @@ void rd_ops_name(struct fuse_lowlevel_ops *ops)
 	ops->symlink = op_symlink;
 	ops->link = op_link;
 	ops->create = op_create;
+#ifdef HAVE_FUSE_PASSTHROUGH
 	ops->tmpfile = op_tmpfile;
+#endif
 	ops->unlink = op_unlink;
 	ops->rmdir = op_rmdir;
 	ops->rename = op_rename;

@@ -65,13 +65,14 @@ void rd_reply_entry(struct rd_req *r)
 
 static void answer(struct rd_req *r)
 {
+	/* Before it is said: who is told that it was refused finds nothing of it. */
+	if (r->made && r->call.result < 0)
+		rd_entry_undo(r);
 	if (r->call.result < 0)
 		fuse_reply_err(r->req, (int)-r->call.result);
 	else
 		r->reply(r);
-	/* What was found, made or opened and told to nobody. */
-	if (r->made && r->call.result < 0)
-		rd_entry_undo(r);
+	/* What was found or opened and told to nobody. */
 	rd_entry_drop(r);
 	if (r->opened)
 		rd_file_free(r->layer, TAKE_PTR(r->opened));

@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "base/socket.h"
+#include "urfs/filter.h"
 
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
@@ -29,6 +30,14 @@ static bool are_numbers(const uint8_t *body, size_t len)
 	return true;
 }
 
+/* Of a filter, and a newline. */
+static bool has_name(const uint8_t *body, size_t len)
+{
+	const uint8_t *end = len ? memchr(body, '\n', len) : NULL;
+
+	return end && end > body && end - body < RD_NAME_MAX;
+}
+
 bool rd_link_check(const struct rd_link_head *head, const uint8_t *body, size_t len, size_t nfds)
 {
 	if (head->magic != RD_LINK_MAGIC || len > RD_LINK_BODY_MAX)
@@ -48,6 +57,14 @@ bool rd_link_check(const struct rd_link_head *head, const uint8_t *body, size_t 
 		return nfds == 2 && len > 0 && is_sentence(body, len, RD_NAME_MAX - 1);
 	case RD_LINK_UNWATCH:
 		return nfds == 0 && len == 0;
+	case RD_LINK_JOIN:
+		return nfds == 0 && len == sizeof(struct rd_link_join);
+	case RD_LINK_SAY:
+		return nfds == 0 &&
+		       is_sentence(body, len, RD_NAME_MAX + sizeof(((struct pfs_diag *)0)->text)) &&
+		       has_name(body, len);
+	case RD_LINK_CHANNEL:
+		return nfds == 2 && len == 0;
 	default:
 		return false;
 	}
@@ -108,7 +125,7 @@ int rd_link_receive(int fd, struct rd_link_message *ret_message)
 /* --- the configuration ------------------------------------------------------------------------- */
 
 #define NONE UINT32_MAX
-enum { FLAG_ACTIVE = 1, FLAGS = 1 };
+enum { FLAG_ACTIVE = 1, FLAG_WANTS = 2, FLAGS = 3 };
 enum { RULE_INCLUDE = 1, RULE_SUBTREE = 2, RULES = 3 };
 
 static void put32(struct pfs_buf *out, uint32_t value)
@@ -150,7 +167,12 @@ void rd_link_config_put(const struct rd_link_config *config, struct pfs_buf *out
 		put32(out, (uint32_t)filter->desc.priority);
 		put32(out, (uint32_t)filter->desc.policy);
 		put64(out, filter->desc.deadline);
-		put32(out, filter->desc.active ? FLAG_ACTIVE : 0);
+		put32(out, (filter->desc.active ? FLAG_ACTIVE : 0) |
+				   (filter->desc.wants ? FLAG_WANTS : 0));
+		put64(out, filter->peer);
+		put32(out, filter->id);
+		if (filter->desc.wants)
+			pfs_buf_add(out, filter->desc.wants, sizeof(*filter->desc.wants));
 		put32(out, (uint32_t)filter->desc.n_rules);
 		for (size_t j = 0; j < filter->desc.n_rules; j++) {
 			const struct rd_rule_desc *rule = &filter->desc.rules[j];
@@ -228,7 +250,7 @@ static uint32_t get_flags(struct reader *in, uint32_t known)
 static size_t get_filter(struct reader *in, struct rd_link_filter *filter, struct rd_rule_desc *rules)
 {
 	struct rd_link_filter one = { 0 };
-	uint32_t flags, n;
+	uint32_t flags, flags_of, n;
 
 	one.desc.name = get_text(in, RD_NAME_MAX - 1, false);
 	one.object = get_text(in, PATH_MAX - 1, true);
@@ -236,8 +258,17 @@ static size_t get_filter(struct reader *in, struct rd_link_filter *filter, struc
 	one.desc.priority = (int)get32(in);
 	one.desc.policy = (int)get32(in);
 	one.desc.deadline = get64(in);
-	flags = get_flags(in, FLAGS);
+	flags = flags_of = get_flags(in, FLAGS);
 	one.desc.active = flags & FLAG_ACTIVE;
+	one.peer = get64(in);
+	one.id = get32(in);
+	in->failed |= one.id >= URFS_FILTERS_MAX;
+	if (flags & FLAG_WANTS) {
+		const uint8_t *p = take(in, sizeof(one.wants));
+
+		if (p)
+			memcpy(&one.wants, p, sizeof(one.wants));
+	}
 	n = get32(in);
 	in->failed |= n > RD_RULES_MAX;
 	for (uint32_t i = 0; i < n && !in->failed; i++) {
@@ -251,8 +282,10 @@ static size_t get_filter(struct reader *in, struct rd_link_filter *filter, struc
 	}
 	one.desc.rules = rules;
 	one.desc.n_rules = n;
-	if (filter)
+	if (filter) {
 		*filter = one;
+		filter->desc.wants = flags_of & FLAG_WANTS ? &filter->wants : NULL;
+	}
 	return in->failed ? 0 : n;
 }
 

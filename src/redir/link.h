@@ -12,16 +12,19 @@
  *	ASK		how many, of each filter					NUMBERS, with the same serial
  *	WATCH		from now on put operations of that filter into this tap (tap.h)	DONE
  *	UNWATCH		no longer						DONE
+ *	JOIN		filters of the next configuration are there	CHANNEL: for it
  *
- * Before the first CONFIGURE a process has mounted nothing; its DONE says that the tree is redirected. An error in DONE
- * carries the sentence and means that nothing has changed.
+ * By itself a process sends SAY: what a shared object has to say of itself (urfs_say()).
+ *
+ * Before the first message a process has mounted nothing; DONE for the first CONFIGURE says that the tree is
+ * redirected. An error in DONE carries the sentence and means that nothing has changed.
  *
  * When the socket ends, the process detaches and ends; when the process ends, streams detaches what it has left.
  */
 #ifndef RD_LINK_H
 #define RD_LINK_H
 
-#include "redir/configured.h"
+#include "redir/hook.h"
 
 #define RD_LINK_BODY_MAX ((size_t)32 << 10)
 #define RD_LINK_CONFIG_MAX ((size_t)32 << 20)
@@ -35,6 +38,9 @@ enum rd_link_type {
 	RD_LINK_NUMBERS, /* body: struct rd_link_number, each with its name */
 	RD_LINK_WATCH, /* value: of the watch; fds: the tap's memory, what wakes; body: the filter's name */
 	RD_LINK_UNWATCH, /* value: of the watch */
+	RD_LINK_JOIN,	 /* value: the peer; body: struct rd_link_join */
+	RD_LINK_SAY,	 /* body: "FILTER\nsentence" */
+	RD_LINK_CHANNEL, /* fds: a socket, memory (remote.h) */
 	RD_LINK_TYPES,
 };
 
@@ -46,6 +52,11 @@ struct rd_link_head {
 	int64_t value;
 };
 #define RD_LINK_MAGIC 0x31726472u
+
+/* Until no filter of the configuration is of that peer. */
+struct rd_link_join {
+	int32_t pid;
+};
 
 struct rd_link_number {
 	char name[RD_NAME_MAX]; /* with its NUL */
@@ -79,8 +90,11 @@ bool rd_link_check(const struct rd_link_head *head, const uint8_t *body, size_t 
 
 struct rd_link_filter {
 	struct rd_filter_desc desc;
-	const char *object; /* shared object; NULL: of nothing, it fails by its policy */
-	const char *args;   /* for it, with commas between; NULL: none */
+	const char *object;    /* shared object; NULL: of nothing, it fails by its policy */
+	const char *args;      /* for it, with commas between; NULL: none */
+	uint64_t peer;	       /* of another process, that JOIN has told; 0: none */
+	uint32_t id;	       /* in that process */
+	struct rd_wants wants; /* where desc.wants is, if there are any */
 };
 struct rd_link_config {
 	const char *tree; /* the directory that is redirected */

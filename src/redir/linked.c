@@ -56,6 +56,23 @@ static int watch(struct rd_linked *linked, const struct rd_link_message *message
 	return answer(linked, message, r, &diag);
 }
 
+static int join(struct rd_linked *linked, const struct rd_link_message *message)
+{
+	struct rd_link_head head = { .type = RD_LINK_CHANNEL, .serial = message->head.serial };
+	struct pfs_diag diag = { "" };
+	struct rd_link_join body;
+	PFS_CLOSE int fd = -1;
+	PFS_CLOSE int memory = -1;
+	int r = -EOPNOTSUPP;
+
+	memcpy(&body, message->body, sizeof(body));
+	if (linked->ops->join)
+		r = linked->ops->join(linked->arg, (uint64_t)message->head.value, body.pid, &fd,
+				      &memory, &diag);
+	return r < 0 ? answer(linked, message, r, &diag)
+		     : rd_link_send(linked->fd, &head, NULL, 0, (const int[]){ fd, memory }, 2);
+}
+
 /* 0, or -errno: hang up. */
 static int take(struct rd_linked *linked, struct rd_link_message *message)
 {
@@ -71,6 +88,8 @@ static int take(struct rd_linked *linked, struct rd_link_message *message)
 	case RD_LINK_WATCH:
 	case RD_LINK_UNWATCH:
 		return watch(linked, message);
+	case RD_LINK_JOIN:
+		return join(linked, message);
 	default:
 		return -EPROTO;
 	}

@@ -22,6 +22,9 @@ struct rd_linked_ops {
 	/* Puts operations of that filter, whether there is one or it comes, into the tap. Descriptors are borrowed. */
 	int (*watch)(void *arg, int64_t watch, const char *name, int memory_fd, int wake_fd);
 	void (*unwatch)(void *arg, int64_t watch);
+	/* Filters of the next configuration may be in that process. *ret_fd, *ret_memory: for it; the callee's. */
+	int (*join)(void *arg, uint64_t peer, pid_t pid, int *ret_fd, int *ret_memory,
+		    struct pfs_diag *diag);
 };
 
 struct rd_linked {

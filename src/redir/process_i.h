@@ -3,6 +3,7 @@
  *
  *	process.c		keeper and server, from mounting to the end
  *	process_link.c		what comes through the link (link.h): the configuration, again and again
+ *	process_peer.c		filters in other processes that it names
  */
 #ifndef RD_PROCESS_I_H
 #define RD_PROCESS_I_H
@@ -47,6 +48,8 @@ struct rd_process {
 	struct rd_link_config have; /* what is in force */
 	struct rd_linked_module *linked;
 	struct rd_linked_watch *watches;
+	struct rd_linked_peer *peers;
+	struct rd_linked_hook *hooks;
 };
 
 #define RD_MODULE_ARGS 64
@@ -61,6 +64,16 @@ void rd_process_link_serve(struct rd_process *process);
 int rd_process_link_start(struct rd_process *process);
 /* Ends the link. False: the thread is still at work, perhaps in a shared object. */
 bool rd_process_link_join(struct rd_process *process, unsigned milliseconds);
+/*
+ * Filters in other processes. A process that a later configuration has filters of; both descriptors are for it.
+ */
+int rd_process_peer_join(struct rd_process *process, uint64_t number, pid_t pid, int *ret_fd,
+			 int *ret_memory, struct pfs_diag *diag);
+/* Before the configuration is in force: filters that it has in other processes than before are asked there. */
+int rd_process_peers_connect(struct rd_process *process, const struct rd_link_config *config);
+/* When it is: hooks and processes that it has no use for go. */
+void rd_process_peers_sweep(struct rd_process *process, const struct rd_link_config *config);
+
 /* The layer has gone: shared objects go. */
 void rd_process_link_release(struct rd_process *process);
 

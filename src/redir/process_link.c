@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "base/detach.h"
+#include "base/until.h"
 #include "redir/linked.h"
 #include "redir/process_i.h"
 #include "redir/tap.h"
@@ -285,16 +286,21 @@ static int on_configure(void *arg, const struct rd_link_config *config, struct p
 	if (r == 0)
 		r = ask_all(process, &copy, diag);
 	if (r == 0)
+		r = rd_process_peers_connect(process, &copy);
+	if (r == 0)
 		r = replace(process, &copy, diag);
 	if (r < 0) {
 		rd_link_config_release(&copy);
+		(void)rd_process_peers_connect(process, &process->have);
 		(void)replace(process, &process->have, &ignored);
 		unload_others(process, &process->have);
+		rd_process_peers_sweep(process, &process->have);
 		return r;
 	}
 	rd_link_config_release(&process->have);
 	process->have = copy;
 	unload_others(process, &process->have);
+	rd_process_peers_sweep(process, &process->have);
 	tap_all(process);
 	return 0;
 }
@@ -334,12 +340,30 @@ static bool on_number(void *arg, size_t index, struct rd_link_number *ret_number
 	return true;
 }
 
+static int on_join(void *arg, uint64_t peer, pid_t pid, int *ret_fd, int *ret_memory,
+		   struct pfs_diag *diag)
+{
+	return rd_process_peer_join(arg, peer, pid, ret_fd, ret_memory, diag);
+}
+
+/* On any thread; what does not fit is said to nobody. */
+static void on_say(void *arg, const char *filter, const char *sentence)
+{
+	const struct rd_process *process = arg;
+	const struct rd_link_head head = { .type = RD_LINK_SAY };
+	char body[RD_NAME_MAX + sizeof(((struct pfs_diag *)0)->text)];
+	int n = snprintf(body, sizeof(body), "%.63s\n%.240s", filter, sentence);
+
+	(void)rd_link_send(process->link_fd, &head, body, (size_t)n, NULL, 0);
+}
+
 static const struct rd_linked_ops ops = {
 	.configure = on_configure,
 	.end = on_end,
 	.number = on_number,
 	.watch = on_watch,
 	.unwatch = on_unwatch,
+	.join = on_join,
 };
 
 /* --- the thread -------------------------------------------------------------------------- */
@@ -376,28 +400,23 @@ static void *link_thread(void *arg)
 
 int rd_process_link_start(struct rd_process *process)
 {
+	rd_modules_hear(on_say, process);
 	return -pthread_create(&process->link_thread, NULL, link_thread, process);
 }
 
 bool rd_process_link_join(struct rd_process *process, unsigned milliseconds)
 {
-	struct timespec until;
+	const struct timespec until = pfs_clock_in(milliseconds * 1000000ULL);
 
 	shutdown(process->link_fd, SHUT_RDWR);
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += milliseconds / 1000;
-	until.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	return pthread_timedjoin_np(process->link_thread, NULL, &until) == 0;
+	return pthread_clockjoin_np(process->link_thread, NULL, CLOCK_MONOTONIC, &until) == 0;
 }
 
 void rd_process_link_release(struct rd_process *process)
 {
 	static const struct rd_link_config nothing = { 0 };
 
+	rd_process_peers_sweep(process, &nothing);
 	unload_others(process, &nothing);
 	rd_link_config_release(&process->have);
 	while (process->watches)

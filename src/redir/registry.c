@@ -1,9 +1,11 @@
 #include "redir/registry.h"
 
+#include <assert.h>
 #include <limits.h>
 #include <stdio.h>
 
 #include "redir/rules.h"
+#include "urfs/filter.h"
 
 /* --- what is shared ---------------------------------------------------------------------------- */
 
@@ -380,17 +382,11 @@ static void take_rule(struct rd_registered *filter, size_t i)
 		(filter->n_rules - i) * sizeof(struct rd_registry_rule *));
 }
 
-int rd_registry_rule_add(struct rd_registry *registry, const char *name,
-			 const struct rd_rule_new *what, struct pfs_diag *diag)
+int rd_registered_rule_add(struct rd_registered *filter, const struct rd_rule_new *what,
+			   struct pfs_diag *diag)
 {
-	struct rd_registered *filter = NULL;
 	struct rd_registry_rule *rule;
-	int r = edit(registry, name, &filter, diag);
 
-	if (r == 0)
-		r = no_modifier(filter, diag);
-	if (r < 0)
-		return r;
 	if (!rd_path_is_clean(what->desc.path))
 		return pfs_diag_set(diag, EINVAL,
 				    "a path is absolute and without '.', '..' and double slashes");
@@ -407,6 +403,17 @@ int rd_registry_rule_add(struct rd_registry *registry, const char *name,
 		return -ENOMEM;
 	filter->rule[filter->n_rules++] = rule;
 	return 0;
+}
+
+int rd_registry_rule_add(struct rd_registry *registry, const char *name,
+			 const struct rd_rule_new *what, struct pfs_diag *diag)
+{
+	struct rd_registered *filter = NULL;
+	int r = edit(registry, name, &filter, diag);
+
+	if (r == 0)
+		r = no_modifier(filter, diag);
+	return r < 0 ? r : rd_registered_rule_add(filter, what, diag);
 }
 
 int rd_registry_rule_remove(struct rd_registry *registry, const char *name, const char *path,
@@ -428,6 +435,101 @@ int rd_registry_rule_remove(struct rd_registry *registry, const char *name, cons
 	if (!found)
 		return pfs_diag_set(diag, ENOENT, "the filter '%s' has no rule for that path", name);
 	return 0;
+}
+
+/* --- filters of processes ------------------------------------------------------------------------------------- */
+
+int rd_registry_join(struct rd_registry *registry, const struct rd_joining *what, struct pfs_diag *diag)
+{
+	char priority[16];
+	const struct rd_registering adding = { .name = what->name,
+					       .priority = priority,
+					       .active = what->active,
+					       .modifier = true,
+					       .uid = what->uid };
+	const struct rd_registered *old = rd_registry_find(registry, what->name);
+	struct rd_registered *filter = NULL;
+	int r = 0;
+
+	if (!old || !old->process || old->peer) {
+		snprintf(priority, sizeof(priority), "%d", what->priority);
+		r = rd_registry_add(registry, &adding, diag);
+		old = NULL;
+	}
+	if (r == 0)
+		r = edit(registry, what->name, &filter, diag);
+	if (r < 0)
+		return r;
+	assert(filter); /* set on success, and errors are negative */
+	if (!old && what->policy)
+		filter->policy = what->policy;
+	if (!old && what->deadline)
+		filter->deadline = what->deadline;
+	filter->process = true;
+	filter->peer = what->peer;
+	filter->pid = what->pid;
+	filter->uid = what->uid;
+	filter->id = what->id;
+	filter->ready = false;
+	return 0;
+}
+
+int rd_registry_joined(struct rd_registry *registry, uint64_t peer, const char *name,
+		       struct rd_registered **ret_filter, struct pfs_diag *diag)
+{
+	const struct rd_registered *filter = rd_registry_find(registry, name);
+
+	if (!filter || filter->peer != peer)
+		return pfs_diag_set(diag, ENODEV, "the filter '%.64s' was unregistered", name);
+	return edit(registry, name, ret_filter, diag);
+}
+
+/* Changes each filter of that peer. How many. */
+static int each_joined(struct rd_registry *registry, uint64_t peer,
+		       void (*change)(struct rd_registered *filter, bool value), bool value)
+{
+	struct rd_registered *filter = NULL;
+	struct pfs_diag diag;
+	int n = 0;
+
+	for (size_t i = 0; i < registry->n; i++) {
+		int r;
+
+		if (registry->filter[i]->peer != peer)
+			continue;
+		r = edit(registry, registry->filter[i]->name, &filter, &diag);
+		if (r < 0)
+			return r;
+		change(filter, value);
+		n++;
+	}
+	return n;
+}
+
+static void set_ready(struct rd_registered *filter, bool ready)
+{
+	filter->ready = ready;
+	filter->missed = false;
+}
+
+int rd_registry_ready(struct rd_registry *registry, uint64_t peer, bool ready)
+{
+	int n = each_joined(registry, peer, set_ready, ready);
+
+	return n < 0 ? n : 0;
+}
+
+static void set_lost(struct rd_registered *filter, bool value)
+{
+	(void)value;
+	filter->missed |= filter->ready;
+	filter->ready = false;
+	filter->peer = 0;
+}
+
+int rd_registry_lose(struct rd_registry *registry, uint64_t peer)
+{
+	return each_joined(registry, peer, set_lost, true);
 }
 
 /* --- rules as text ------------------------------------------------------------------------------------------ */
@@ -537,4 +639,31 @@ void rd_registered_paths(const struct rd_registered *filter, struct pfs_buf *out
 		rd_path_say(out, rule->path);
 		pfs_buf_printf(out, " 0x%x\n", flags);
 	}
+}
+
+/* --- what it is asked about ---------------------------------------------------------------------------------- */
+
+static void say_hooks(const char *when, const uint16_t *wants, struct pfs_buf *out)
+{
+	char name[64];
+
+	for (int op = 0; op < RD_OPS; op++) {
+		unsigned mask = wants[op];
+
+		if (mask == RD_WANT_ANY &&
+		    rfs_op_name((enum rfs_op_id)(op * 16 + RFS_ANY), name, sizeof(name))) {
+			pfs_buf_printf(out, "%s %s\n", when, name);
+			continue;
+		}
+		for (int type = 0; type < 16; type++)
+			if (mask & 1u << type &&
+			    rfs_op_name((enum rfs_op_id)(op * 16 + type), name, sizeof(name)))
+				pfs_buf_printf(out, "%s %s\n", when, name);
+	}
+}
+
+void rd_registered_hooks(const struct rd_registered *filter, struct pfs_buf *out)
+{
+	say_hooks("pre", filter->wants.pre, out);
+	say_hooks("post", filter->wants.post, out);
 }

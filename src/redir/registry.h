@@ -8,7 +8,8 @@
  *	rd_registry_copy(now, &next);
  *	r = rd_registry_set(next, "scan", RD_SETTING_ACTIVE, "1", &diag);
  *
- * A filter comes from a shared object, which redirect processes load. Paths are absolute and clean
+ * A filter comes from a shared object, which redirect processes load, or from a process that joins (join.h).
+ * Paths are absolute and clean
  * (rd_path_is_clean() in rules.h); nothing is asked of the filesystem here: which directory has to be redirected for a
  * path is said by the caller.
  *
@@ -20,7 +21,7 @@
 #include <sys/types.h>
 
 #include "base/name.h"
-#include "redir/configured.h"
+#include "redir/hook.h"
 
 struct rd_registry_rule {
 	_Atomic unsigned refs;
@@ -37,10 +38,18 @@ struct rd_registered {
 	bool active;
 	bool modifier; /* others may set its paths and activity: it has a modifier callback */
 	int policy;
-	uint64_t deadline;		/* ns */
-	char *object;			/* owned; NULL: of nothing, it fails by its policy */
-	char *args;			/* owned: for it, with commas between; NULL: none */
-	uid_t uid;			/* whose it is */
+	uint64_t deadline; /* ns */
+	char *object;	   /* owned; NULL: of nothing, it fails by its policy */
+	char *args;	   /* owned: for it, with commas between; NULL: none */
+	uid_t uid;	   /* whose it is */
+	/* Of a process; object is NULL then. */
+	bool process;
+	uint64_t peer; /* its connection; 0: it has died */
+	pid_t pid;     /* of it, or of what it was */
+	uint32_t id;   /* that the process has given it */
+	bool ready;    /* is asked */
+	bool missed; /* was asked, and died: it fails by its policy until one of its name is ready */
+	struct rd_wants wants;
 	struct rd_registry_rule **rule; /* owned, as are the references; in the order in which they were set */
 	size_t n_rules;
 };
@@ -106,6 +115,34 @@ int rd_registry_rule_add(struct rd_registry *registry, const char *name,
 /* Takes the rules of that path away. -ENOENT: there is none. */
 int rd_registry_rule_remove(struct rd_registry *registry, const char *name, const char *path,
 			    struct pfs_diag *diag);
+
+/* --- what a process says of its own filters (join.h): no modifier is asked ------------------ */
+
+struct rd_joining {
+	const char *name;
+	int priority; /* this, and what follows to deadline, counts when there is none of that name */
+	bool active;
+	int policy;	   /* 0: RD_FAIL_DEFAULT */
+	uint64_t deadline; /* 0: RD_DEADLINE */
+	uint64_t peer;
+	pid_t pid;
+	uid_t uid;
+	uint32_t id;
+};
+/* Takes the place of one of that name whose process has died. As rd_registry_add(). */
+int rd_registry_join(struct rd_registry *registry, const struct rd_joining *what,
+		     struct pfs_diag *diag);
+/* Of that peer and name. -ENODEV: it has none of that name (any more). */
+int rd_registry_joined(struct rd_registry *registry, uint64_t peer, const char *name,
+		       struct rd_registered **ret_filter, struct pfs_diag *diag);
+int rd_registered_rule_add(struct rd_registered *filter, const struct rd_rule_new *rule,
+			   struct pfs_diag *diag);
+/* All of that peer: they are asked from now on, or not. -ENOMEM. */
+int rd_registry_ready(struct rd_registry *registry, uint64_t peer, bool ready);
+/* It has died. How many filters it had; -ENOMEM. */
+int rd_registry_lose(struct rd_registry *registry, uint64_t peer);
+/* Every operation that the filter is asked about, "pre REG_FOP_OPEN\n". */
+void rd_registered_hooks(const struct rd_registered *filter, struct pfs_buf *out);
 
 /*
  * Rules as text. A line as it is written and read in include and exclude, "PATH single" or "PATH subtree" (subtree if

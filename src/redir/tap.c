@@ -40,6 +40,7 @@ struct rd_tap {
 	int wake_fd;	      /* owned */
 	uint64_t at;	      /* the one position that this end writes */
 	bool broken;	      /* reader: it is not looked at any more */
+	bool promised;	      /* reader: there was one more a moment ago */
 	void *copy;	      /* reader, owned: of the last record */
 };
 
@@ -247,7 +248,7 @@ static int64_t next_size(struct rd_tap *tap)
 
 			return good ? (int64_t)size : -EPROTO;
 		}
-		if (RD_TAP_SIZE - offset > there)
+		if (RD_TAP_SIZE - offset > there || RD_TAP_SIZE - offset >= RD_TAP_RECORD_MAX)
 			return -EPROTO;
 		tap->at += RD_TAP_SIZE - offset;
 	}
@@ -258,6 +259,9 @@ int rd_tap_read(struct rd_tap *tap, struct rd_operation *ret_operation)
 	int64_t size = tap->broken ? -EPROTO : next_size(tap);
 	struct record *record = tap->copy;
 
+	if (size == 0 && tap->promised)
+		size = -EPROTO; /* else it could keep us here */
+	tap->promised = false;
 	if (size <= 0) {
 		tap->broken = size < 0;
 		return (int)size;
@@ -293,7 +297,8 @@ bool rd_tap_rest(struct rd_tap *tap)
 		return true;
 	/* Then a look at `put`; its twin is in rd_tap_put(). */
 	atomic_store(&tap->head->rests, 1);
-	return atomic_load(&tap->head->put) == tap->at;
+	tap->promised = atomic_load(&tap->head->put) != tap->at;
+	return !tap->promised;
 }
 
 uint64_t rd_tap_lost(const struct rd_tap *tap)

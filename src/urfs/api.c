@@ -144,6 +144,14 @@ int urfs_main(struct urfs_conn *conn, rfs_filter filter)
 	return conn->link && conn->link->ops->main ? conn->link->ops->main(conn->link) : -EOPNOTSUPP;
 }
 
+void urfs_say(const struct urfs_conn *conn, const char *sentence)
+{
+	if (conn->link && conn->link->ops->say)
+		conn->link->ops->say(conn->link, sentence);
+	else
+		fprintf(stderr, "%s\n", sentence);
+}
+
 int urfs_dispatch(struct urfs_conn *conn)
 {
 	return conn->link && conn->link->ops->dispatch ? conn->link->ops->dispatch(conn->link)

@@ -47,6 +47,7 @@ struct urfs_link_ops {
 	int (*dispatch)(struct urfs_link *link);
 	void (*stop)(struct urfs_link *link);
 	void (*close)(struct urfs_link *link); /* frees it */
+	void (*say)(struct urfs_link *link, const char *sentence);
 };
 
 struct urfs_link {

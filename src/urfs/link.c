@@ -23,13 +23,22 @@
 #include "urfs/kept.h"
 #include "urfs/wire.h"
 
+/* One message, one thread: who has heard of a message takes it, and says then that others may hear of the next. */
+#define CHANNEL_EVENTS (EPOLLIN | EPOLLONESHOT)
+
 struct link;
 
+/*
+ * To one process that asks. When that ends, what it kept goes with the last thread that is in here; the struct stays
+ * for the next one, since a thread may just have been told of it.
+ */
 struct channel {
 	struct channel *next;
 	struct link *link;
 	int fd;
 	uint8_t *memory;
+	struct urfs_kept kept;
+	unsigned users; /* threads, and calls put aside; this and ended under the link's lock */
 	bool ended;
 };
 
@@ -43,6 +52,7 @@ struct aside {
 /* Somebody waits for the end of a sub-call, or for a file. */
 struct sub {
 	struct sub *next;
+	const struct channel *channel; /* whose key that is: each has its own */
 	uint64_t key;
 	int64_t result;
 	int event; /* readable when it is done */
@@ -59,7 +69,6 @@ struct link {
 	struct channel *channels;
 	struct aside *aside, **aside_end;
 	struct sub *subs;
-	struct urfs_kept kept;
 };
 
 struct context {
@@ -90,6 +99,73 @@ static void link_died(struct link *link)
 	link_wake(link);
 }
 
+/* --- channels ----------------------------------------------------------------------------------------- */
+
+/* Locked. */
+static void channel_close(struct channel *channel)
+{
+	munmap(TAKE_PTR(channel->memory), UW_SLOTS * UW_SLOT_SIZE);
+	pfs_closep(&channel->fd);
+}
+
+static bool channel_enter(struct channel *channel)
+{
+	bool there;
+
+	pthread_mutex_lock(&channel->link->lock);
+	there = !channel->ended;
+	channel->users += there;
+	pthread_mutex_unlock(&channel->link->lock);
+	return there;
+}
+
+static void channel_leave(struct channel *channel)
+{
+	bool last;
+
+	pthread_mutex_lock(&channel->link->lock);
+	last = --channel->users == 0 && channel->ended;
+	channel->users += last; /* nobody else takes it yet */
+	pthread_mutex_unlock(&channel->link->lock);
+	if (!last)
+		return;
+	urfs_kept_release(&channel->kept);
+	pthread_mutex_lock(&channel->link->lock);
+	channel_close(channel);
+	channel->users--;
+	pthread_mutex_unlock(&channel->link->lock);
+}
+
+/* By who is in it. */
+static void channel_ended(struct channel *channel)
+{
+	epoll_ctl(channel->link->epoll, EPOLL_CTL_DEL, channel->fd, NULL);
+	shutdown(channel->fd, SHUT_RDWR); /* who still asks there need not wait */
+	pthread_mutex_lock(&channel->link->lock);
+	channel->ended = true;
+	pthread_mutex_unlock(&channel->link->lock);
+}
+
+/* One that nobody uses any more, or a new one. Locked. */
+static struct channel *channel_new(struct link *link)
+{
+	struct channel *channel = link->channels;
+
+	while (channel && !(channel->ended && channel->users == 0))
+		channel = channel->next;
+	if (channel)
+		return channel;
+	channel = calloc(1, sizeof(*channel));
+	if (!channel)
+		return NULL;
+	channel->link = link;
+	channel->fd = -1;
+	channel->ended = true;
+	channel->next = link->channels;
+	link->channels = channel;
+	return channel;
+}
+
 /* --- what is put aside ----------------------------------------------------------------------------- */
 
 static void put_aside(struct link *link, struct channel *channel, const void *message, size_t size)
@@ -102,6 +178,8 @@ static void put_aside(struct link *link, struct channel *channel, const void *me
 	aside->channel = channel;
 	memcpy(aside->message, message, size);
 	pthread_mutex_lock(&link->lock);
+	if (channel)
+		channel->users++;
 	*link->aside_end = aside;
 	link->aside_end = &aside->next;
 	pthread_mutex_unlock(&link->lock);
@@ -130,28 +208,50 @@ static struct aside *take_aside(struct link *link, bool clear)
 
 /* --- control ------------------------------------------------------------------------------------------ */
 
-static int channel_add(struct link *link, int fd, int memory)
+/* Memory whose size can change under us, or is another, is not what we were told of. */
+static bool is_memory(int fd)
 {
-	struct channel *channel = calloc(1, sizeof(*channel));
-	struct epoll_event event = { .events = EPOLLIN };
-	void *at;
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
 
-	if (!channel)
-		return -ENOMEM;
+	return seals >= 0 && (seals & F_SEAL_SHRINK) && fstat(fd, &st) == 0 &&
+	       st.st_size == (off_t)(UW_SLOTS * UW_SLOT_SIZE);
+}
+
+/* *fd is taken. */
+static int channel_add(struct link *link, int *fd, int memory)
+{
+	struct epoll_event event = { .events = CHANNEL_EVENTS };
+	struct channel *channel;
+	void *at;
+	int r = 0;
+
+	if (!is_memory(memory))
+		return -EPROTO;
 	at = mmap(NULL, UW_SLOTS * UW_SLOT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-	if (at == MAP_FAILED) {
-		free(channel);
-		return -errno;
-	}
-	channel->link = link;
-	channel->fd = fd;
-	channel->memory = at;
+	if (at == MAP_FAILED)
+		return -EPROTO;
 	pthread_mutex_lock(&link->lock);
-	channel->next = link->channels;
-	link->channels = channel;
+	channel = channel_new(link);
+	if (channel) {
+		channel->fd = TAKE_FD(*fd);
+		channel->memory = at;
+		urfs_kept_init(&channel->kept);
+		channel->ended = false;
+		channel->users++;
+	}
 	pthread_mutex_unlock(&link->lock);
+	if (!channel) {
+		munmap(at, UW_SLOTS * UW_SLOT_SIZE);
+		return -EPROTO;
+	}
 	event.data.ptr = channel;
-	return epoll_ctl(link->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+	if (epoll_ctl(link->epoll, EPOLL_CTL_ADD, channel->fd, &event) < 0) {
+		r = errno == EPERM ? -EPROTO : 0; /* no socket at all */
+		channel_ended(channel); /* nobody would hear it: whoever asks there is told */
+	}
+	channel_leave(channel);
+	return r;
 }
 
 /*
@@ -161,7 +261,7 @@ static int channel_add(struct link *link, int fd, int memory)
 static int control_receive(struct link *link, int flags, struct uw_reply *ret_reply)
 {
 	_Alignas(8) uint8_t message[UW_FROM_FILTER_MAX];
-	int fds[2] = { -1, -1 }, type;
+	int fds[2] = { -1, -1 }, type, r;
 	ssize_t n;
 
 	do
@@ -171,8 +271,9 @@ static int control_receive(struct link *link, int flags, struct uw_reply *ret_re
 		return n == 0 ? -ENODEV : (int)n;
 	type = uw_check(UW_CONTROL_TO_FILTER, message, (size_t)n);
 	if (type == UW_CHANNEL && fds[0] >= 0 && fds[1] >= 0) {
-		if (channel_add(link, fds[0], fds[1]) == 0)
-			fds[0] = -1;
+		r = channel_add(link, &fds[0], fds[1]);
+		if (r < 0)
+			type = r;
 	} else if (type == UW_REPLY) {
 		memcpy(ret_reply, message, sizeof(*ret_reply));
 	} else if (type == UW_MODIFY) {
@@ -272,7 +373,8 @@ static int link_ready(struct link *link, bool ready)
 static void on_modify(struct link *link, const struct uw_command *command)
 {
 	struct uw_command answer = { .head = { UW_MODIFIED, sizeof(answer) },
-				     .filter = command->filter };
+				     .filter = command->filter,
+				     .active = command->active };
 	const struct iovec iov = { &answer, sizeof(answer) };
 	struct urfs_filter *filter = urfs_link_enter(&link->urfs, command->filter);
 	union rfs_mod mod;
@@ -300,7 +402,7 @@ static int context_attach(struct urfs_context *urfs, enum rfs_keep where, void *
 			  void (*free_cb)(void *), void **exist)
 {
 	struct context *context = CONTAINER_OF(urfs, struct context, urfs);
-	struct urfs_kept *table = &context->channel->link->kept;
+	struct urfs_kept *table = &context->channel->kept;
 
 	if (context->kept[where] != 0) {
 		if (exist)
@@ -313,7 +415,7 @@ static int context_attach(struct urfs_context *urfs, enum rfs_keep where, void *
 static void *context_get(struct urfs_context *urfs, enum rfs_keep where, bool detach)
 {
 	struct context *context = CONTAINER_OF(urfs, struct context, urfs);
-	struct urfs_kept *table = &context->channel->link->kept;
+	struct urfs_kept *table = &context->channel->kept;
 	void *data;
 
 	if (!detach)
@@ -346,13 +448,14 @@ static void answer_fill(const struct context *context, const struct rfs_args *ar
 		answer->stat = args->args.i_attr.stat;
 }
 
-static void on_subdone(struct link *link, const struct uw_answer *done, int *fd)
+static void on_subdone(const struct channel *channel, const struct uw_answer *done, int *fd)
 {
+	struct link *link = channel->link;
 	uint64_t one = 1;
 
 	pthread_mutex_lock(&link->lock);
 	for (struct sub *sub = link->subs; sub; sub = sub->next) {
-		if (sub->key != done->key || sub->done)
+		if (sub->channel != channel || sub->key != done->key || sub->done)
 			continue;
 		sub->result = done->result;
 		sub->fd = TAKE_FD(*fd);
@@ -388,16 +491,28 @@ static void on_call(struct channel *channel, const struct uw_call *call)
 	channel_send(channel, &answer, sizeof(answer));
 }
 
-/* One message of a channel, if there is one. 0; -EAGAIN; the end of it. aside: calls are for others. */
+/* The next message is to be heard of. */
+static void channel_rearm(struct channel *channel)
+{
+	struct epoll_event event = { .events = CHANNEL_EVENTS, .data.ptr = channel };
+
+	epoll_ctl(channel->link->epoll, EPOLL_CTL_MOD, channel->fd, &event);
+}
+
+/*
+ * One message of a channel, if there is one. 0; -EAGAIN; the end of it. aside: for who waits for something else, calls
+ * are for others; nobody was told of it by epoll.
+ */
 static int channel_receive(struct channel *channel, bool aside)
 {
 	_Alignas(8) uint8_t message[UW_CALL_MAX];
 	PFS_CLOSE int fd = -1;
 	ssize_t n;
 
-	do
-		n = pfs_socket_receive(channel->fd, message, sizeof(message), MSG_DONTWAIT, &fd, 1);
-	while (n == -EINTR);
+	n = pfs_socket_receive(channel->fd, message, sizeof(message), MSG_DONTWAIT, &fd, 1);
+	/* Before what may take its time. */
+	if (!aside && (n > 0 || n == -EAGAIN))
+		channel_rearm(channel);
 	if (n == -EAGAIN)
 		return -EAGAIN;
 	switch (n <= 0 ? -EPROTO : uw_check(UW_CHANNEL_TO_FILTER, message, (size_t)n)) {
@@ -409,10 +524,10 @@ static int channel_receive(struct channel *channel, bool aside)
 		return 0;
 	case UW_SUBDONE:
 	case UW_OPENED:
-		on_subdone(channel->link, (const struct uw_answer *)message, &fd);
+		on_subdone(channel, (const struct uw_answer *)message, &fd);
 		return 0;
 	case UW_FORGET:
-		urfs_kept_remove(&channel->link->kept, ((const struct uw_forget *)message)->kept, true);
+		urfs_kept_remove(&channel->kept, ((const struct uw_forget *)message)->kept, true);
 		return 0;
 	default:
 		return -ENODEV;
@@ -426,7 +541,8 @@ static int sub_ask(struct context *context, const struct uw_answer *message, str
 	struct sub **at;
 	int r;
 
-	*sub = (struct sub){ .key = context->key,
+	*sub = (struct sub){ .channel = context->channel,
+			     .key = context->key,
 			     .fd = -1,
 			     .event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	if (sub->event < 0)
@@ -494,16 +610,7 @@ static const struct urfs_context_ops context_ops = {
 	.open_file = context_open_file,
 };
 
-/*
- * --- loops
- * --------------------------------------------------------------------------------------------------
- */
-
-static void channel_ended(struct link *link, struct channel *channel)
-{
-	epoll_ctl(link->epoll, EPOLL_CTL_DEL, channel->fd, NULL);
-	channel->ended = true;
-}
+/* --- loops ------------------------------------------------------------------------------------------ */
 
 static void on_control(struct link *link)
 {
@@ -523,10 +630,12 @@ static bool do_aside(struct link *link, bool clear)
 
 	if (!aside)
 		return false;
-	if (aside->channel)
+	if (aside->channel) {
 		on_call(aside->channel, (const struct uw_call *)aside->message);
-	else
+		channel_leave(aside->channel);
+	} else {
 		on_modify(link, (const struct uw_command *)aside->message);
+	}
 	free(aside);
 	return true;
 }
@@ -553,10 +662,12 @@ static bool link_step(struct link *link, int timeout)
 		struct channel *channel = event.data.ptr;
 		int r;
 
-		while ((r = channel_receive(channel, false)) == 0)
-			;
-		if (r != -EAGAIN)
-			channel_ended(link, channel);
+		if (!channel_enter(channel))
+			return true;
+		r = channel_receive(channel, false);
+		if (r < 0 && r != -EAGAIN)
+			channel_ended(channel);
+		channel_leave(channel);
 	}
 	return true;
 }
@@ -650,15 +761,16 @@ static void remote_close(struct urfs_link *urfs)
 		struct channel *channel = link->channels;
 
 		link->channels = channel->next;
-		munmap(channel->memory, UW_SLOTS * UW_SLOT_SIZE);
-		close(channel->fd);
+		if (channel->memory) {
+			urfs_kept_release(&channel->kept);
+			channel_close(channel);
+		}
 		free(channel);
 	}
 	while ((aside = link->aside)) {
 		link->aside = aside->next;
 		free(aside);
 	}
-	urfs_kept_release(&link->kept);
 	pfs_closep(&link->control);
 	pfs_closep(&link->epoll);
 	pfs_closep(&link->stop_event);
@@ -713,7 +825,6 @@ int urfs_open_fd(struct urfs_conn *conn, int fd)
 	urfs_link_init(&link->urfs, &remote_ops);
 	pthread_mutex_init(&link->command, NULL);
 	pthread_mutex_init(&link->lock, NULL);
-	urfs_kept_init(&link->kept);
 	link->aside_end = &link->aside;
 	link->control = fd;
 	link->epoll = link->stop_event = -1;

@@ -33,6 +33,20 @@ static bool check_command(const struct uw_command *command, size_t size, bool wi
 			 : command->text_size == 0 || is_string(command->text, command->text_size);
 }
 
+/* The bytes that a callback may touch lie in what it is given. */
+static bool check_bytes(const struct uw_call *call)
+{
+	unsigned op = call->op_id / 16;
+
+	if (call->slot == UW_NO_SLOT)
+		return call->data_size == 0;
+	if (call->slot >= UW_SLOTS || call->data_size > UW_SLOT_SIZE)
+		return false;
+	if (op != RFS_READ && op != RFS_WRITE)
+		return true;
+	return call->post ? call->result <= (int64_t)call->data_size : call->count <= call->data_size;
+}
+
 static bool check_call(const struct uw_call *call, size_t size)
 {
 	size_t left = size - sizeof(*call);
@@ -49,8 +63,7 @@ static bool check_call(const struct uw_call *call, size_t size)
 	if (call->filter >= URFS_FILTERS_MAX || call->op_id >= RFS_OP_ID(0, RFS_OPERATIONS) ||
 	    call->post > 1)
 		return false;
-	return call->slot == UW_NO_SLOT ? call->data_size == 0
-					: call->slot < UW_SLOTS && call->data_size <= UW_SLOT_SIZE;
+	return check_bytes(call);
 }
 
 int uw_check(enum uw_side side, const void *message, size_t size)

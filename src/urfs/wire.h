@@ -23,7 +23,7 @@
 
 #include "urfs/filter.h"
 
-#define UW_VERSION 2
+#define UW_VERSION 3
 #define UW_SLOTS 64
 #define UW_SLOT_SIZE ((size_t)1 << 20)
 #define UW_NO_SLOT UINT32_MAX
@@ -70,8 +70,8 @@ struct uw_command {
 	uint32_t filter;
 	int32_t value; /* priority; active; RFS_PATH_...; rfs_mod_id; what came of it */
 	int32_t policy;
-	uint32_t active, deadline_ms;
-	uint32_t text_size; /* name, path; with its NUL, 0: none */
+	uint32_t active, deadline_ms; /* of MODIFY active counts them, and MODIFIED says which */
+	uint32_t text_size;	      /* name, path; with its NUL, 0: none */
 	char text[];
 };
 

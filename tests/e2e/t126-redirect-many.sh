@@ -33,6 +33,7 @@ kib() {
 	awk '/^VmRSS/ { print $2 }' "/proc/$server/status"
 }
 before=$(kib)
+room=$(awk '/^FDSize/ { print $2 }' "/proc/$server/status")
 
 # Names and numbers, as one of several sees them.
 look() { # DIR OUT
@@ -53,6 +54,7 @@ done
 fds=$(find "/proc/$server/fd" -type l | wc -l)
 t_note "$files files: $fds descriptors, $((($(kib) - before) * 1024 / files)) bytes each"
 t_ok "no descriptor for each file" test "$fds" -lt 1200
+t_eq "nobody has waited for room for descriptors" "$(awk '/^FDSize/ { print $2 }' "/proc/$server/status")" "$room"
 t_sanitized || t_ok "and less than 1 KiB of memory" test $((($(kib) - before) * 1024 / files)) -lt 1024
 
 # Names that come and go while others look them up: nobody sees another file than the one that is there.

@@ -34,7 +34,7 @@ t_eq "no filters at first" "$(ls "$R")" ''
 mkdir "$R/scan,so=$(pwd | sed 's|/|%2f|g')%2fscan.so,priority=security"
 t_eq "a filter is there" "$(ls "$R")" scan
 t_eq "... with its files" "$(ls -A "$R/scan" | tr '\n' ' ')" \
-	".params .readers .stats active all all.json all.txt deadline exclude from include paths policy priority remove unregister "
+	".params .readers .stats active all all.json all.txt deadline exclude from hooks include paths policy priority remove unregister "
 t_eq "... inactive" "$(cat "$R/scan/active")" 0
 t_eq "... first of its group" "$(cat "$R/scan/priority")" 800000000
 t_eq "... with the policy of the manual" "$(cat "$R/scan/policy") $(cat "$R/scan/deadline")" 'EIO 5s'

@@ -41,7 +41,7 @@ for t_filter in acc dummy; do
 done
 
 t_eq "streams beside the files that control" "$(find "$R/acc" -mindepth 1 -maxdepth 1 -printf "%f\n" | sort | tr '\n' ' ')" \
-	".params .readers .stats active all all.json all.txt deadline exclude from include paths policy priority remove unregister "
+	".params .readers .stats active all all.json all.txt deadline exclude from hooks include paths policy priority remove unregister "
 t_eq "its owner's alone" "$(stat -c %a,%u "$R/acc")" 700,0
 t_as_user sh -c "cat '$R/acc/all'" 2>/dev/null && t_fail "anybody reads what others do"
 cat tree/file >/dev/null

@@ -18,6 +18,9 @@ static void use_call(const struct uw_call *call)
 	struct rfs_args args;
 
 	uw_call_get(call, room, &args);
+	if (call->slot != UW_NO_SLOT && args.type.id / 16 == RFS_WRITE && !call->post &&
+	    args.args.f_write.count > UW_SLOT_SIZE)
+		abort();
 	if (strlen(args.path) + 1 != call->path_size || strlen(args.path2) + 1 != call->path2_size)
 		abort();
 	/* There and back. */
@@ -26,8 +29,8 @@ static void use_call(const struct uw_call *call)
 	if (again->path_size != call->path_size || again->op_id != call->op_id ||
 	    again->result != call->result)
 		abort();
-	again->slot = UW_NO_SLOT;
-	again->data_size = 0;
+	again->slot = call->slot;
+	again->data_size = call->data_size;
 	again->filter = call->filter;
 	if (uw_check(UW_CHANNEL_TO_FILTER, again, again->head.size) != UW_CALL)
 		abort();

@@ -9,7 +9,7 @@
 #	xfstests.sh ~/xfstests build /var/tmp/xt redirected -g generic/quick
 #	xfstests.sh ~/xfstests build /var/tmp/xt filters generic/001 generic/013
 #
-# `filters`: through scrambleflt and udummyflt. What fails there and passes below is in docs/redirected-trees.md.
+# `filters`: through scrambleflt, udummyflt and accessflt. What fails there and passes below is in docs/redirected-trees.md.
 set -eu
 
 if [ -z "${XT_INSIDE:-}" ]; then
@@ -26,6 +26,7 @@ for which in test scratch; do
 done
 export RESULT_BASE="$dir/results.$how" HOST_OPTIONS="$dir/none" TEST_DIR="$dir/test" SCRATCH_MNT="$dir/scratch"
 : >"$HOST_OPTIONS"
+echo "default allow" >"$dir/rules"
 # Its users, for what runs in here.
 { cat /etc/passwd && printf '%s::/:/bin/sh\n' fsgqa:x:31415:31415 fsgqa2:x:31416:31416 123456-fsgqa:x:31417:31417; } >"$dir/passwd"
 { cat /etc/group && printf '%s:\n' fsgqa:x:31415 fsgqa2:x:31416 123456-fsgqa:x:31417; } >"$dir/group"
@@ -49,11 +50,17 @@ cp "$build/pipesfs" "$dir/bin/pipesfs.redirfs"
 chmod 755 "$dir"/bin/pipesfs.*
 cat >"$dir/bin/mount.fuse.redirfs" <<END
 #!/bin/bash
-[ $how = redirected ] || filters=(--load "$build/src/scrambleflt.so,\$2" --load "$build/src/udummyflt.so,-o,/dev/null,\$2")
+# Remounting is the kernel's: without -i, mount(8) would call this again, and again.
+case ,\${4:-}, in *,remount,*) exec mount -i -o "\$4" "\$2" ;; esac
+[ $how = redirected ] || filters=(--load "$build/src/scrambleflt.so,\$2" --load "$build/src/udummyflt.so,-o,/dev/null,\$2"
+	--load "$build/src/accessflt.so,-r,$dir/rules,\$2")
+# The clean-up of some tests unmounts twice, and so what is below.
+case \$1 in redirfs) image=test ;; *) image=scratch ;; esac
+mountpoint -q "\$2" || mount -o loop "$dir/\$image.img" "\$2"
 # A redirected tree has the options of what is below.
 options=rw,relatime,dev,suid,exec
 case ,\${4:-}, in *atime,*|*,ro,*|*,nosuid,*|*,nodev,*|*,noexec,*) options=\$options,\$4 ;; esac
-mount -o "remount,\$options" "\$2"
+mount -i -o "remount,\$options" "\$2"
 "$dir/bin/pipesfs.\$1" redirect "\${filters[@]}" "\$2" || exit 32
 END
 chmod 755 "$dir/bin/mount.fuse.redirfs"

@@ -15,4 +15,11 @@
 			usleep(1000);                                   \
 	} while (0)
 
+/* The same, and it is so then. Needs cmocka.h before it. */
+#define UNTIL(condition)                  \
+	do {                              \
+		WAIT_WHILE(!(condition)); \
+		assert_true(condition);   \
+	} while (0)
+
 #endif

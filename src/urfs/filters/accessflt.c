@@ -35,6 +35,7 @@
 #define SHOWN 1024    /* bytes of a path in the log */
 
 static struct {
+	struct urfs_conn conn; /* a copy, for urfs_say() */
 	char file[4096];
 	pthread_rwlock_t lock;
 	struct access_rules *rules; /* lock */
@@ -66,6 +67,14 @@ static int same_file(const struct stat *a, const struct stat *b)
 	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
+static void tell(const char *file, const char *what, const char *more)
+{
+	char sentence[ACCESS_ERROR_SIZE + sizeof(state.file) + 64];
+
+	snprintf(sentence, sizeof(sentence), "accessflt: %s: %s%s", file, what, more);
+	urfs_say(&state.conn, sentence);
+}
+
 /* A file that is not there at the moment is being replaced, or was lost: the rules stay. */
 static void look_again(void)
 {
@@ -81,12 +90,14 @@ static void look_again(void)
 	if (stat(state.file, &st) == 0 && !same_file(&st, &state.seen)) {
 		state.seen = st;
 		r = take_rules(error);
-		if (r < 0)
+		if (r < 0) {
 			syslog(LOG_AUTHPRIV | LOG_ERR, "%s: %s; the rules before it stay",
 			       state.file, error[0] ? error : strerror(-r));
-		else
+			tell(state.file, error[0] ? error : strerror(-r), "; the rules before it stay");
+		} else {
 			syslog(LOG_AUTHPRIV | LOG_NOTICE, "%s: %zu rules", state.file,
 			       access_rules_count(state.rules));
+		}
 	}
 	atomic_flag_clear(&state.looking);
 }
@@ -239,7 +250,7 @@ static const enum rfs_operation judged[] = {
 
 static int usage(void)
 {
-	fprintf(stderr, "usage: accessflt [-p PRIORITY] [-n NAME] -r RULES [DIRECTORY...]\n");
+	urfs_say(&state.conn, "usage: accessflt [-p PRIORITY] [-n NAME] -r RULES [DIRECTORY...]");
 	return -EINVAL;
 }
 
@@ -266,8 +277,7 @@ static int begin_rules(const char *file)
 	memcpy(state.file, file, strlen(file) + 1);
 	r = stat(file, &state.seen) < 0 ? -errno : take_rules(error);
 	if (r < 0)
-		fprintf(stderr, "accessflt: %s: %s\n", file,
-			r == -EINVAL && error[0] ? error : strerror(-r));
+		tell(file, r == -EINVAL && error[0] ? error : strerror(-r), "");
 	return r;
 }
 
@@ -293,6 +303,7 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 	rfs_filter filter;
 	int at = 1, r;
 
+	state.conn = *conn;
 	for (; at + 1 < argc && argv[at][0] == '-'; at += 2)
 		if (!strcmp(argv[at], "-r"))
 			rules = argv[at + 1];

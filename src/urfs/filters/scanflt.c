@@ -59,7 +59,8 @@ static struct {
 	size_t n_seen;
 	unsigned time_max; /* s; what a scan may be given later on: nobody waits longer; 0: not begun */
 
-	FILE *log; /* NULL: syslog */
+	struct urfs_conn conn; /* a copy, for urfs_say() */
+	FILE *log;	       /* NULL: syslog */
 	char *numbers_file;
 
 	pthread_once_t once;
@@ -258,6 +259,14 @@ static bool half_written(const struct scan_conf *conf)
 	return written;
 }
 
+static void say_error(const char *error, const char *more)
+{
+	char sentence[SCAN_ERROR_SIZE + 100];
+
+	snprintf(sentence, sizeof(sentence), "scanflt: %s%s", error, more);
+	urfs_say(&state.conn, sentence);
+}
+
 static int setup_take(uint64_t version, char error[SCAN_ERROR_SIZE])
 {
 	struct scan_setup *setup, *old;
@@ -313,6 +322,7 @@ static void look_again(void)
 		} else {
 			atomic_fetch_add(&state.engine.numbers.refused, 1);
 			snprintf(line, sizeof(line), "%s; the rules before it stay", error);
+			say_error(error, "; the rules before it stay");
 		}
 		say(r < 0 ? LOG_ERR : LOG_NOTICE, line);
 		free(state.seen);
@@ -609,10 +619,10 @@ static struct rfs_op_info operations[] = {
 
 static int usage(void)
 {
-	fprintf(stderr,
-		"usage: scanflt {-c CONFIGURATION | -r RULES} [-f open|closed|error] [-t MILLISECONDS]\n"
-		"               [-l LOG] [-s NUMBERS] [-p PRIORITY] [-n NAME] DIRECTORY...\n"
-		"       scanflt --test {RULES | -c CONFIGURATION} [FILE...]\n");
+	urfs_say(&state.conn,
+		 "usage: scanflt {-c CONFIGURATION | -r RULES} [-f open|closed|error] [-t MILLISECONDS]\n"
+		 "               [-l LOG] [-s NUMBERS] [-p PRIORITY] [-n NAME] DIRECTORY...\n"
+		 "       scanflt --test {RULES | -c CONFIGURATION} [FILE...]");
 	return -EINVAL;
 }
 
@@ -636,14 +646,25 @@ static bool number_of(const char *text, int *ret_value)
 	return !errno && !*end && end != text && value >= 0 && value <= INT_MAX;
 }
 
+static void say_file(const char *file)
+{
+	char sentence[PATH_MAX + 100];
+
+	snprintf(sentence, sizeof(sentence), "scanflt: %s: %s", file, strerror(errno));
+	urfs_say(&state.conn, sentence);
+}
+
 static int name_file(const char *file, char **ret_path)
 {
+	int r;
+
 	free(*ret_path);
 	*ret_path = realpath(file, NULL);
 	if (*ret_path)
 		return 0;
-	fprintf(stderr, "scanflt: %s: %s\n", file, strerror(errno));
-	return -errno;
+	r = -errno;
+	say_file(file);
+	return r;
 }
 
 static int take_option(int option, const char *value, struct rfs_filter_info *info)
@@ -670,7 +691,7 @@ static int take_option(int option, const char *value, struct rfs_filter_info *in
 		return 0;
 	case 'l':
 		if (!(state.log = fopen(value, "ae")))
-			fprintf(stderr, "scanflt: %s: %s\n", value, strerror(errno));
+			say_file(value);
 		return state.log ? 0 : -errno;
 	case 's':
 		free(state.numbers_file);
@@ -692,7 +713,7 @@ static int begin(void)
 		return -ENOMEM;
 	r = setup_take(1, error);
 	if (r < 0) {
-		fprintf(stderr, "scanflt: %s\n", error);
+		say_error(error, "");
 		return r;
 	}
 	setup = setup_get();
@@ -724,6 +745,7 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 	rfs_filter filter = NULL;
 	int c, r;
 
+	state.conn = *conn;
 	openlog("scanflt", LOG_PID, LOG_AUTHPRIV);
 	optind = 0; /* this program's, or that which has loaded us, may have used it */
 	while ((c = getopt(argc, argv, "+c:r:f:t:l:s:p:n:")) != -1) {

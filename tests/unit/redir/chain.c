@@ -32,10 +32,11 @@ struct flt {
 	bool later; /* answers on another thread */
 	enum rd_verdict pre, post;
 	int64_t pre_result, post_result; /* 0: leaves it */
-	bool sub;			 /* does the rest in its pre, then stops with that */
+	unsigned sub; /* so often it does the rest in its pre, then stops with that, or continues */
 	pid_t own;
-	void (*in_pre)(struct flt *flt);
+	void (*in_pre)(void);
 	void (*in_post)(struct flt *flt, struct rd_ask *ask);
+	void (*in_both)(struct flt *flt, struct rd_ask *ask);
 	bool freed;
 	_Atomic unsigned asked;
 };
@@ -53,7 +54,9 @@ static enum rd_verdict flt_do(struct flt *flt, struct rd_ask *ask)
 	say(flt->name, ask->post ? ".post" : ".pre");
 	flt->asked++;
 	if (!ask->post && flt->in_pre)
-		flt->in_pre(flt);
+		flt->in_pre();
+	if (flt->in_both)
+		flt->in_both(flt, ask);
 	if (ask->post && flt->in_post)
 		flt->in_post(flt, ask);
 	if (!ask->post && flt->pre_result != 0)
@@ -65,8 +68,13 @@ static enum rd_verdict flt_do(struct flt *flt, struct rd_ask *ask)
 
 static void sub_done(struct rd_ask *ask)
 {
+	struct flt *flt = ask->state;
+
 	ask->call->result += 1000;
-	rd_ask_answer(ask, RD_STOP);
+	if (--flt->sub > 0)
+		rd_ask_subcall(ask, sub_done);
+	else
+		rd_ask_answer(ask, flt->pre);
 }
 
 static void *flt_later(void *arg)
@@ -84,6 +92,7 @@ static bool flt_ask(struct rd_hook *hook, struct rd_ask *ask, enum rd_verdict *r
 
 	if (flt->sub && !ask->post) {
 		flt_do(flt, ask);
+		ask->state = flt;
 		rd_ask_subcall(ask, sub_done);
 		return false;
 	}
@@ -270,7 +279,11 @@ static void test_stop(void **state)
 		assert_int_equal(run(rig, "/t/x", RD_OPEN), 7);
 		expect("a.pre a.post");
 		rig->a.pre = RD_CONTINUE;
-		rig->a.pre_result = 0;
+		rig->a.pre_result = rig->b.pre_result = 0;
+		rig->c.pre = RD_STOP;
+		assert_int_equal(run(rig, "/t/x", RD_OPEN), 0);
+		expect("a.pre b.pre c.pre c.post b.post a.post");
+		rig->c.pre = RD_CONTINUE;
 	}
 }
 
@@ -359,7 +372,7 @@ static void test_shared(void **state)
 
 static struct rig *the_rig;
 
-static void deactivate_a(struct flt *flt)
+static void deactivate_a(void)
 {
 	rd_config_activate(the_rig->config, "a", false);
 }
@@ -379,6 +392,99 @@ static void test_deactivated(void **state)
 	assert_false(stat.active);
 	run(rig, "/t/x", RD_OPEN);
 	expect("b.pre c.pre do c.post b.post");
+}
+
+static void deactivate_b(void)
+{
+	rd_config_activate(the_rig->config, "b", false);
+}
+
+static void deactivate_c(void)
+{
+	rd_config_activate(the_rig->config, "c", false);
+}
+
+static void activate_c(void)
+{
+	rd_config_activate(the_rig->config, "c", true);
+}
+
+static void exclude_b(void)
+{
+	const struct rd_rule_desc hole = { "/t/x", false, false };
+	struct pfs_diag diag;
+
+	rd_config_add_rule(the_rig->config, "b", &hole, &diag);
+}
+
+static void c_first(void)
+{
+	the_rig->desc[2].priority = 1;
+	rig_replace(the_rig, 3);
+}
+
+static void only_a(void)
+{
+	rig_replace(the_rig, 1);
+}
+
+static void a_dies(void)
+{
+	rd_config_hook(the_rig->config, "a", NULL);
+}
+
+static void c_dies(void)
+{
+	rd_config_hook(the_rig->config, "c", NULL);
+}
+
+/* Something happens in the pre of b: what this call still sees, what it gets, and what the next one sees. */
+static void test_changes(void **state)
+{
+	static const struct {
+		void (*what)(void);
+		bool c_inactive; /* at the beginning */
+		int64_t result;
+		const char *now, *next;
+	} row[] = {
+		{ deactivate_a, false, 0, "a.pre b.pre c.pre do c.post b.post",
+		  "b.pre c.pre do c.post b.post" },
+		{ deactivate_b, false, 0, "a.pre b.pre c.pre do c.post a.post",
+		  "a.pre c.pre do c.post a.post" },
+		{ deactivate_c, false, 0, "a.pre b.pre do b.post a.post",
+		  "a.pre b.pre do b.post a.post" },
+		{ activate_c, true, 0, "a.pre b.pre do b.post a.post",
+		  "a.pre b.pre c.pre do c.post b.post a.post" },
+		{ exclude_b, false, 0, "a.pre b.pre c.pre do c.post b.post a.post",
+		  "a.pre c.pre do c.post a.post" },
+		{ c_first, false, 0, "a.pre b.pre c.pre do c.post b.post a.post",
+		  "c.pre a.pre b.pre do b.post a.post c.post" },
+		{ only_a, false, 0, "a.pre b.pre do a.post", "a.pre do a.post" },
+		{ a_dies, false, -EIO, "a.pre b.pre c.pre do c.post b.post", "" },
+		{ c_dies, false, -EIO, "a.pre b.pre b.post a.post", "a.pre b.pre b.post a.post" },
+	};
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(row); i++) {
+		size_t at = i / 2;
+		struct rig *rig;
+		int64_t result;
+
+		/* Of its own; once answered at once, once on other threads. */
+		assert_int_equal(setup((void **)&rig), 0);
+		the_rig = rig;
+		all_later(rig, i % 2, i % 2, i % 2);
+		if (row[at].c_inactive)
+			deactivate_c();
+		rig->b.in_pre = row[at].what;
+		result = run(rig, "/t/x", RD_OPEN);
+		if (result != row[at].result)
+			fail_msg("row %zu: %d", at, (int)result);
+		expect(row[at].now);
+		rig->b.in_pre = NULL;
+		run(rig, "/t/x", RD_OPEN);
+		expect(row[at].next);
+		teardown((void **)&rig);
+	}
 }
 
 /* A file that is open keeps its chain, and those in it. */
@@ -491,11 +597,34 @@ static void test_subcall(void **state)
 
 	for (int later = 0; later < 2; later++) {
 		all_later(rig, later, false, later);
-		rig->b.sub = true;
+		rig->b.sub = 1;
+		rig->b.pre = RD_STOP;
 		rig->c.post_result = 11;
 		assert_int_equal(run(rig, "/t/x", RD_OPEN), 1011);
 		expect("a.pre b.pre c.pre do c.post b.post a.post");
+		/* Twice; then it lets the call go on. */
+		rig->b.sub = 2;
+		rig->b.pre = RD_CONTINUE;
+		assert_int_equal(run(rig, "/t/x", RD_OPEN), 11);
+		expect("a.pre b.pre c.pre do c.post c.pre do c.post c.pre do c.post b.post a.post");
 	}
+	/* In one another. */
+	all_later(rig, false, false, false);
+	rig->a.sub = rig->b.sub = 1;
+	rig->a.pre = rig->b.pre = RD_STOP;
+	assert_int_equal(run(rig, "/t/x", RD_OPEN), 2011);
+	expect("a.pre b.pre c.pre do c.post b.post a.post");
+	/* What one below stops, or fails to answer, is the sub-call's result. */
+	rig->a.pre = RD_CONTINUE;
+	rig->b.sub = 1;
+	rig->c.pre = RD_STOP;
+	rig->c.pre_result = rig->c.post_result = 5;
+	assert_int_equal(run(rig, "/t/x", RD_OPEN), 1005);
+	expect("a.pre b.pre c.pre c.post b.post a.post");
+	rig->b.sub = 1;
+	rig->c.pre = RD_FAILED;
+	assert_int_equal(run(rig, "/t/x", RD_OPEN), 1000 - EIO);
+	expect("a.pre b.pre c.pre b.post a.post");
 }
 
 /* --- what filters keep ---------------------------------------------------------------------------- */
@@ -541,6 +670,36 @@ static void test_kept(void **state)
 	rd_slots_release(&object);
 	expect("");
 	rd_chain_unref(tc.call.chain);
+}
+
+static void keep_call(struct flt *flt, struct rd_ask *ask)
+{
+	uint64_t value = 0;
+
+	if (!ask->post)
+		assert_int_equal(rd_ask_attach(ask, RD_KEEP_CALL, 5, kept_free, NULL), 0);
+	else
+		assert_true(rd_ask_kept(ask, RD_KEEP_CALL, &value) && value == 5);
+}
+
+/* What pre has kept for its post goes with the call, however that ends: a stop, a failure, a post that never comes. */
+static void test_kept_ends(void **state)
+{
+	struct rig *rig = the_rig = *state;
+
+	rig->a.in_both = keep_call;
+	run(rig, "/t/x", RD_OPEN);
+	expect("a.pre b.pre c.pre do c.post b.post a.post a.free5");
+	rig->b.pre = RD_STOP;
+	run(rig, "/t/x", RD_OPEN);
+	expect("a.pre b.pre b.post a.post a.free5");
+	rig->b.pre = RD_FAILED;
+	assert_int_equal(run(rig, "/t/x", RD_OPEN), -EIO);
+	expect("a.pre b.pre a.post a.free5");
+	rig->b.pre = RD_CONTINUE;
+	rig->b.in_pre = deactivate_a;
+	run(rig, "/t/x", RD_OPEN);
+	expect("a.pre b.pre c.pre do c.post b.post a.free5");
 }
 
 static void test_refused(void **state)
@@ -679,7 +838,7 @@ int main(void)
 		T(test_paths),	 T(test_shared),      T(test_kept),	 T(test_refused),
 		T(test_groups),	 T(test_busy),	      T(test_own),	 T(test_own_data),
 		T(test_subcall), T(test_deactivated), T(test_open_file), T(test_policies),
-		T(test_stays),
+		T(test_stays),	 T(test_changes),     T(test_kept_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

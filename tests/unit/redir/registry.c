@@ -204,6 +204,51 @@ static void test_rules(void **state)
 	assert_int_equal(rd_registry_rule_remove(registry, "scan", "/srv", &diag), -ENOENT);
 }
 
+/* A process comes, dies and comes again: what the registry says counts then, and its paths are there. */
+static void test_join(void **state)
+{
+	struct rd_registry *registry = *state;
+	struct rd_joining what = { .name = "far",
+				   .priority = 7,
+				   .active = true,
+				   .policy = -EACCES,
+				   .deadline = RD_SECOND,
+				   .peer = 3,
+				   .pid = 99,
+				   .id = 5 };
+	struct rd_rule_new rule = { { "/srv", true, true }, "/srv" };
+	struct rd_registered *filter = NULL;
+	struct pfs_diag diag = { "" };
+
+	assert_int_equal(rd_registry_join(registry, &what, &diag), 0);
+	assert_int_equal(rd_registry_join(registry, &what, &diag), -EEXIST);
+	assert_int_equal(rd_registry_joined(registry, 4, "far", &filter, &diag), -ENODEV);
+	assert_int_equal(rd_registry_joined(registry, 3, "scan", &filter, &diag), -ENODEV);
+	assert_int_equal(rd_registry_joined(registry, 3, "far", &filter, &diag), 0);
+	assert_int_equal(rd_registered_rule_add(filter, &rule, &diag), 0);
+	assert_false(filter->ready);
+	assert_int_equal(rd_registry_ready(registry, 3, true), 0);
+	assert_true(rd_registry_find(registry, "far")->ready);
+	assert_int_equal(rd_registry_set(registry, "far", RD_SETTING_PRIORITY, "9", &diag), 0);
+	assert_int_equal(rd_registry_lose(registry, 4), 0);
+	assert_int_equal(rd_registry_lose(registry, 3), 1);
+	assert_true(rd_registry_find(registry, "far")->missed);
+	what.peer = 8;
+	what.active = false;
+	what.policy = RD_FAIL_OPEN;
+	assert_int_equal(rd_registry_join(registry, &what, &diag), 0);
+	filter = (struct rd_registered *)rd_registry_find(registry, "far");
+	assert_int_equal(filter->priority, 9);
+	assert_int_equal(filter->policy, -EACCES);
+	assert_true(filter->active);
+	assert_int_equal(filter->n_rules, 1);
+	assert_true(filter->missed); /* until it is ready */
+	assert_int_equal(rd_registry_ready(registry, 8, true), 0);
+	assert_false(rd_registry_find(registry, "far")->missed);
+	what.name = "scan"; /* of a shared object */
+	assert_int_equal(rd_registry_join(registry, &what, &diag), -EEXIST);
+}
+
 static void test_parse(void **state)
 {
 	static const struct {
@@ -279,8 +324,8 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		T(test_names),	  T(test_order), T(test_settings), T(test_copies),
-		T(test_modifier), T(test_rules), T(test_parse),	   T(test_say),
+		T(test_names), T(test_order), T(test_settings), T(test_copies), T(test_modifier),
+		T(test_rules), T(test_join),  T(test_parse),	T(test_say),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,36 @@ static void test_garbage(void **state)
 	}
 }
 
+/* Who says that there is something, and then that there is not, over and over, keeps nobody. */
+static void test_liar(void **state)
+{
+	struct rd_operation got;
+	_Atomic uint64_t *put;
+	struct pair pair;
+
+	(void)state;
+	pair_make(&pair);
+	put = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, rd_tap_memory(pair.out), 0);
+	assert_ptr_not_equal(put, MAP_FAILED);
+	assert_int_equal(rd_tap_read(pair.out, &got), 0);
+	*put = 64;
+	assert_false(rd_tap_rest(pair.out));
+	*put = 0;
+	assert_int_equal(rd_tap_read(pair.out, &got), -EPROTO);
+	assert_true(rd_tap_rest(pair.out));
+	munmap(put, 4096);
+	pair_release(&pair);
+	/* A whole ring of nothing. */
+	pair_make(&pair);
+	put = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, rd_tap_memory(pair.out), 0);
+	assert_ptr_not_equal(put, MAP_FAILED);
+	put[4096 / 8] = UINT32_MAX;
+	*put = RD_TAP_SIZE;
+	assert_int_equal(rd_tap_read(pair.out, &got), -EPROTO);
+	munmap(put, 8192);
+	pair_release(&pair);
+}
+
 /* Memory that is not sealed, or of another size, is none. */
 static void test_memory(void **state)
 {
@@ -251,7 +281,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one),	cmocka_unit_test(test_full),
 		cmocka_unit_test(test_threads), cmocka_unit_test(test_garbage),
-		cmocka_unit_test(test_memory),	cmocka_unit_test(test_watch),
+		cmocka_unit_test(test_liar),	cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_watch),
 	};
 
 	return cmocka_run_group_tests_name("tap", tests, NULL, NULL);
