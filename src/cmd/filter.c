@@ -11,6 +11,7 @@
 #include "cmd/cmd.h"
 #include "cmd/filter_i.h"
 #include "cmd/options.h"
+#include "packet/expr.h"
 
 #include <fcntl.h>
 #include <pcap/pcap.h>
@@ -33,15 +34,12 @@ int filter_compile(const struct filter_source *source, const struct pf_options *
 {
 	struct pf_error error = { "" };
 	int r = pf_compile(source->language, source->text, source->len, options, ret_prog, &error);
+	struct pfs_diag diag;
 
 	if (r == 0)
 		return 0;
-	/* In one line the column says where; of a file, line and column. */
-	if (error.line > 1)
-		return pfs_fail("line %u, column %u: %s", error.line, error.column, error.text);
-	if (error.column)
-		return pfs_fail("column %u: %s", error.column, error.text);
-	return pfs_fail("%s", error.text);
+	pkt_expr_refuse(-r, &error, &diag);
+	return pfs_fail("%s", diag.text);
 }
 
 /* --- libpcap's ------------------------------------------------------------------------------- */

@@ -7,6 +7,8 @@
  * passes is what `tcpdump -r FILE EXPR` would print. A slash in it is written %2f. Host names are
  * not looked up (give the address); names of ports and protocols are known. `inbound` and
  * `outbound` work wherever the direction is known, and keep nothing elsewhere.
+ * So below a device, too: tcpdump on the device itself does not see a VLAN tag there (the kernel has put it
+ * aside), and its `tcp` takes tagged packets; `match:tcp` does not, `match:vlan and tcp` does.
  *
  * An expression that cannot be true for the packets of this place is refused by mkdir with
  * the compiler's sentence. Where captures of many link types may come (below unpcap), it is

@@ -28,6 +28,7 @@
  */
 #include "graph/classes.h"
 #include "graph/filter.h"
+#include "packet/expr.h"
 
 #include <pipesfs/pf.h>
 #include <stdio.h>
@@ -234,7 +235,7 @@ static int sessions_new(struct filter *f, const struct settings *settings, struc
 	options.drop = on_drop;
 	options.arg = f;
 	r = pf_sessions_new(settings->text, strlen(settings->text), NULL, &options, ret, &error);
-	return r < 0 ? pfs_diag_set(diag, -r, "%s", error.text) : 0;
+	return r < 0 ? pkt_expr_refuse(-r, &error, diag) : 0;
 }
 
 /* The program's own keys are a class like any other. */

@@ -11,6 +11,9 @@
  * With random=1 each record passes with a chance of one in N, whatever the others do: what
  * repeats itself every N records is not mistaken for all of it.
  *
+ * Right below a device or hook of the kernel, with nothing but count, snap and sample between, it is decided there, and
+ * what does not pass is not copied. Elsewhere all that comes to it is.
+ *
  * Stats:      none beyond in, out, dropped, lost and bytes
  * Parameters: phase=P   0 to N-1 (default 0)
  *             random=1  at random (default 0). All can be changed through .params, N as arg=N.
@@ -19,12 +22,10 @@
  */
 #include "base/hash.h"
 #include "graph/filter.h"
+#include "graph/nth.h"
 
 struct sample {
-	uint64_t every;
-	uint64_t phase;
-	uint64_t number; /* of the last record; writer: the worker, attach() while it rests */
-	bool random;
+	struct pfs_nth nth;
 	struct pfs_seed seed;
 };
 
@@ -46,9 +47,8 @@ static int sample_parse(const struct pfs_args *args, struct sample *ret_sample, 
 	if (at_random && phase)
 		return pfs_diag_set(diag, EINVAL,
 				    "phase= says which, random= that it does not matter: not both");
-	ret_sample->every = every;
-	ret_sample->phase = rest;
-	ret_sample->random = at_random;
+	ret_sample->nth.every = (uint32_t)every;
+	ret_sample->nth.phase = at_random ? PFS_NTH_RANDOM : (uint32_t)rest;
 	return 0;
 }
 
@@ -56,10 +56,13 @@ static int sample_init(void *state, const struct pfs_args *args, const struct pf
 		       struct pfs_diag *diag)
 {
 	struct sample *s = state;
+	int r = sample_parse(args, s, diag);
 
 	(void)place;
 	pfs_seed_init(&s->seed);
-	return sample_parse(args, s, diag);
+	if (r == 0)
+		pfs_nth_init(&s->nth);
+	return r;
 }
 
 static int sample_reconfigure(void *state, const struct pfs_args *args,
@@ -73,7 +76,14 @@ static void sample_attach(void *state)
 {
 	struct sample *s = state;
 
-	s->number = 0;
+	pfs_nth_restart(&s->nth);
+}
+
+static void sample_fini(void *state)
+{
+	struct sample *s = state;
+
+	pfs_nth_release(&s->nth);
 }
 
 /* Each stream is sampled alike. */
@@ -89,22 +99,38 @@ static bool sample_control(void *state, const struct pfs_ref *ref, const struct 
 
 static bool sample_takes(struct sample *s)
 {
-	uint64_t chance;
+	uint64_t number = pfs_nth_count(&s->nth), chance;
 
-	s->number++;
-	if (!s->random)
-		return s->number % s->every == s->phase;
-	chance = pfs_hash_words(&s->seed, &s->number, 1);
-	return (uint64_t)((unsigned __int128)chance * s->every >> 64) == 0;
+	if (s->nth.phase != PFS_NTH_RANDOM)
+		return number % s->nth.every == s->nth.phase;
+	chance = pfs_hash_words(&s->seed, &number, 1);
+	return (uint64_t)((unsigned __int128)chance * s->nth.every >> 64) == 0;
 }
 
 static void sample_batch(void *state, struct pfs_ref *in, size_t n, struct pfs_emitter *out)
 {
 	struct sample *s = state;
 
+	pfs_nth_lock(&s->nth);
 	for (size_t i = 0; i < n; i++)
 		if (sample_takes(s))
 			pfs_emit(out, &in[i]);
+	pfs_nth_unlock(&s->nth);
+}
+
+static int sample_keeps(void *state, uint16_t link_type, struct pf_unit *ret_unit)
+{
+	(void)state;
+	(void)link_type;
+	(void)ret_unit;
+	return 1;
+}
+
+static struct pfs_nth *sample_nth(void *state)
+{
+	struct sample *s = state;
+
+	return &s->nth;
 }
 
 static const struct pfs_param sample_params[] = {
@@ -124,7 +150,10 @@ const struct pfs_filter pfs_filter_sample = {
 	.state_size = sizeof(struct sample),
 	.init = sample_init,
 	.reconfigure = sample_reconfigure,
+	.fini = sample_fini,
 	.attach = sample_attach,
 	.batch = sample_batch,
+	.keeps = sample_keeps,
+	.nth = sample_nth,
 	.control = sample_control,
 };

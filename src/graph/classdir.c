@@ -197,7 +197,7 @@ void pfs_class_end(struct pfs_node *dir)
 
 static bool in_use(const struct pfs_node *node)
 {
-	return node->kept || node->readers || node->children ||
+	return node->kept || node->readers || node->children.first ||
 	       (node->inject && node->inject->writers);
 }
 

@@ -3,6 +3,7 @@
 #include "graph/classify.h"
 #include "graph/graph_i.h"
 #include "graph/guard.h"
+#include "graph/nth.h"
 #include "graph/verdict.h"
 #include "packet/keys.h"
 #include "pf/ir/ir.h"
@@ -61,6 +62,12 @@ static struct pfs_kept *kept_new(void)
 static struct pfs_classes *sorts(const struct pfs_node *node)
 {
 	return node->filter && node->filter->batch == pfs_classify_batch ? pfs_class_set(node) : NULL;
+}
+
+struct pfs_nth *pfs_decide_nth(const struct pfs_node *node)
+{
+	return node->filter && node->filter->nth && node->state ? node->filter->nth(node->state)
+								: NULL;
 }
 
 /* What the node keeps, into an initialised unit: as pfs_filter.keeps. */
@@ -168,7 +175,8 @@ static bool same_item(const struct pfs_interest *x, const struct pfs_interest *y
 {
 	return x->unit == y->unit && x->above == y->above && x->number == y->number &&
 	       x->wanted == y->wanted && x->counted == y->counted && x->wire == y->wire &&
-	       x->verdict == y->verdict && x->cut == y->cut && x->keys == y->keys &&
+	       x->verdict == y->verdict && x->cut == y->cut && x->nth == y->nth &&
+	       x->every == y->every && x->phase == y->phase && x->keys == y->keys &&
 	       x->sorts == y->sorts && x->class_ == y->class_;
 }
 
@@ -282,6 +290,9 @@ struct listing {
 	uint32_t cost;		   /* of those that were there before, and those that have come */
 	uint64_t most;		   /* that it may be */
 	unsigned sorters;	   /* of these that have a place */
+	unsigned nths;		   /* the same of those that keep every Nth */
+	/* By item: it, or one above it, asks about packets; it keeps every Nth, or one above it does. */
+	bool asks[PFS_TAKERS_MAX], thin[PFS_TAKERS_MAX];
 };
 
 static struct pfs_deciding *deciding_of(const struct listing *l)
@@ -332,6 +343,7 @@ static void note_before(struct listing *l, const struct pfs_step *step)
 	set_cost(step);
 	l->numbers++;
 	l->sorters += is_sorter(k);
+	l->nths += pfs_decide_nth(step->node) != NULL;
 	l->cost += k->cost;
 }
 
@@ -381,7 +393,9 @@ static uint16_t number_for(struct listing *l, struct pfs_node *node)
 		cost *= 2;
 	}
 	if (l->numbers < most && l->cost + k->cost <= cost &&
-	    l->sorters + is_sorter(k) <= PFS_SORTERS_MAX && !(d->listing && k->left_out == d->listing))
+	    l->sorters + is_sorter(k) <= PFS_SORTERS_MAX &&
+	    l->nths + (pfs_decide_nth(node) != NULL) <= PFS_NTHS_MAX &&
+	    !(d->listing && k->left_out == d->listing))
 		number = k->number != PFS_NO_TAKER ? k->number : free_number(l);
 	if (number == PFS_NO_TAKER) {
 		k->left_out = d->listing + 1;
@@ -390,6 +404,7 @@ static uint16_t number_for(struct listing *l, struct pfs_node *node)
 	}
 	l->numbers++;
 	l->sorters += is_sorter(k);
+	l->nths += pfs_decide_nth(node) != NULL;
 	l->cost += k->cost;
 	return number;
 }
@@ -450,13 +465,25 @@ static void set_cut(struct pfs_step *step, uint32_t cut)
 	step->cut_before = k->cut_before ? k->cut_before : UINT32_MAX;
 }
 
+/*
+ * Every Nth of all packets can be counted in the source, also of those that it leaves undecided. Behind a filter that
+ * may be unsure it cannot: two would count, in another order. What asks about packets goes on in the engine below:
+ * being unsure of those that do not pass would make these undecided.
+ */
+static bool fits_place(const struct listing *l, struct pfs_node *node, uint32_t above)
+{
+	if (pfs_decide_nth(node))
+		return !l->asks[above];
+	return !l->thin[above] || (!node->keeps->kept && node->kind != PFS_NODE_CLASS);
+}
+
 /* False: it cannot be decided about, or has no number. */
 static bool list_below(struct listing *l, struct pfs_step *step, struct pfs_step *above, uint32_t index)
 {
 	struct pfs_node *node = step->node;
 	uint16_t number;
 
-	if (!learn(node, deciding_of(l)->next.in.link_type))
+	if (!learn(node, deciding_of(l)->next.in.link_type) || !fits_place(l, node, index))
 		return false;
 	set_cost(step);
 	number = number_for(l, node);
@@ -475,7 +502,11 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 	struct pfs_keeps *k = step->node->keeps;
 	struct pfs_interest *items = (struct pfs_interest *)d->next.in.item;
 	uint32_t index = (uint32_t)d->next.in.n++;
+	struct pfs_nth *nth = pfs_decide_nth(step->node);
 
+	step->every = nth;
+	l->asks[index] = k->kept || step->node->kind == PFS_NODE_CLASS || (index && l->asks[above]);
+	l->thin[index] = nth || (index && l->thin[above]);
 	set_cut(step, cut_of(l, step->node, above, index == 0));
 	items[index].cut = k->cut; /* those below look there */
 	step->taker = k->number;
@@ -499,6 +530,9 @@ static void list_step(struct listing *l, struct pfs_step *step, uint32_t above)
 		step->ncounters,
 		step->verdict,
 		k->cut,
+		nth,
+		nth ? nth->every : 0,
+		nth ? nth->phase : 0,
 		k->kept ? k->kept->keys : NULL,
 		is_sorter(k) ? sorts(step->node) : NULL,
 		step->node->kind == PFS_NODE_CLASS ? step->node->class_ : 0,
@@ -689,6 +723,7 @@ static void strike(struct pfs_list *list, const struct pfs_node *node)
 		if (list->nodes[i] == node) {
 			list->nodes[i] = NULL;
 			((struct pfs_interest *)list->in.item)[i].sorts = NULL;
+			((struct pfs_interest *)list->in.item)[i].nth = NULL;
 		}
 }
 
@@ -722,6 +757,8 @@ void pfs_decide_forget(struct pfs_node *node)
 	/* Who counts beside does so no more; it is still what it was. */
 	if (sorts(node))
 		pfs_classes_follow(sorts(node), NULL, NULL);
+	if (pfs_decide_nth(node))
+		pfs_nth_follow(pfs_decide_nth(node), NULL, NULL, NULL);
 	kept_unref(k->kept);
 	free(TAKE_PTR(node->keeps));
 }

@@ -127,6 +127,8 @@ void pfs_decide_release(struct pfs_domain *domain);
 void pfs_decide_why(const struct pfs_domain *domain, struct pfs_diag *diag);
 /* Can the source decide about this filter, as it is now? */
 bool pfs_decide_knows(struct pfs_node *node);
+/* Does it keep every Nth? NULL: it does not, or not so that another could say it. */
+struct pfs_nth *pfs_decide_nth(const struct pfs_node *node);
 /* Is it decided about in the source now? */
 bool pfs_decides(const struct pfs_node *node);
 

@@ -43,6 +43,7 @@
 #define PFS_BATCH 256
 
 struct pfs_classes;
+struct pfs_nth;
 struct pf_unit;
 
 /* What flows: for the check at mkdir ("this filter does not fit here"). */
@@ -297,6 +298,8 @@ struct pfs_filter {
 	 * On the control thread, as keeps. NULL: as they are.
 	 */
 	uint32_t (*cuts)(void *state);
+	/* Of one whose keeps() says 1: it does not, but every Nth (graph/nth.h), unchanged. As keeps. NULL: all. */
+	struct pfs_nth *(*nth)(void *state);
 	/*
 	 * That many more records passed that batch() did not see. On the thread of batch(). Optional. A pulling filter
 	 * that has it is a *counter*: it needs no records, their number does (graph/tally.h); on the thread of pull().

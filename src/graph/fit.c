@@ -19,7 +19,7 @@ int pfs_each_below(struct pfs_node *dir, int (*fn)(struct pfs_node *node, void *
 {
 	int r = 0;
 
-	for (struct pfs_node *c = dir->children; c && r == 0; c = c->sibling)
+	for (struct pfs_node *c = dir->children.first; c && r == 0; c = c->child.next)
 		r = fn(c, arg);
 	for (size_t i = 0; i < dir->nclass_nodes && r == 0; i++)
 		if (dir->class_nodes[i] && !dir->class_nodes[i]->used)

@@ -122,7 +122,7 @@ static void wake_everything(struct pfs_node *node)
 		pfs_wait_wake(&node->queue->waiters);
 	if (node->kind == PFS_NODE_SOURCE)
 		pfs_wait_wake(&node->domain->space);
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next)
 		wake_everything(c);
 }
 
@@ -130,7 +130,7 @@ static void stop_feeds(struct pfs_node *node)
 {
 	if (node->kind == PFS_NODE_SOURCE)
 		pfs_feed_stop(node->domain);
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next)
 		stop_feeds(c);
 }
 
@@ -153,8 +153,8 @@ void pfs_graph_shutdown(struct pfs_graph *graph)
 /* From the leaves up, with everything that ever ran stopped. */
 static void free_tree(struct pfs_node *node)
 {
-	while (node->children)
-		free_tree(node->children);
+	while (node->children.first)
+		free_tree(node->children.first);
 	atomic_store(&node->dead, true);
 	pfs_node_finish(node);
 	if (node->parent)
@@ -166,7 +166,7 @@ static void free_tree(struct pfs_node *node)
 /* No plan may know a node that free_tree() ends. */
 static void drop_plans(struct pfs_node *node)
 {
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next)
 		drop_plans(c);
 	if (node->kind == PFS_NODE_SOURCE)
 		pfs_feed_stop(node->domain);

@@ -24,6 +24,7 @@
 
 #include <pthread.h>
 
+#include "graph/children.h"
 #include "graph/decide.h"
 #include "graph/graph.h"
 #include "graph/source.h"
@@ -89,7 +90,6 @@ struct pfs_graph {
 	uint64_t rated_at;	    /* control: rates of all nodes were taken, ns, monotonic */
 	uint64_t rated_over;	    /* control: of that time */
 	struct pfs_joins *joins;    /* control */
-	uint64_t generation;	    /* control: plans published */
 	struct pfs_retired retired;
 	_Atomic uint32_t next_stream;
 	_Atomic bool spent; /* inputs have come to their end: queues may be without cursors */
@@ -150,11 +150,11 @@ struct pfs_node {
 	 * A reference for life to the node above, NULL for sources: refs in our queue may point into rings of any node
 	 * above, and those have to be there for readers of a removed directory.
 	 */
-	struct pfs_node *above;	   /* places */
-	struct pfs_node *anchor;   /* once removed: a reference to the node of `owner`, ... */
-	struct pfs_node *root;	   /* ... and one to the source of its domain */
-	struct pfs_node *children; /* control; the tree's references */
-	struct pfs_node *sibling;
+	struct pfs_node *above;	      /* places */
+	struct pfs_node *anchor;      /* once removed: a reference to the node of `owner`, ... */
+	struct pfs_node *root;	      /* ... and one to the source of its domain */
+	struct pfs_children children; /* control; the tree's references */
+	struct pfs_child child;
 	_Atomic unsigned refs;
 	_Atomic bool dead;
 	enum pfs_node_kind kind;
@@ -280,6 +280,7 @@ struct pfs_step {
 	bool wanted;	/* something here takes records: not only those below that have a number */
 	uint32_t since; /* first generation of its number, */
 	uint32_t wanted_since; /* and in which all that it passes has come */
+	bool every;	       /* the source counts which of all are its */
 	uint32_t cut;	       /* bytes of a record that it passes; UINT32_MAX: all */
 	uint32_t cut_before;   /* ... when records were made that have too few for that */
 	struct pfs_step *above;
@@ -302,6 +303,7 @@ struct pfs_plan {
 	/* While records are brought to them that were judged by a generation before some of them were there: */
 	bool judged;
 	uint32_t generation;
+	const struct pfs_takers *counted; /* what the source counted of the records in hand; or NULL */
 };
 
 /*
@@ -345,7 +347,7 @@ struct pfs_task {
 		_Atomic uint64_t records, bytes, wire;
 	} told; /* of a counter: passed above and is not in its books yet; any thread adds, a run takes */
 	struct pfs_ref batch[PFS_BATCH]; /* run: what is being pulled or injected */
-	size_t pull_max; /* run: records that its filter is given at a time; fewer when they take long */
+	size_t pull_max; /* run: records that its filter is given at a time; fewer when they take long or do not fit */
 	struct pfs_task *tick_next; /* ticker's lock, and what follows: */
 	bool ticking;		    /* on its list */
 	uint64_t tick_when;	    /* mono ns; UINT64_MAX: no time */
@@ -377,7 +379,6 @@ static inline struct pfs_task *pfs_task_above(const struct pfs_task *task)
 
 /* --- node.c ------------------------------------------------------------------------------- */
 
-struct pfs_node *pfs_node_child(struct pfs_node *dir, const char *name); /* control; borrowed */
 /* As pfs_node_lookup(); control. */
 int pfs_node_find(struct pfs_node *dir, const char *name, struct pfs_node **ret_node);
 /* Its path, appended; the root's is "/". Any thread: parents and names change under graph->names too. */
@@ -405,7 +406,6 @@ void pfs_node_own_stats(struct pfs_node *node,
 			struct pfs_buf *out); /* control: the filter's lines of .stats */
 void pfs_node_reason(const char *reason, struct pfs_buf *out); /* of a loss, as it is shown */
 void pfs_graph_near(struct pfs_node *dir, const char *name, struct pfs_diag *diag);
-unsigned pfs_node_filters(const struct pfs_node *dir); /* below it, also below its classes; control */
 /*
  * A ring of this tree, which `payer` pays for; size 0: the default. floor: what its owner's reader has not taken yet,
  * or NULL.

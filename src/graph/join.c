@@ -69,7 +69,7 @@ static bool reaches(struct pfs_node *from, const struct pfs_node *to, uint64_t m
 	from->walk = mark;
 	if (from->join && from->join->target && reaches(from->join->target, to, mark))
 		return true;
-	for (struct pfs_node *c = from->children; c; c = c->sibling)
+	for (struct pfs_node *c = from->children.first; c; c = c->child.next)
 		if (reaches(c, to, mark))
 			return true;
 	return false;

@@ -138,7 +138,7 @@ static unsigned height_of(const struct pfs_node *node)
 {
 	unsigned height = 0;
 
-	for (const struct pfs_node *c = node->children; c; c = c->sibling)
+	for (const struct pfs_node *c = node->children.first; c; c = c->child.next)
 		height = (unsigned)pfs_max(height, 1 + height_of(c));
 	return height;
 }
@@ -431,17 +431,13 @@ static void take_name(struct move *m)
 	m->node->name = m->copy;
 	m->copy = before;
 	pthread_mutex_unlock(&graph->names);
+	pfs_child_renamed(m->to, m->node);
 }
 
 /* In the tree that is seen. */
 static void relink(struct pfs_node *node, struct pfs_node *from, struct pfs_node *to)
 {
-	struct pfs_node **at;
-
-	for (at = &from->children; *at != node; at = &(*at)->sibling)
-		;
-	*at = node->sibling;
-	node->sibling = NULL;
+	pfs_child_remove(from, node);
 	clock_gettime(CLOCK_REALTIME, &from->changed);
 	pfs_node_link(to, node);
 }
@@ -608,7 +604,6 @@ static int replan_both(struct move *m)
 
 		r = r < 0 ? r : other;
 	}
-	m->node->graph->generation++;
 	return r;
 }
 

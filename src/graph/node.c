@@ -22,7 +22,7 @@ static void node_free(struct pfs_node *node)
 	struct pfs_node *above = node->above, *same = node->same;
 	struct pfs_node *anchor = node->anchor, *root = node->root;
 
-	assert(!node->children && !node->state);
+	assert(!node->children.first && !node->state);
 	pfs_task_free(node->task);
 	if (node->queue) {
 		if (node->queue_charged)
@@ -91,11 +91,7 @@ int pfs_node_new(struct pfs_graph *graph, struct pfs_node *parent, enum pfs_node
 
 void pfs_node_link(struct pfs_node *parent, struct pfs_node *node)
 {
-	struct pfs_node **at;
-
-	for (at = &parent->children; *at; at = &(*at)->sibling)
-		;
-	*at = node;
+	pfs_child_add(parent, node);
 	pthread_mutex_lock(&node->graph->names);
 	node->parent = parent;
 	pthread_mutex_unlock(&node->graph->names);
@@ -106,14 +102,8 @@ void pfs_node_unlink(struct pfs_node *node)
 {
 	struct pfs_node *parent = node->parent;
 
-	for (struct pfs_node **at = &parent->children; *at; at = &(*at)->sibling) {
-		if (*at == node) {
-			*at = node->sibling;
-			break;
-		}
-	}
+	pfs_child_remove(parent, node);
 	pfs_class_gone(node);
-	node->sibling = NULL;
 	pthread_mutex_lock(&node->graph->names);
 	node->parent = NULL;
 	pthread_mutex_unlock(&node->graph->names);
@@ -145,29 +135,6 @@ uint64_t pfs_node_lost_sum(const struct pfs_node *node)
 }
 
 /* --- looking ----------------------------------------------------------------------------------- */
-
-struct pfs_node *pfs_node_child(struct pfs_node *dir, const char *name)
-{
-	for (struct pfs_node *c = dir->children; c; c = c->sibling)
-		if (c->kind != PFS_NODE_VIEW && strcmp(c->name, name) == 0)
-			return c;
-	return NULL;
-}
-
-unsigned pfs_node_filters(const struct pfs_node *dir)
-{
-	unsigned n = 0;
-
-	for (struct pfs_node *c = dir->children; c; c = c->sibling) {
-		enum pfs_node_kind kind = pfs_node_real(c)->kind;
-
-		if (kind == PFS_NODE_CLASS)
-			n += pfs_node_filters(c);
-		else if (kind != PFS_NODE_VIEW)
-			n++;
-	}
-	return n;
-}
 
 static bool is_sink(const struct pfs_node *node)
 {
@@ -276,7 +243,7 @@ static int lookup_device(struct pfs_node *dir, const char *name, struct pfs_node
 	bool exists = device_there(dir, name, &cred.uid);
 
 	if (node) {
-		if (exists || node->args.n || node->children || node->readers) {
+		if (exists || node->args.n || node->children.first || node->readers) {
 			*ret_node = pfs_node_ref(node);
 			return 0;
 		}
@@ -448,7 +415,7 @@ static void list_all(struct listing *list)
 	struct pfs_node *dir = list->dir, *real = pfs_node_real(dir);
 	struct pfs_node_info info;
 
-	for (struct pfs_node *c = dir->children; c; c = c->sibling) {
+	for (struct pfs_node *c = dir->children.first; c; c = c->child.next) {
 		enum pfs_node_kind kind = pfs_node_real(c)->kind;
 
 		if (kind == PFS_NODE_VIEW || (kind == PFS_NODE_CLASS && !class_is_listed(c)))
@@ -668,15 +635,15 @@ int pfs_node_make(struct pfs_node *dir, const char *name, const struct pfs_cred 
 static void bury(struct pfs_node *node, bool dead)
 {
 	atomic_store(&node->dead, dead);
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next)
 		bury(c, dead);
 }
 
 /* After the replan: ends their states, gives up the tree's references, tells their readers. */
 static void dismantle(struct pfs_node *node)
 {
-	while (node->children)
-		dismantle(node->children);
+	while (node->children.first)
+		dismantle(node->children.first);
 	if (node->kind != PFS_NODE_VIEW || node->readers == 0)
 		pfs_node_finish(node);
 	/* Its readers still say to the task that ran it that they have moved on, wherever the rest goes. */
@@ -698,7 +665,7 @@ int pfs_node_drop(struct pfs_node *node)
 	int r;
 
 	bury(node, true);
-	r = pfs_domain_replan(node->domain);
+	r = node->wanted ? pfs_domain_replan(node->domain) : 0; /* nobody's is in no plan */
 	if (r < 0) {
 		bury(node, false);
 		(void)pfs_domain_replan(node->domain); /* who is wanted is so again */

@@ -131,23 +131,6 @@ static void identity_give_back(struct identity *old)
 		abort(); /* nothing may go on with the groups of somebody else */
 }
 
-/* Which mount is an O_PATH descriptor on? Asks the kernel, never the filesystem: it may be ours. */
-static long mount_of(int fd)
-{
-	char path[64], line[128];
-	long id = -1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "mnt_id: %ld", &id) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return id;
-}
-
 static int open_from(const struct pfs_cred *cred, const char *path, int flags, mode_t mode,
 		     struct pfs_diag *diag)
 {
@@ -160,7 +143,7 @@ static int open_from(const struct pfs_cred *cred, const char *path, int flags, m
 		dir = open(cwd, O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (dir < 0)
 			return -errno;
-		if (pfs_in_pipesfs_mount(mount_of(dir)))
+		if (pfs_in_pipesfs_mount(pfs_mountinfo_of(dir)))
 			return pfs_diag_set(diag, EINVAL,
 					    "'%.80s' is relative and the working directory is in "
 					    "pipesfs (mkdir -p goes there): use mkdir, or the whole "

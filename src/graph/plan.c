@@ -205,7 +205,7 @@ static bool mark_wanted(struct pfs_node *node)
 	if (node->filter && (node->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER)))
 		wanted = true;
 	node->reliable = node->reliable_readers > 0;
-	for (struct pfs_node *c = node->children; c; c = c->sibling) {
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next) {
 		wanted |= mark_wanted(c);
 		node->reliable |= c->reliable;
 	}
@@ -229,7 +229,7 @@ static bool mark_wanted(struct pfs_node *node)
 /* After the plans without them are out: nobody runs them. */
 static void detach_left(struct pfs_node *node)
 {
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next)
 		detach_left(c);
 	if (!node->leaves)
 		return;
@@ -248,7 +248,7 @@ static bool has_standing(const struct pfs_node *node)
 	bool standing = node->wanted && node->filter &&
 			(node->filter->flags & (PFS_FILTER_SINK | PFS_FILTER_CONSUMER));
 
-	for (const struct pfs_node *c = node->children; c && !standing; c = c->sibling)
+	for (const struct pfs_node *c = node->children.first; c && !standing; c = c->child.next)
 		standing = has_standing(c);
 	return standing;
 }
@@ -420,7 +420,7 @@ static int step_build(struct pfs_plan *plan, struct pfs_node *node, struct pfs_s
 		return r;
 	}
 	plan->nsteps++;
-	for (struct pfs_node *c = node->children; c && r == 0; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c && r == 0; c = c->child.next)
 		if (c->wanted)
 			r = step_add_child(plan, step, c);
 	if (r == 0 && (node->readers > 0 || step->ntasks > 0)) {
@@ -729,7 +729,7 @@ int pfs_replan_begin(struct pfs_domain *domain, struct pfs_replan *ret_replan)
 /* Queues that were left by their last cursor while nobody held the control lock. */
 static void trim_all(struct pfs_node *node)
 {
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next)
 		trim_all(c);
 	pfs_node_queue_trim(node);
 }
@@ -768,7 +768,6 @@ int pfs_domain_replan(struct pfs_domain *domain)
 
 	if (r == 0)
 		r = pfs_replan_publish(&replan);
-	domain->graph->generation++;
 	if (!domain->active)
 		pfs_feed_stop(domain);
 	return r;

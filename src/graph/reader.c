@@ -50,7 +50,7 @@ static int view_node(struct pfs_node *dir, const char *view, struct pfs_node **r
 	PFS_CLEANUP(pfs_args_release) struct pfs_args args = { 0 };
 	struct pfs_cred cred = { .uid = dir->uid, .gid = dir->gid };
 
-	for (struct pfs_node *c = dir->children; c; c = c->sibling) {
+	for (struct pfs_node *c = dir->children.first; c; c = c->child.next) {
 		if (c->kind == PFS_NODE_VIEW && c->filter == filter) {
 			*ret_node = c;
 			return 0;
@@ -700,7 +700,7 @@ void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out)
 			pfs_buf_printf(out, " view=%s", node->name);
 		reader_text(r, out);
 	}
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next)
 		if (c->kind == PFS_NODE_VIEW)
 			pfs_readers_text(c, out);
 }

@@ -370,6 +370,36 @@ static void run_verdict(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 		step->node->filter->batch(step->node->state, refs, n - ruled, &step->em);
 }
 
+/* Does the filter of this step accept the record, by what the source says? */
+static bool takes(const struct pfs_step *step, const struct pfs_takers *t)
+{
+	unsigned n = step->taker;
+
+	return n < 32u * t->words && (t->word[n / 32] >> n % 32 & 1) &&
+	       (int32_t)(t->generation - step->since) >= 0;
+}
+
+/*
+ * One that keeps every Nth, where the source counts: the records in hand are undecided, but it may have counted them,
+ * and those from before it knew the filter are not for it, like others of that time. False: count them here.
+ */
+static bool run_every(struct pfs_step *step, const struct pfs_ref *refs, size_t n)
+{
+	const struct pfs_plan *plan = step->plan;
+
+	if (!plan->judged || !step->every || step->taker == PFS_NO_TAKER)
+		return false;
+	if ((int32_t)(plan->generation - step->since) < 0)
+		return true;
+	if (!plan->counted)
+		return false;
+	pfs_counter_add(&step->node->in, n);
+	if (takes(step, plan->counted))
+		pfs_emit_all(&step->em, refs, n);
+	pfs_step_flush(step);
+	return true;
+}
+
 /* One inline filter (or a class, which passes everything). */
 static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 {
@@ -379,6 +409,8 @@ static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 		run_verdict(step, refs, n);
 		return;
 	}
+	if (run_every(step, refs, n))
+		return;
 	pfs_counter_add(&node->in, n);
 	if (node->kind == PFS_NODE_CLASS) {
 		pfs_step_deliver(step, refs, n);
@@ -391,15 +423,6 @@ static void step_run(struct pfs_step *step, struct pfs_ref *refs, size_t n)
 }
 
 /* --- what the source has decided --------------------------------------------------------------------- */
-
-/* Does the filter of this step accept the record, by what the source says? */
-static bool takes(const struct pfs_step *step, const struct pfs_takers *t)
-{
-	unsigned n = step->taker;
-
-	return n < 32u * t->words && (t->word[n / 32] >> n % 32 & 1) &&
-	       (int32_t)(t->generation - step->since) >= 0;
-}
 
 /* len: what it passes of the record, which may have more, as others want it; and fewer, when it has passed less. */
 static void take_cut(struct pfs_step *step, const struct pfs_ref *ref, uint32_t len)
@@ -493,13 +516,20 @@ static void deliver_taken(struct pfs_step *step)
 	step->taken = step->taken_in = step->taken_bytes = 0;
 }
 
-/* How many of the records, from the first on, are alike: judged by the same generation, and decided or not. */
+static bool is_alike(const struct pfs_takers *a, const struct pfs_takers *b)
+{
+	if (a->generation != b->generation || a->decided != b->decided)
+		return false;
+	return a->decided != PFS_COUNTED ||
+	       memcmp(a->word, b->word, a->words * sizeof(a->word[0])) == 0;
+}
+
+/* How many, from the first on, were judged by the same generation, and are decided or not, or counted for the same. */
 static size_t alike(const struct pfs_takers *const *takers, size_t n)
 {
 	size_t i = 1;
 
-	while (i < n && takers[i]->generation == takers[0]->generation &&
-	       takers[i]->decided == takers[0]->decided)
+	while (i < n && is_alike(takers[i], takers[0]))
 		i++;
 	return i;
 }
@@ -524,11 +554,12 @@ void pfs_plan_take(struct pfs_plan *plan, struct pfs_ref *refs,
 	while (n > 0) {
 		size_t some = alike(takers, n);
 
-		if (takers[0]->decided) {
+		if (takers[0]->decided == PFS_DECIDED) {
 			for (size_t i = 0; i < some; i++)
 				sort_taken(plan, &refs[i], takers[i]);
 			deliver_taken(root);
 		} else {
+			plan->counted = takers[0]->decided == PFS_COUNTED ? takers[0] : NULL;
 			if (plan->rules)
 				count_ruled(plan, takers, some);
 			plan->judged = true;
@@ -536,6 +567,7 @@ void pfs_plan_take(struct pfs_plan *plan, struct pfs_ref *refs,
 			pfs_counter_add(&root->node->in, some);
 			pfs_step_deliver(root, refs, some);
 			plan->judged = false;
+			plan->counted = NULL;
 		}
 		refs += some;
 		takers += some;

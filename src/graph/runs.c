@@ -35,7 +35,7 @@ static bool can_share(const struct pfs_node *node)
 static struct pfs_node *find_equal(struct pfs_node *parent, const void *type,
 				   const struct pfs_args *args, const struct pfs_cred *cred)
 {
-	for (struct pfs_node *c = parent->children; c; c = c->sibling) {
+	for (struct pfs_node *c = parent->children.first; c; c = c->child.next) {
 		const void *its = c->kind == PFS_NODE_SOURCE ? (const void *)c->from : c->filter;
 
 		if (its == type && c->kind != PFS_NODE_VIEW && c->uid == cred->uid &&
@@ -84,8 +84,8 @@ static void name_drop(struct pfs_node *node)
 {
 	struct pfs_node *real = pfs_node_ref(node->same);
 
-	while (node->children)
-		name_drop(node->children);
+	while (node->children.first)
+		name_drop(node->children.first);
 	atomic_store(&node->dead, true);
 	pfs_node_unlink(node);
 	if (real->kind != PFS_NODE_CLASS) {
@@ -246,8 +246,8 @@ static void drop_gone(struct pfs_node *dir)
 {
 	struct pfs_node *next;
 
-	for (struct pfs_node *c = dir->children; c; c = next) {
-		next = c->sibling;
+	for (struct pfs_node *c = dir->children.first; c; c = next) {
+		next = c->child.next;
 		if (atomic_load(&c->same->dead))
 			name_drop(c);
 	}
@@ -318,7 +318,7 @@ int pfs_run_start(struct pfs_node *run, struct pfs_diag *diag)
 		diag->text[0] = '\0';
 	pthread_mutex_lock(&graph->control);
 	run->started = true;
-	for (struct pfs_node *c = run->children; c; c = c->sibling) {
+	for (struct pfs_node *c = run->children.first; c; c = c->child.next) {
 		struct pfs_domain *domain = c->same->domain;
 
 		domain->held = false;
@@ -342,7 +342,7 @@ void pfs_run_end(struct pfs_node *run)
 
 		pthread_mutex_lock(&graph->control);
 		atomic_store(&run->dead, true); /* nothing is made in it any more */
-		name = run->children;
+		name = run->children.first;
 		if (!name)
 			break;
 		domain = pfs_domain_ref(name->same->domain);

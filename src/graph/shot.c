@@ -28,7 +28,7 @@ static void rate_node(struct pfs_node *node, uint64_t now)
 		.bytes_rate = per_second(bytes, rates->bytes, now - since),
 		.lost_rate = per_second(lost, rates->lost, now - since),
 	};
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next)
 		rate_node(c, now);
 }
 
@@ -231,7 +231,8 @@ static void take_below(struct pfs_shot *shot, struct pfs_node *node, const struc
 	}
 	above = to ? shot->n - 1 : SIZE_MAX;
 	shot->hidden += !read;
-	for (struct pfs_node *c = search ? node->children : NULL; c && !shot->failed; c = c->sibling)
+	for (struct pfs_node *c = search ? node->children.first : NULL; c && !shot->failed;
+	     c = c->child.next)
 		if (!atomic_load(&c->dead))
 			take_below(shot, c, cred, above, depth + 1);
 }

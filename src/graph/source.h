@@ -36,12 +36,18 @@ struct rd_herd; /* redir/herd.h */
 struct pfs_takers {
 	uint32_t generation;
 	uint16_t words;	  /* that follow */
-	uint16_t decided; /* 0: the words say nothing, the filters have to be asked */
+	uint16_t decided; /* enum pfs_decided */
 	uint32_t len; /* as it would have been captured: more than the record has where nobody takes the rest */
 	uint32_t unused;
 	uint32_t word[]; /* bit k % 32 of word k / 32: the filter with number k accepts it */
 };
 static_assert(sizeof(struct pfs_takers) == 16, "shared with kernel programs");
+
+enum pfs_decided {
+	PFS_UNDECIDED, /* the words say nothing, the filters have to be asked; */
+	PFS_DECIDED,
+	PFS_COUNTED, /* ... but for those that keep every Nth: of them they do */
+};
 
 #define PFS_SORTERS_MAX 4 /* filters that sort, among the interests */
 
@@ -58,6 +64,13 @@ struct pfs_interest {
 	 * the one above. 0: all.
 	 */
 	uint32_t cut;
+	/*
+	 * It keeps every Nth of the packets that come to it; all above it keep everything or every Nth, and so do those
+	 * below. The source counts in its place, or leaves all packets undecided. NULL: it does not, or has left; then
+	 * `every` is not 0. At most PFS_NTHS_MAX.
+	 */
+	struct pfs_nth *nth;
+	uint32_t every, phase; /* 0: it is none of these */
 	/*
 	 * One that sorts what it accepts into classes: by the keys that this unit finds (packet/keys.h). The source
 	 * counts packets in the classes of the set, which it follows (graph/classes.h); those of a class that is not

@@ -22,7 +22,7 @@ static void put_down(struct pfs_task *task, const struct pfs_tally *tally)
 
 void pfs_tally_children(const struct pfs_node *dir, const struct pfs_tally *tally)
 {
-	for (const struct pfs_node *c = dir->children; c && tally->records; c = c->sibling)
+	for (const struct pfs_node *c = dir->children.first; c && tally->records; c = c->child.next)
 		if (pfs_is_counter(c) && c->task && c->task->attached)
 			put_down(c->task, tally);
 }
@@ -57,7 +57,7 @@ static bool is_read(const struct pfs_node *node)
 {
 	bool read = node->readers > 0;
 
-	for (const struct pfs_node *c = node->children; c && !read; c = c->sibling)
+	for (const struct pfs_node *c = node->children.first; c && !read; c = c->child.next)
 		read = c->wanted;
 	return read;
 }
@@ -103,7 +103,7 @@ static bool look_below(struct pfs_node *node)
 
 	if (node->kind == PFS_NODE_SOURCE)
 		return node->from->decide && node->domain->active && look_at(node->domain);
-	for (struct pfs_node *c = node->children; c; c = c->sibling)
+	for (struct pfs_node *c = node->children.first; c; c = c->child.next)
 		any |= look_below(c);
 	return any;
 }

@@ -26,7 +26,7 @@ static unsigned count_readers(const struct pfs_node *node)
 {
 	unsigned n = node->readers;
 
-	for (const struct pfs_node *c = node->children; c; c = c->sibling)
+	for (const struct pfs_node *c = node->children.first; c; c = c->child.next)
 		if (c->kind == PFS_NODE_VIEW)
 			n += c->readers;
 	return n;

@@ -18,7 +18,8 @@ bool pfs_has_verdict(const struct pfs_node *node)
 int pfs_verdict_fits(struct pfs_node *above, struct pfs_diag *diag)
 {
 	for (struct pfs_node *n = above; n->kind != PFS_NODE_SOURCE; n = n->parent)
-		if (!pfs_decide_knows(n) || n->kind == PFS_NODE_CLASS || pfs_class_set(n))
+		if (!pfs_decide_knows(n) || n->kind == PFS_NODE_CLASS || pfs_class_set(n) ||
+		    pfs_decide_nth(n))
 			return pfs_diag_set(
 				diag, EINVAL,
 				"a verdict is given in the kernel, and '%.100s' above it cannot run there: it "

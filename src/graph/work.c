@@ -267,7 +267,10 @@ static size_t pull_len(const struct pfs_ref *refs, size_t n)
 	return pfs_min(i, n);
 }
 
-/* What the filter makes of n refs. Few are given to one that takes long, so that a round comes to its end. */
+/*
+ * What the filter makes of n refs. Few are given to one that takes long, so that a round comes to its end, and to one
+ * that has no room for more: behind a reader who makes room for one at a time, looking at all is most of the work.
+ */
 static size_t pull(struct pfs_task *task, struct pfs_step *step, size_t n, uint64_t *wait)
 {
 	struct pfs_node *node = step->node;
@@ -282,6 +285,8 @@ static size_t pull(struct pfs_task *task, struct pfs_step *step, size_t n, uint6
 	took = pfs_clock_mono() - start;
 	if (took > ROUND_TIME / 2)
 		task->pull_max = pfs_max(task->pull_max / 2, 1);
+	else if (used < n)
+		task->pull_max = pfs_max(pfs_min(2 * used, PFS_BATCH), 8);
 	else if (took < ROUND_TIME / 8)
 		task->pull_max = pfs_min(task->pull_max * 2, PFS_BATCH);
 	return used;

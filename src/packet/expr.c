@@ -14,10 +14,9 @@ struct pkt_expr {
 	bool directed;	      /* it asks for the direction */
 };
 
-/* The sentence, and where: a text may have many lines. Some sentences have the line in them. */
-static int refuse(int code, const struct pf_error *error, struct pfs_diag *diag)
+int pkt_expr_refuse(int code, const struct pf_error *error, struct pfs_diag *diag)
 {
-	if (!error->line || strncmp(error->text, "line ", 5) == 0)
+	if (!error->line)
 		return pfs_diag_set(diag, code, "%s", error->text);
 	if (error->line == 1)
 		return pfs_diag_set(diag, code, "column %u: %s", error->column, error->text);
@@ -43,7 +42,7 @@ int pkt_expr_compile_in(const char *language, const char *text, size_t len, uint
 	options.big_endian = big_endian;
 	r = pf_compile(language, text, len, &options, &prog, &error);
 	if (r < 0)
-		return refuse(-r, &error, diag);
+		return pkt_expr_refuse(-r, &error, diag);
 	pf_get_info(prog, &info);
 	if (info.fields & ~DIRECTION) {
 		pf_unref(prog);

@@ -26,7 +26,11 @@
 #include "ring/record.h"
 
 struct pkt_expr;
+struct pf_error;
 struct pf_unit;
+
+/* -code, with the compiler's sentence and, where that matters, the place: of one line the column says it. */
+int pkt_expr_refuse(int code, const struct pf_error *error, struct pfs_diag *diag);
 
 /*
  * link_type: LINKTYPE_ value. big_endian: of the capture (the header of LINKTYPE_NULL is in its byte order). -EINVAL

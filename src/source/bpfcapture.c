@@ -287,6 +287,7 @@ int kcap_commit(struct kcap *kcap)
 	kcap->next = (struct kcap_program){ .fd = -1 };
 	kcap->generation++;
 	ksort_prune(kcap);
+	knth_prune(kcap);
 	return 0;
 }
 
@@ -426,6 +427,7 @@ void kcap_free(struct kcap *kcap)
 	kcap_program_release(&kcap->now);
 	kcap_program_release(&kcap->next);
 	ksort_free_all(kcap);
+	knth_free_all(kcap->nths);
 	free(kcap->ring);
 	free(kcap);
 }

@@ -35,6 +35,7 @@
 #include "graph/source.h"
 #include "pf/back/kcode.h"
 #include "pf/ir/ir.h"
+#include "source/bpfnth.h"
 #include "source/bpfsort.h"
 #include "source/btf.h"
 
@@ -85,6 +86,8 @@ struct kcap_body {
 	bool plain;	 /* nothing is asked of any packet */
 	struct ksort sort[PFS_SORTERS_MAX]; /* owned */
 	unsigned nsort;
+	struct knth nth[PFS_NTHS_MAX]; /* they, and those below, are not in the unit */
+	unsigned nnth;
 	struct ksort_class *class_; /* owned; those that are read through their cells */
 	size_t nclass;
 };
@@ -116,6 +119,7 @@ struct kcap {
 	int slots, rings, array, stub; /* owned; maps and programs */
 	int known;		       /* owned; map by ifindex; -1 unless spec.any */
 	struct ksorter *sorters;       /* owned */
+	struct knths *nths;	       /* owned; NULL: none was needed yet */
 	struct kcap_program {
 		int fd;		       /* owned; -1: none */
 		struct kcode listing;  /* owned */

@@ -58,6 +58,14 @@ static void note_number(const struct pfs_interest *item, struct kcap_body *body)
 		body->wire[item->number / 32] |= bit;
 }
 
+/* The next above item i that keeps every Nth, or i itself; 0: none does. */
+static size_t thinned_by(const struct pfs_interests *interests, size_t i)
+{
+	while (i && !interests->item[i].every)
+		i = interests->item[i].above;
+	return i;
+}
+
 /* Is something below it that has to be asked? */
 static bool has_below(const struct pfs_interests *interests, size_t i)
 {
@@ -71,12 +79,13 @@ static int build_unit(const struct pfs_interests *interests, struct kcap_body *b
 {
 	PFS_FREE struct pf_branch *branch = pfs_zalloc(interests->n, sizeof(*branch));
 	PFS_FREE bool *on = pfs_zalloc(interests->n, sizeof(*on));
+	PFS_FREE bool *thin = pfs_zalloc(interests->n, sizeof(*thin));
 	PFS_FREE uint32_t *at = pfs_zalloc(interests->n, sizeof(*at));
 	struct pf_error error;
 	size_t n = 0;
 	int r;
 
-	if (!branch || !on || !at)
+	if (!branch || !on || !thin || !at)
 		return -ENOMEM;
 	body->plain = true;
 	mark_rules(interests, on);
@@ -90,6 +99,10 @@ static int build_unit(const struct pfs_interests *interests, struct kcap_body *b
 		if (item->class_ && !has_below(interests, i))
 			continue;
 		at[i] = (uint32_t)n;
+		/* Whom every Nth is for is known when it was counted. */
+		thin[i] = item->every || (i && thin[item->above]);
+		if (thin[i])
+			continue;
 		branch[n++] = (struct pf_branch){ item->unit, i ? at[item->above] : PF_TREE_TOP,
 						  item->number, item->cut };
 	}
@@ -140,6 +153,42 @@ static int build_sorts(const struct kcap_making *m, struct kcap_body *body)
 	return r;
 }
 
+/* Which of the body's keep every Nth is the next above item i; of such a one itself. NULL: none is. */
+static struct knth *nth_of(const struct pfs_interests *interests, struct kcap_body *body, size_t i)
+{
+	i = thinned_by(interests, i);
+	for (unsigned k = 0; k < body->nnth; k++)
+		if (i && body->nth[k].number == interests->item[i].number)
+			return &body->nth[k];
+	return NULL;
+}
+
+/* Those that keep every Nth. Without one that has left nobody below it gets anything. */
+static void build_nths(const struct kcap_making *m, struct kcap_body *body)
+{
+	const struct pfs_interests *interests = m->interests;
+	unsigned next = 0;
+
+	for (size_t i = 1; i < interests->n && !body->only_rules; i++) {
+		const struct pfs_interest *item = &interests->item[i];
+		struct knth *above = nth_of(interests, body, item->above), *nth;
+
+		if (item->every && m->has_cell[next++] &&
+		    (above || !thinned_by(interests, item->above))) {
+			body->nth[body->nnth++] = (struct knth){ .number = item->number,
+								 .every = item->every,
+								 .phase = item->phase,
+								 .cell = m->cell[next - 1] };
+			for (size_t k = item->above; k; k = interests->item[k].above)
+				if (interests->item[k].every)
+					nth_of(interests, body, k)->below++;
+		}
+		nth = nth_of(interests, body, i);
+		if (nth)
+			nth->set[item->number / 32] |= UINT32_C(1) << item->number % 32;
+	}
+}
+
 static int prepare(struct kcap_making *m, bool only_rules, struct pfs_diag *why)
 {
 	PFS_CLEANUP(kcap_body_release)
@@ -154,6 +203,8 @@ static int prepare(struct kcap_making *m, bool only_rules, struct pfs_diag *why)
 	r = build_unit(m->interests, &body);
 	if (r == 0)
 		r = build_sorts(m, &body);
+	if (r == 0)
+		build_nths(m, &body);
 	if (r < 0)
 		return pfs_diag_set(why, -r, "no program of %zu filters: %s", m->interests->n,
 				    strerror(-r));
@@ -208,6 +259,9 @@ static void making_free(struct pfs_making *making)
 	for (size_t i = 0; i < ARRAY_SIZE(m->sorter); i++)
 		if (m->sorter[i])
 			m->sorter[i]->makings--;
+	for (size_t i = 0; i < ARRAY_SIZE(m->cell); i++)
+		if (m->has_cell[i])
+			m->kcap->nths->cell[m->cell[i]].makings--;
 	kcap_free(m->kcap);
 	free(m);
 }
@@ -237,6 +291,32 @@ static int take_sorters(struct kcap_making *m)
 	return r;
 }
 
+/* The same of cells of those that keep every Nth. */
+static int take_cells(struct kcap_making *m)
+{
+	unsigned n = 0;
+	int r = 0;
+
+	if (!m->interests || m->interests->only_rules || m->off)
+		return 0;
+	for (size_t i = 0; i < m->interests->n && r == 0; i++) {
+		const struct pfs_interest *item = &m->interests->item[i];
+
+		if (!item->every)
+			continue;
+		if (n == ARRAY_SIZE(m->cell))
+			return -E2BIG;
+		if (item->nth) {
+			r = knth_get(m->kcap, item->nth, &m->cell[n]);
+			m->has_cell[n] = r == 0;
+		}
+		if (m->has_cell[n])
+			m->kcap->nths->cell[m->cell[n]].makings++;
+		n++;
+	}
+	return r;
+}
+
 struct kcap_making *kcap_making_new(struct kcap *kcap, const struct pfs_interests *interests,
 				    uint16_t link_type, bool off)
 {
@@ -247,12 +327,14 @@ struct kcap_making *kcap_making_new(struct kcap *kcap, const struct pfs_interest
 	m->making.make = make;
 	m->making.free = making_free;
 	m->kcap = kcap_ref(kcap);
-	memcpy(&m->view, kcap, sizeof(*kcap));
 	m->interests = interests;
 	m->link_type = link_type;
 	m->off = off;
 	m->program.fd = -1;
 	m->unsorted = take_sorters(m);
+	if (m->unsorted == 0)
+		m->unsorted = take_cells(m);
+	memcpy(&m->view, kcap, sizeof(*kcap));
 	return m;
 }
 

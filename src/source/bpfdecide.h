@@ -22,7 +22,10 @@ struct kcap_making {
 	bool off; /* it is not to decide, whatever is asked */
 	/* Of the interests with keys, one after the other; NULL: it has left. */
 	struct ksorter *sorter[PFS_SORTERS_MAX];
-	int unsorted;		     /* -errno: there are none for all of them */
+	int unsorted; /* -errno: there are none for all of them */
+	/* The same of those that keep every Nth. */
+	uint32_t cell[PFS_NTHS_MAX];
+	bool has_cell[PFS_NTHS_MAX];
 	struct kcap_program program; /* owned; what was made */
 	bool decides;		     /* what was made decides, */
 	struct pfs_diag undecided;   /* or why it does not; also what of it does not */

@@ -643,6 +643,8 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 		kcode_store(c, BPF_W, R10, AT_SET + 4 * (int)w, R1);
 	if (body->rules)
 		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, !body->only_rules);
+	if (body->nnth)
+		knth_emit(kcap->nths, body, AT_SET, c);
 	if (asks)
 		emit_undecidable(kcap, c, spec.unsure);
 	r = pf_ebpf_emit(&body->unit, &spec, c);
@@ -662,7 +664,7 @@ static int emit_body(const struct kcap *kcap, const struct kcap_body *body, stru
 	if (unsure) {
 		kcode_note(c, "for the engine to decide");
 		kcode_load(c, BPF_DW, R7, R10, AT_SLOT);
-		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, 0);
+		kcode_store_imm(c, BPF_W, R10, AT_DECIDED, body->nnth ? PFS_COUNTED : PFS_UNDECIDED);
 		if (narrows(body))
 			kcode_store_imm(c, BPF_W, R10, AT_CUT, WHOLE);
 	}

@@ -94,6 +94,7 @@ t_eq "a parameter by its file" "$(call write "$P/dev/near/snap:100/.params" 'arg
 params=$(cat "$P/dev/near/.params")
 refused "nonsense in .params" EINVAL "" write "$P/dev/near/.params" 'no-such-key=1'
 refused "no number in .params" EINVAL "" write "$P/dev/near/.params" 'snaplen=wide'
+refused "more than .params may be" EFBIG 65536 write "$P/dev/near/.params" "$(printf 'snaplen=%070000d' 96)"
 t_eq "nothing has changed" "$(cat "$P/dev/near/.params")" "$params"
 
 # --- rights --------------------------------------------------------------------------------------

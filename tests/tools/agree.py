@@ -42,7 +42,7 @@ while True:
         sys.stdout.write("done\\n")
         sys.stdout.flush()
 """
-FILTERS = ["ip", "ip6", "tcp", "udp", "icmp", "count", "count", "snap", "snap", "snap", "dstport", "host", "port", "port", "port,max=3", "srcport",
+FILTERS = ["ip", "ip6", "tcp", "udp", "icmp", "count", "count", "snap", "snap", "snap", "sample", "sample", "dstport", "host", "port", "port", "port,max=3", "srcport",
            "proto", "udp,tunnel=any",
            "packetcount", "packetcount", "bytecount", "dpf:9:8 == 17", "dpf:shift (0:8 & 0xf) << 2, 2:16 == 53",
            "xpf:ldb [9] jeq #6, yes, no yes: ret #1 no: ret #0", "bpf:ld type ret a", "bpf:ldb [9] jeq #17, yes ret #0 yes: ret #1",
@@ -161,6 +161,9 @@ class Tree:
             name = dice.choice(FILTERS)
         if name == "snap":
             name = f"snap:{dice.choice([dice.randrange(1, 90), 14, 20, 34, 38, 40, 54, 64, 1000])}"
+        if name == "sample":
+            n = dice.choice([1, 2, 3, 7, 50])
+            name = f"sample:{n},phase={dice.randrange(n)}" if dice.random() < 0.3 else f"sample:{n}"
         path = f"{above}/{name}"
         if path in self.dirs:
             return

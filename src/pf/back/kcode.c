@@ -143,6 +143,11 @@ void kcode_atomic_add(struct kcode *c, unsigned dst, int off, unsigned src)
 	emit(c, insn(BPF_STX | BPF_DW | BPF_ATOMIC, dst, src, off, BPF_ADD));
 }
 
+void kcode_atomic_fetch_add(struct kcode *c, unsigned dst, int off, unsigned src)
+{
+	emit(c, insn(BPF_STX | BPF_DW | BPF_ATOMIC, dst, src, off, BPF_ADD | BPF_FETCH));
+}
+
 /* Until kcode_finish() the label stands where the distance will. */
 void kcode_jump(struct kcode *c, unsigned label)
 {

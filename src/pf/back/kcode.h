@@ -71,6 +71,8 @@ void kcode_store(struct kcode *c, unsigned size, unsigned dst, int off, unsigned
 void kcode_store_imm(struct kcode *c, unsigned size, unsigned dst, int off, int32_t imm);
 /* *(u64 *)(dst + off) += src, atomically. */
 void kcode_atomic_add(struct kcode *c, unsigned dst, int off, unsigned src);
+void kcode_atomic_fetch_add(struct kcode *c, unsigned dst, int off,
+			    unsigned src); /* what it was, into src */
 
 /* op: BPF_JEQ, BPF_JGT ...; unsigned 64-bit compares. */
 void kcode_jump(struct kcode *c, unsigned label);

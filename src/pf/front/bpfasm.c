@@ -535,16 +535,15 @@ static int resolve_one(struct bpf_asm *a, const struct bpf_fix *fix)
 	size_t distance;
 
 	if (!label || label->at >= a->n)
-		return pf_fail_at(a->error, EINVAL, fix->line, 1, "line %u: there is no %s '%s'",
-				  fix->line, label ? "instruction behind" : "label", fix->name);
+		return pf_fail_at(a->error, EINVAL, fix->line, 1, "there is no %s '%s'",
+				  label ? "instruction behind" : "label", fix->name);
 	distance = label->at - fix->insn - 1;
 	if (label->at <= fix->insn && a->xpf && fix->way == 'a') {
 		insn->k = (uint32_t)distance;
 		return 0;
 	}
 	if (label->at <= fix->insn || (fix->way != 'a' && distance > UINT8_MAX))
-		return pf_fail_at(a->error, EINVAL, fix->line, 1, "line %u: '%s' is %s", fix->line,
-				  fix->name,
+		return pf_fail_at(a->error, EINVAL, fix->line, 1, "'%s' is %s", fix->name,
 				  label->at <= fix->insn ? "behind: jumps only go forward"
 							 : "too far for a conditional jump");
 	if (fix->way == 't')
@@ -565,8 +564,7 @@ static int resolve(struct bpf_asm *a)
 	for (size_t i = 1; i < a->nlabel; i++)
 		if (strcmp(a->label[i - 1].name, a->label[i].name) == 0)
 			return pf_fail_at(a->error, EINVAL, a->label[i].line, 1,
-					  "line %u: label '%s' for the second time",
-					  a->label[i].line, a->label[i].name);
+					  "label '%s' for the second time", a->label[i].name);
 	for (size_t i = 0; i < a->nfix && r == 0; i++)
 		r = resolve_one(a, &a->fix[i]);
 	return r;

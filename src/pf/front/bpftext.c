@@ -25,8 +25,7 @@ void bpf_asm_release(struct bpf_asm *a)
 
 int bpf_asm_fail(struct bpf_asm *a, int code, const char *what)
 {
-	return pf_fail_at(a->error, code, a->line, (unsigned)(a->p - a->begin) + 1, "line %u: %s",
-			  a->line, what);
+	return pf_fail_at(a->error, code, a->line, (unsigned)(a->p - a->begin) + 1, "%s", what);
 }
 
 int bpf_asm_append(struct bpf_asm *a, const struct pf_insn *insn)

@@ -62,8 +62,7 @@ static int refuse(const struct making *m, const char *fmt, ...)
 	vsnprintf(what, sizeof(what), fmt, args);
 	va_end(args);
 	if (m->lines)
-		return pf_fail_at(m->error, EINVAL, m->lines[m->i], 1, "line %u: %s",
-				  m->lines[m->i], what);
+		return pf_fail_at(m->error, EINVAL, m->lines[m->i], 1, "%s", what);
 	return pf_fail(m->error, EINVAL, "word %u: %s", m->i, what);
 }
 

@@ -25,8 +25,7 @@ static void parsing_release(struct parsing *t)
 
 static int fail(const struct parsing *t, int code, const char *what)
 {
-	return pf_fail_at(t->error, code, t->line, (unsigned)(t->p - t->begin) + 1, "line %u: %s",
-			  t->line, what);
+	return pf_fail_at(t->error, code, t->line, (unsigned)(t->p - t->begin) + 1, "%s", what);
 }
 
 static int append(struct parsing *t, uint32_t word)

@@ -262,4 +262,49 @@ HELP void agree_captures(struct packets *packets)
 		closedir(d);
 }
 
+/*
+ * Random programs over random packets, as long as agree_end() says. make: one for which that packet was looked at, into
+ * `program`. Of the runs one in `share` accepts, or nothing would be shown.
+ */
+HELP void agree_random(const struct agree_language *language, const struct pf_options *options,
+		       void (*make)(struct dice *dice, const struct bytes *b, void *ret_program),
+		       void *program, unsigned share)
+{
+	struct packets packets = { 0 };
+	struct dice dice = { agree_seed() };
+	uint64_t end = agree_end(), runs = 0, accepted = 0, kernel = 0;
+	unsigned n = 0, both = 0;
+
+	packets_generate(&packets, 5, 100);
+	do {
+		const struct bytes *b = &packets.of[roll(&dice, (uint32_t)packets.n)];
+		struct agree a;
+
+		make(&dice, b, program);
+		agree_init(&a, language, program, options, n % 4 == 0);
+		if (n % 8 == 0)
+			agree_kernel(&a);
+		agree_run(&a, b, b->n, b->n);
+		for (unsigned k = 0; k < 12; k++) {
+			const struct bytes *other =
+				k % 2 ? b : &packets.of[roll(&dice, (uint32_t)packets.n)];
+
+			agree_run(&a, other, roll(&dice, (uint32_t)pfs_min(other->n, 128) + 1),
+				  roll_number(&dice));
+			agree_run(&a, other, other->n, other->n);
+		}
+		runs += a.runs;
+		accepted += a.accepted;
+		both += a.accepted && a.accepted < a.runs;
+		kernel += a.kernel;
+		agree_release(&a);
+		n++;
+	} while (n < 200 || pfs_clock_mono() < end);
+	print_message("%u random programs, %llu runs, %llu accepted, %llu in the kernel; %u say both\n",
+		      n, (unsigned long long)runs, (unsigned long long)accepted,
+		      (unsigned long long)kernel, both);
+	assert_true(accepted * share > runs && both * 5 > n);
+	packets_release(&packets);
+}
+
 #endif

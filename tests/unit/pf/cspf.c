@@ -205,14 +205,20 @@ static void test_words(void **state)
 	pf_unref(prog);
 }
 
-static void refused(const char *text, int code, const char *says)
+/* line 0: any */
+static void refused_at(const char *text, unsigned line, int code, const char *says)
 {
 	struct pf_error error = { "" };
 	struct pf_prog *prog;
 	int r = pf_compile("cspf", text, strlen(text), NULL, &prog, &error);
 
-	if (r != code || !strstr(error.text, says))
-		fail_msg("%s: %d, %s", text, r, error.text);
+	if (r != code || !strstr(error.text, says) || (line && error.line != line))
+		fail_msg("%s: %d, line %u: %s", text, r, error.line, error.text);
+}
+
+static void refused(const char *text, int code, const char *says)
+{
+	refused_at(text, 0, code, says);
 }
 
 static void test_what_is_refused(void **state)
@@ -223,9 +229,9 @@ static void test_what_is_refused(void **state)
 	struct pf_prog *prog;
 
 	(void)state;
-	refused("NOPUSH, NOPUSH|EQ", -EINVAL, "line 1: the stack is empty here");
-	refused("PUSHLIT 1\nPUSHLIT|CAND 1\nPUSHLIT|CAND 1\nPUSHLIT|EQ 1", -EINVAL,
-		"line 4: the stack is empty");
+	refused_at("NOPUSH, NOPUSH|EQ", 1, -EINVAL, "the stack is empty here");
+	refused_at("PUSHLIT 1\nPUSHLIT|CAND 1\nPUSHLIT|CAND 1\nPUSHLIT|EQ 1", 4, -EINVAL,
+		   "the stack is empty");
 	refused("PUSHLIT|CAND 1", -EINVAL, "nothing is on the stack at the end");
 	refused("PUSHLIT|CAND 1, PUSHIND", -EINVAL, "the stack is empty here");
 	refused("PUSHSTK+1", -EINVAL, "no word 1 of the stack, which has 1");
@@ -242,7 +248,7 @@ static void test_what_is_refused(void **state)
 	refused("PUSHLIT|PUSHZERO", -EINVAL, "two actions");
 	refused("EQ|NE", -EINVAL, "there is no 'NE'");
 	refused("EQ|NEQ", -EINVAL, "two operators");
-	refused("\n\nPUSHWARD+6", -EINVAL, "line 3: there is no 'PUSHWARD'");
+	refused_at("\n\nPUSHWARD+6", 3, -EINVAL, "there is no 'PUSHWARD'");
 	refused("PUSHWORD+6 |", -EINVAL, "a name is missing");
 	refused("%", -EINVAL, "a name is missing");
 	refused(".order", -EINVAL, "big or little");
@@ -255,7 +261,7 @@ static void test_what_is_refused(void **state)
 		pfs_buf_str(&deep, "PUSHZERO\n");
 	refused(deep.data, 0, "");
 	pfs_buf_str(&deep, "PUSHZERO\n");
-	refused(deep.data, -EINVAL, "line 32: more than 32 values");
+	refused_at(deep.data, 32, -EINVAL, "more than 32 values");
 	for (size_t i = 0; i < ARRAY_SIZE(many); i++)
 		many[i] = 0x1802; /* PUSHZERO|AND */
 	assert_int_equal(pf_compile_words(many, CSPF_MAX, NULL, &prog, &error), 0);

@@ -29,49 +29,21 @@ static void print(const void *program)
 			    prog->word[i] >> 10);
 }
 
+static void make(struct dice *dice, const struct bytes *b, void *ret_program)
+{
+	cspf_random(dice, b, ret_program);
+}
+
 static const struct agree_language language = { compile, cspf_plain, print };
 
 static const struct pf_options defaults = PF_OPTIONS_INIT;
 
 static void test_random(void **state)
 {
-	struct packets packets = { 0 };
-	struct dice dice = { agree_seed() };
-	uint64_t end = agree_end(), runs = 0, accepted = 0, kernel = 0;
-	unsigned n = 0, both = 0;
+	struct cspf_program prog;
 
 	(void)state;
-	packets_generate(&packets, 5, 100);
-	do {
-		const struct bytes *b = &packets.of[roll(&dice, (uint32_t)packets.n)];
-		struct cspf_program prog;
-		struct agree a;
-
-		cspf_random(&dice, b, &prog);
-		agree_init(&a, &language, &prog, &defaults, n % 4 == 0);
-		if (n % 8 == 0)
-			agree_kernel(&a);
-		agree_run(&a, b, b->n, b->n);
-		for (unsigned k = 0; k < 12; k++) {
-			const struct bytes *other =
-				k % 2 ? b : &packets.of[roll(&dice, (uint32_t)packets.n)];
-
-			agree_run(&a, other, roll(&dice, (uint32_t)pfs_min(other->n, 128) + 1),
-				  roll_number(&dice));
-			agree_run(&a, other, other->n, other->n);
-		}
-		runs += a.runs;
-		accepted += a.accepted;
-		both += a.accepted && a.accepted < a.runs;
-		kernel += a.kernel;
-		agree_release(&a);
-		n++;
-	} while (n < 200 || pfs_clock_mono() < end);
-	print_message("%u random programs, %llu runs, %llu accepted, %llu in the kernel; %u say both\n",
-		      n, (unsigned long long)runs, (unsigned long long)accepted,
-		      (unsigned long long)kernel, both);
-	assert_true(accepted * 20 > runs && both * 5 > n);
-	packets_release(&packets);
+	agree_random(&language, &defaults, make, &prog, 20);
 }
 
 /* Found by the above: in classic BPF a value that had been put aside was computed over. */

@@ -4,81 +4,7 @@
 #include "help.h"
 
 #include "pf/merge/reclaim.h"
-
-#if !defined(__has_feature)
-#define __has_feature(x) 0 /* clang's way to say it */
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
-	__has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define INTERPOSED 0 /* the sanitizer's own allocator is in that place */
-#else
-#define INTERPOSED 1
-#endif
-
-/* Allocations that may still be made; then one fails, or all do. 0: any number. */
-static unsigned left;
-static bool all;
-static long live;
-
-#if INTERPOSED
-
-static bool fails(void)
-{
-	if (left == 0 || --left > 0)
-		return false;
-	left = all;
-	errno = ENOMEM;
-	return true;
-}
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t size);
-void *__libc_memalign(size_t align, size_t size);
-void __libc_free(void *p);
-
-static void *counted(void *p)
-{
-	live += p != NULL;
-	return p;
-}
-
-void *malloc(size_t size)
-{
-	return fails() ? NULL : counted(__libc_malloc(size));
-}
-
-void *calloc(size_t n, size_t size)
-{
-	return fails() ? NULL : counted(__libc_calloc(n, size));
-}
-
-void *realloc(void *p, size_t size)
-{
-	if (fails())
-		return NULL;
-	return p ? __libc_realloc(p, size) : counted(__libc_malloc(size));
-}
-
-void *reallocarray(void *p, size_t n, size_t size)
-{
-	size_t bytes;
-
-	return __builtin_mul_overflow(n, size, &bytes) ? NULL : realloc(p, bytes);
-}
-
-void *aligned_alloc(size_t align, size_t size)
-{
-	return fails() ? NULL : counted(__libc_memalign(align, size));
-}
-
-void free(void *p)
-{
-	live -= p != NULL;
-	__libc_free(p);
-}
-
-#endif
+#include "tests/unit/nomem.h"
 
 /* --- what is given up ------------------------------------------------------------------------ */
 
@@ -195,7 +121,7 @@ static bool round_fails(struct members *m, unsigned nth, bool forever)
 	for (unsigned i = 0; i < MEMBERS / 2; i++)
 		add(set, m, i);
 	left = nth;
-	all = forever;
+	all_fail = forever;
 	for (unsigned i = 0; i < MEMBERS / 2; i += 3)
 		take_out(set, m, i);
 	for (unsigned i = MEMBERS / 2; i < MEMBERS / 2 + 6; i++)
