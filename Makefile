@@ -78,7 +78,7 @@ cover:
 .PHONY: bench
 bench: all
 	$(Q)tools/setup --bench
-	$(Q)bench/run --build $(BUILD) $(B)
+	$(Q)bench/run --build $(BUILD) $(B); status=$$?; bench/book --build $(BUILD) && exit $$status
 
 .PHONY: lint fmt
 lint:
@@ -108,7 +108,7 @@ help:
 	@echo 'make demo-live  the same with live traffic between two network namespaces (root)'
 	@echo 'make check      unit and end-to-end tests      make asan tsan   the same, sanitized'
 	@echo 'make fuzz       every fuzz target for a minute make cover       coverage report'
-	@echo 'make bench      the benchmarks                 make lint fmt    the style'
+	@echo 'make bench      all into bench/results         make lint fmt    the style'
 	@echo 'make install    into PREFIX=/usr/local         make clean distclean'
 
 COMMA := ,

@@ -67,6 +67,7 @@ struct pfs_command {
 };
 
 extern const struct pfs_command pfs_cmd_abort;
+extern const struct pfs_command pfs_cmd_bench;
 extern const struct pfs_command pfs_cmd_complete;
 extern const struct pfs_command pfs_cmd_demo;
 extern const struct pfs_command pfs_cmd_doctor;

@@ -21,6 +21,7 @@ const struct pfs_command *const pfs_commands[] = {
 	&pfs_cmd_restore,
 	&pfs_cmd_doctor,
 	&pfs_cmd_demo,
+	&pfs_cmd_bench,
 	&pfs_cmd_complete,
 	NULL,
 	/* clang-format on */
