@@ -47,6 +47,10 @@ mkdir "$P/pcap:in.pcap"
 source="$P/pcap:in.pcap"
 dir="$source/xpf:ret #0"
 mkdir "$dir"
+once() { # it is a consumer: the file runs through it as soon as it is there
+	[ "$(t_stat pcap:in.pcap in)" = "$all" ]
+}
+t_wait_for 20 once
 params 1.xpf >one
 cat one >"$dir/.params"
 cat "$dir/all.pcapng" >got.pcapng
