@@ -12,10 +12,13 @@
 #include "pf/back/cbpf.h"
 
 #define BLOCK_SIZE (1u << 20)
+#define SLOT_SIZE \
+	2048u /* a frame of 1,500 bytes and its header; longer ones wait in the socket's queue */
+#define BLOCK_NS UINT64_C(1000000) /* the kernel cannot be told less of a block */
 
 /* Where the sender's address stands behind a frame's header. */
-#define FRAME_ADDRESS \
-	((sizeof(struct tpacket3_hdr) + TPACKET_ALIGNMENT - 1) & ~(TPACKET_ALIGNMENT - 1ul))
+#define FRAME_ADDRESS(header) \
+	((sizeof(header) + TPACKET_ALIGNMENT - 1) & ~(TPACKET_ALIGNMENT - 1ul))
 
 enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14, LET_THROUGH_MAX = 7 };
 
@@ -25,9 +28,11 @@ struct packetring {
 	struct sock_filter *insns; /* owned; the filter as it is */
 	size_t ninsns;
 	pfs_counter copied, lost; /* writer: the source's thread */
-	uint8_t *blocks;	  /* owned; mapped */
+	uint64_t cut; /* of what the socket has counted: frames that it had no room for as a whole */
+	bool slots;   /* a slot for each frame (TPACKET_V2), or blocks of many */
+	uint8_t *blocks; /* owned; mapped */
 	unsigned nblock;
-	unsigned next;
+	unsigned next;	       /* block or slot */
 	struct pfs_feed *feed; /* borrowed, while running */
 	const struct packetring_ops *ops;
 	struct pfs_ring *ring; /* borrowed: the graph's */
@@ -148,16 +153,51 @@ void packetring_text(const struct packetring *p, struct pfs_buf *out)
 		       (unsigned long long)pfs_counter_get(&p->lost));
 }
 
+/* Blocks, which the kernel hands over when they are full or so old. */
+static int make_blocks(struct packetring *p)
+{
+	struct tpacket_req3 req = {
+		.tp_block_size = BLOCK_SIZE,
+		.tp_block_nr = p->nblock,
+		.tp_frame_size = SLOT_SIZE,
+		.tp_frame_nr = p->nblock * (BLOCK_SIZE / SLOT_SIZE),
+		.tp_retire_blk_tov = (unsigned)(p->options.latency / BLOCK_NS),
+	};
+	int version = TPACKET_V3;
+
+	if (setsockopt(p->sock, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) < 0 ||
+	    setsockopt(p->sock, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)) < 0)
+		return -errno;
+	return 0;
+}
+
+/* Slots, which are handed over one by one. What is longer than a slot is kept as a whole in the socket's queue. */
+static int make_slots(struct packetring *p)
+{
+	struct tpacket_req req = {
+		.tp_block_size = BLOCK_SIZE,
+		.tp_block_nr = p->nblock,
+		.tp_frame_size = SLOT_SIZE,
+		.tp_frame_nr = p->nblock * (BLOCK_SIZE / SLOT_SIZE),
+	};
+	int version = TPACKET_V2, yes = 1;
+	int room = (int)pfs_min(p->options.bytes, INT32_MAX / 2);
+
+	if (setsockopt(p->sock, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) < 0 ||
+	    setsockopt(p->sock, SOL_PACKET, PACKET_COPY_THRESH, &yes, sizeof(yes)) < 0 ||
+	    setsockopt(p->sock, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)) < 0)
+		return -errno;
+	/* Without the right to exceed it as much as the system gives. */
+	if (setsockopt(p->sock, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)) < 0)
+		setsockopt(p->sock, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	return 0;
+}
+
 int packetring_new(int sock, const struct packetring_options *options, struct packetring **ret_ring)
 {
 	struct packetring *p = pfs_zalloc(1, sizeof(*p));
-	struct tpacket_req3 req = {
-		.tp_block_size = BLOCK_SIZE,
-		.tp_frame_size = TPACKET_ALIGNMENT << 7,
-		.tp_retire_blk_tov = (unsigned)pfs_max64(1, options->latency / 1000000),
-	};
-	int version = TPACKET_V3, r;
 	void *m;
+	int r;
 
 	if (!p)
 		return -ENOMEM;
@@ -165,12 +205,10 @@ int packetring_new(int sock, const struct packetring_options *options, struct pa
 	p->options.snaplen = (uint32_t)pfs_min(options->snaplen, PACKETRING_SNAPLEN);
 	p->sock = sock;
 	p->nblock = (unsigned)pfs_max(4, options->bytes / BLOCK_SIZE);
-	req.tp_block_nr = p->nblock;
-	req.tp_frame_nr = req.tp_block_nr * (req.tp_block_size / req.tp_frame_size);
+	p->slots = options->latency < BLOCK_NS;
 	r = attach_snaplen(p);
-	if (r == 0 && (setsockopt(sock, SOL_PACKET, PACKET_VERSION, &version, sizeof(version)) < 0 ||
-		       setsockopt(sock, SOL_PACKET, PACKET_RX_RING, &req, sizeof(req)) < 0))
-		r = -errno;
+	if (r == 0)
+		r = p->slots ? make_slots(p) : make_blocks(p);
 	if (r < 0) {
 		free(p->insns);
 		free(p);
@@ -216,6 +254,14 @@ static bool is_wanted(const struct packetring *p, const struct sockaddr_ll *from
 	return (p->options.directions & (out ? PFS_REC_OUT : PFS_REC_IN)) != 0;
 }
 
+/* A frame in the ring, of either version. */
+struct frame {
+	const struct sockaddr_ll *from;
+	const uint8_t *bytes;
+	uint32_t status, len, wire_len, sec, nsec; /* len: in the ring */
+	uint16_t tci, tpid;
+};
+
 /* Copies a frame, with the VLAN tag that the adapter took off put back. */
 static void copy_frame(uint8_t *to, const uint8_t *frame, size_t len, const uint8_t *tag)
 {
@@ -228,35 +274,60 @@ static void copy_frame(uint8_t *to, const uint8_t *frame, size_t len, const uint
 	memcpy(to + MACS + VLAN_TAG, frame + MACS, len - MACS - VLAN_TAG);
 }
 
-static int take(struct packetring *p, const struct tpacket3_hdr *h)
+/* The same of the first one in the socket's queue, which is the longer form of the slot at hand. len 0: it goes. */
+static int receive_frame(struct packetring *p, uint8_t *to, size_t len, const uint8_t *tag)
 {
-	const struct sockaddr_ll *from = (const void *)((const uint8_t *)h + FRAME_ADDRESS);
-	bool tagged = (h->tp_status & TP_STATUS_VLAN_VALID) && h->tp_snaplen >= ETHERNET_HEADER;
-	size_t len = h->tp_snaplen + (tagged ? VLAN_TAG : 0u);
+	size_t before = tag ? MACS : 0, after = before + (tag ? VLAN_TAG : 0);
+	struct iovec v[2] = { { to, pfs_min(before, len) }, { to + after, len ? len - after : 0 } };
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = 2 };
+	ssize_t n = recvmsg(p->sock, &m, MSG_DONTWAIT);
+
+	if (tag && len)
+		memcpy(to + MACS, tag, VLAN_TAG);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == v[0].iov_len + v[1].iov_len ? 0 : -EIO;
+}
+
+static int take(struct packetring *p, const struct frame *f)
+{
+	bool queued = (f->status & TP_STATUS_COPY) != 0;
+	uint32_t whole = queued ? f->wire_len : f->len;
+	bool tagged = (f->status & TP_STATUS_VLAN_VALID) && whole >= ETHERNET_HEADER;
+	size_t len = whole + (tagged ? VLAN_TAG : 0u);
 	struct pfs_record *rec;
 	struct pfs_ref ref;
 	uint16_t origin;
 	uint8_t tag[VLAN_TAG];
 	int r;
 
-	if (!is_wanted(p, from))
-		return 0;
-	be16_store(tag, h->tp_status & TP_STATUS_VLAN_TPID_VALID ? h->hv1.tp_vlan_tpid : 0x8100);
-	be16_store(tag + 2, (uint16_t)h->hv1.tp_vlan_tci);
-	len = pfs_min(len, pfs_max(p->options.snaplen, ETHERNET_HEADER + VLAN_TAG));
-	r = pfs_feed_reserve(p->feed, p->ring, len, &rec);
-	if (r == -EMSGSIZE) {
-		pfs_feed_lost(p->feed, "oversize", 1);
+	if (!is_wanted(p, f->from))
+		return queued ? receive_frame(p, NULL, 0, NULL) : 0;
+	if (whole < pfs_min(f->wire_len,
+			    p->options.snaplen)) { /* the queue had no room: there is no half a frame */
+		p->cut++;
 		return 0;
 	}
-	if (r < 0)
+	be16_store(tag, f->status & TP_STATUS_VLAN_TPID_VALID ? f->tpid : 0x8100);
+	be16_store(tag + 2, f->tci);
+	len = pfs_min(len, pfs_max(p->options.snaplen, ETHERNET_HEADER + VLAN_TAG));
+	r = pfs_feed_reserve(p->feed, p->ring, len, &rec);
+	if (r < 0) {
+		if (queued)
+			receive_frame(p, NULL, 0, NULL);
+		if (r == -EMSGSIZE)
+			pfs_feed_lost(p->feed, "oversize", 1);
+		return r == -EMSGSIZE ? 0 : r;
+	}
+	if (!queued)
+		copy_frame((uint8_t *)(rec + 1), f->bytes, len, tagged ? tag : NULL);
+	else if ((r = receive_frame(p, (uint8_t *)(rec + 1), len, tagged ? tag : NULL)) < 0)
 		return r;
-	copy_frame((uint8_t *)(rec + 1), (const uint8_t *)h + h->tp_mac, len, tagged ? tag : NULL);
-	rec->time = (uint64_t)h->tp_sec * 1000000000 + h->tp_nsec;
-	rec->wire_len = h->tp_len + (tagged ? VLAN_TAG : 0u);
-	rec->ifindex = (uint32_t)from->sll_ifindex;
-	rec->flags = from->sll_pkttype == PACKET_OUTGOING ? PFS_REC_OUT : PFS_REC_IN;
-	if (h->tp_status & TP_STATUS_CSUMNOTREADY)
+	rec->time = (uint64_t)f->sec * 1000000000 + f->nsec;
+	rec->wire_len = f->wire_len + (tagged ? VLAN_TAG : 0u);
+	rec->ifindex = (uint32_t)f->from->sll_ifindex;
+	rec->flags = f->from->sll_pkttype == PACKET_OUTGOING ? PFS_REC_OUT : PFS_REC_IN;
+	if (f->status & TP_STATUS_CSUMNOTREADY)
 		rec->flags |= PFS_REC_CSUM;
 	r = p->ops->origin(p->ops->arg, rec, &origin);
 	rec->origin = r < 0 ? 0 : origin;
@@ -275,19 +346,39 @@ static void tell_lost(struct packetring *p)
 {
 	struct tpacket_stats_v3 stats;
 	socklen_t size = sizeof(stats);
+	uint64_t lost;
 
 	/* Reading resets them. */
 	if (getsockopt(p->sock, SOL_PACKET, PACKET_STATISTICS, &stats, &size) < 0)
 		return;
 	/* The kernel's first number has those in it that it dropped. */
-	pfs_counter_add(&p->copied, stats.tp_packets - stats.tp_drops);
-	pfs_counter_add(&p->lost, stats.tp_drops);
-	if (stats.tp_drops)
-		pfs_feed_lost(p->feed, "ring full", stats.tp_drops);
+	lost = stats.tp_drops + p->cut;
+	pfs_counter_add(&p->copied, stats.tp_packets - lost);
+	pfs_counter_add(&p->lost, lost);
+	if (lost)
+		pfs_feed_lost(p->feed, "ring full", lost);
+	p->cut = 0;
+}
+
+static int take_in_block(struct packetring *p, const struct tpacket3_hdr *h)
+{
+	struct frame f = {
+		.from = (const void *)((const uint8_t *)h + FRAME_ADDRESS(*h)),
+		.bytes = (const uint8_t *)h + h->tp_mac,
+		.status = h->tp_status & ~(uint32_t)TP_STATUS_COPY,
+		.len = h->tp_snaplen,
+		.wire_len = h->tp_len,
+		.sec = h->tp_sec,
+		.nsec = h->tp_nsec,
+		.tci = (uint16_t)h->hv1.tp_vlan_tci,
+		.tpid = h->hv1.tp_vlan_tpid,
+	};
+
+	return take(p, &f);
 }
 
 /* Takes the blocks that are ours now and gives them back. */
-static int drain(struct packetring *p)
+static int drain_blocks(struct packetring *p)
 {
 	for (;;) {
 		uint8_t *block = p->blocks + (size_t)p->next * BLOCK_SIZE;
@@ -303,7 +394,7 @@ static int drain(struct packetring *p)
 		for (uint32_t i = 0; i < bh->num_pkts && r == 0; i++) {
 			const struct tpacket3_hdr *h = (const void *)at;
 
-			r = take(p, h);
+			r = take_in_block(p, h);
 			at += h->tp_next_offset;
 		}
 		if (r == 0)
@@ -313,6 +404,43 @@ static int drain(struct packetring *p)
 		if (r < 0)
 			return r;
 	}
+}
+
+/* The same with slots. Who reads is told after a batch, and when there is nothing more. */
+static int drain_slots(struct packetring *p)
+{
+	int r = 0;
+
+	while (r == 0) {
+		struct tpacket2_hdr *h = (void *)(p->blocks + (size_t)p->next * SLOT_SIZE);
+		_Atomic uint32_t *status = (_Atomic uint32_t *)&h->tp_status;
+		struct frame f;
+
+		/* Twin: the kernel's store of the status after the slot is filled. */
+		f.status = atomic_load_explicit(status, memory_order_acquire);
+		if (!(f.status & TP_STATUS_USER))
+			return flush(p);
+		f = (struct frame){
+			.from = (const void *)((const uint8_t *)h + FRAME_ADDRESS(*h)),
+			.bytes = (const uint8_t *)h + h->tp_mac,
+			.status = f.status,
+			.len = h->tp_snaplen,
+			.wire_len = h->tp_len,
+			.sec = h->tp_sec,
+			.nsec = h->tp_nsec,
+			.tci = h->tp_vlan_tci,
+			.tpid = h->tp_vlan_tpid,
+		};
+		r = take(p, &f);
+		atomic_store_explicit(status, TP_STATUS_KERNEL, memory_order_release);
+		p->next = (p->next + 1) % (p->nblock * (BLOCK_SIZE / SLOT_SIZE));
+	}
+	return r;
+}
+
+static int drain(struct packetring *p)
+{
+	return p->slots ? drain_slots(p) : drain_blocks(p);
 }
 
 /* 0: look again; 1: over; -EINTR: the source is being stopped. */

@@ -1,10 +1,14 @@
 /*
  * packetring - frames of a packet socket without eBPF
  *
- * For processes that may open a packet socket and may not load programs. The kernel copies each frame into a
- * TPACKET_V3 ring; here it is copied once more, into a ring of the graph. A classic filter on the socket limits the
- * length, and decides what is copied at all if it is told what is wanted. What the kernel dropped is counted by the
- * socket.
+ * For processes that may open a packet socket and may not load programs. The kernel copies each frame into a ring;
+ * here it is copied once more, into a ring of the graph. A classic filter on the socket limits the length, and decides
+ * what is copied at all if it is told what is wanted. What the kernel dropped is counted by the socket.
+ *
+ * The ring is one of TPACKET_V3: blocks of many frames, which the kernel hands over when they are full or `latency`
+ * old, but not before a millisecond. Who asks for less gets TPACKET_V2: a slot for each frame, handed over at once, at
+ * the price of a wake-up for each. What is longer than a slot waits in the socket's queue, whole; where that has no
+ * room, either, it counts as lost.
  *
  * Threads: new and free on any, run on the source's.
  */
@@ -23,7 +27,7 @@ struct packetring_options {
 	uint32_t snaplen;
 	unsigned directions; /* PFS_REC_IN | PFS_REC_OUT */
 	uint32_t loopback;   /* ifindex of `lo`, whose outgoing copy is dropped; 0: do not */
-	uint64_t latency;    /* ns that the kernel may hold a block */
+	uint64_t latency;    /* ns that the kernel may hold a frame */
 	size_t bytes;	     /* of the kernel's ring */
 	bool any; /* of several devices: filters are for those of Ethernet, from others all comes */
 };
