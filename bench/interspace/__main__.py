@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
 import pfsbench as b  # noqa: E402  pylint: disable=wrong-import-position
+from plots import COLOURS, gnuplot, page  # noqa: E402  pylint: disable=wrong-import-position
 
 OUT = os.path.join(b.BUILD, "bench")
 DOCS = os.path.join(os.path.dirname(os.path.dirname(HERE)), "docs", "interspace.md")
@@ -126,13 +127,6 @@ def markdown(head, rows):
 
 # --- plots ------------------------------------------------------------------------------------------------------------
 
-COLOURS = ["#1b6ca8", "#d1495b", "#2e933c", "#e08e0b", "#6a4c93", "#00838f", "#8d6e63", "#37474f", "#c2185b"]
-
-
-def gnuplot(script):
-    subprocess.run(["gnuplot"], input=script, text=True, check=True)
-
-
 def plot_bandwidth(study, what, part, title, names):
     """Lines with quartiles: bytes a second by size, both axes in powers."""
     path = os.path.join(OUT, f"interspace-{what}-{part}")
@@ -145,9 +139,7 @@ def plot_bandwidth(study, what, part, title, names):
     lines = ", ".join(f"'{path}.dat' index {i} using 1:2 with linespoints lw 2 pt {i % 7 + 4} ps 0.6 lc rgb '{COLOURS[i % 9]}' "
                       f"dt {1 + i // 9} title '{n}', '' index {i} using 1:2:3:4 with yerrorbars ps 0 lc rgb '{COLOURS[i % 9]}' notitle"
                       for i, n in enumerate(names))
-    gnuplot(f"""set terminal svg size 900,520 dynamic noenhanced background rgb 'white' font 'sans,12'
-set output '{path}.svg'
-set title 'bandwidth, {UNITS[what]}: {title}'
+    gnuplot(page(path + ".svg", 900, 520) + f"""set title 'bandwidth, {UNITS[what]}: {title}'
 set xlabel 'size of one transfer (bytes)'
 set ylabel 'bandwidth (GB/s, 10^9 bytes a second)'
 set logscale x 2
@@ -174,9 +166,7 @@ def plot_trips(study):
         for name, other, same in rows:
             # Who has no other process has one figure, and no bar for the other CPU.
             f.write(f'"{name}" {same if same else other} {other if same else "NaN"}\n')
-    gnuplot(f"""set terminal svg size 900,{140 + 30 * len(rows)} dynamic noenhanced background rgb 'white' font 'sans,12'
-set output '{path}.svg'
-set title 'round trip of 64 bytes'
+    gnuplot(page(path + ".svg", 900, 140 + 30 * len(rows)) + f"""set title 'round trip of 64 bytes'
 set xlabel 'microseconds'
 set logscale x
 set xrange [0.05:*]
@@ -193,7 +183,8 @@ plot '{path}.dat' using (0.05):0:(0.05):2:($0-0.35):($0):ytic(1) with boxxyerror
 
 # What can be told apart in one picture: who asks the kernel, where the kernel sends, where processes talk.
 PARTS = {
-    "kernel": ("today, the kernel and a process", ["memcpy", "BPF ring buffer", "perf buffer", "BPF user ring", "AF_PACKET ring", "AF_XDP", "io_uring", "io_uring x32"]),
+    "kernel": ("today, the kernel and a process", ["memcpy", "BPF ring buffer", "perf buffer", "BPF user ring", "AF_PACKET ring", "AF_PACKET ring v2", "AF_XDP", "io_uring",
+                                               "io_uring x32"]),
     "process": ("today, a process and another", ["memcpy", "FUSE", "FUSE io_uring", "FUSE passthrough", "seccomp notify", "eventfd + shm", "pipe", "vmsplice",
                                    "unix stream", "unix seqpacket"]),
 }
@@ -232,7 +223,7 @@ def main():
     if os.environ.get("AGAIN"):
         study.again(os.path.join(OUT, "interspace.jsonl"))
     else:
-        study.measure(b.Log("interspace"), 1 if b.QUICK else 3 * b.ROUNDS)
+        study.measure(b.Log("interspace"), 1 if b.QUICK else 2 * b.ROUNDS + 1)
     pages = []
     for what, title in (("read", "read: from the far end to here"), ("write", "write: from here to the far end")):
         head, rows = bandwidth_rows(study, what)

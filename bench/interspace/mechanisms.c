@@ -13,6 +13,7 @@
 	X(perfbuf)          \
 	X(userring)         \
 	X(packetring)       \
+	X(packetring2)      \
 	X(xdp)              \
 	X(uring)            \
 	X(uring_many)       \
