@@ -53,6 +53,7 @@ def plot_readers(records, path):
     script = page(path, 480 * len(panels), 420) + f"""set multiplot layout 1,{len(panels)}
 set logscale x 2
 set yrange [0:*]
+set bars small
 set xlabel 'readers (processes, all on one CPU)'
 set ylabel "sender's rate (1: nobody reads)"
 set grid
@@ -65,8 +66,8 @@ set key bottom left Left reverse samplen 2
         script += "".join(block(name, points) for name, _, _, _, points in drawn)
         script += f"set title '{title}'\nset xtics ({', '.join(map(str, counts))})\nset xrange [{counts[0] * 0.8}:{counts[-1] * 1.25}]\n"
         script += "plot " + ", ".join(
-            f"${name} using 1:2 with linespoints lw 2 pt {7 if dash == 1 else 6} ps 0.7 dt {dash} lc rgb '{COLOURS[colour]}' title '{label}', "
-            f"'' using 1:2:3:4 with yerrorbars ps 0 lc rgb '{COLOURS[colour]}' notitle" for name, label, colour, dash, _ in drawn) + "\n"
+            f"${name} using 1:2:3:4 with yerrorlines lw 2 pt {7 if dash == 1 else 6} ps 0.7 dt {dash} lc rgb '{COLOURS[colour]}' title '{label}'"
+            for name, label, colour, dash, _ in drawn) + "\n"
     gnuplot(script + "unset multiplot\n")
     return True
 

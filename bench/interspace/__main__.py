@@ -18,6 +18,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
 import pfsbench as b  # noqa: E402  pylint: disable=wrong-import-position
+import ratios  # noqa: E402  pylint: disable=wrong-import-position
 from plots import COLOURS, gnuplot, page  # noqa: E402  pylint: disable=wrong-import-position
 
 OUT = os.path.join(b.BUILD, "bench")
@@ -106,6 +107,7 @@ def bandwidth_rows(study, what):
     for name in study.names(what):
         r = rates(study, what, name)
         rows.append([name, *("{} [{}-{}]".format(*map(number, r[s])) if s in r else "" for s in sizes)])
+    rows += [[name, f"none: {why}", *[""] * (len(sizes) - 1)] for (name, w), why in ratios.NONE.items() if w == what and name in study.info]
     return ["GB/s", *map(size_name, sizes)], rows
 
 
@@ -117,7 +119,16 @@ def trip_rows(study):
             values = study.figures.get((what, name), {}).get(64)
             row.append("{} [{}-{}]".format(*(number(v / 1000) for v in middle(values))) if values else "")
         rows.append(row)
-    return ["us", "other CPU", "same CPU"], sorted(rows, key=lambda r: float(r[2 if r[2] else 1].split()[0]))
+    rows.sort(key=lambda r: float(r[2 if r[2] else 1].split()[0]))
+    for row in rows:
+        row[2] = row[2] or "none: nobody else is asked"
+    rows += [[name, f"none: {why}", ""] for (name, w), why in ratios.NONE.items() if w == "trip" and name in study.info]
+    return ["us", "other CPU", "same CPU"], rows
+
+
+def ratio_rows(study):
+    rows = [[section, what, f"{a} : {z}", "{} [{}-{}]".format(*map(number, r))] for section, what, a, z, *r in ratios.measured(study.figures)]
+    return ["", "of", "so many times as fast", "ratio"], rows
 
 
 def markdown(head, rows):
@@ -136,9 +147,8 @@ def plot_bandwidth(study, what, part, title, names):
             for size, (m, low, high) in rates(study, what, name).items():
                 f.write(f"{size} {m} {low} {high}\n")
             f.write("\n\n")
-    lines = ", ".join(f"'{path}.dat' index {i} using 1:2 with linespoints lw 2 pt {i % 7 + 4} ps 0.6 lc rgb '{COLOURS[i % 9]}' "
-                      f"dt {1 + i // 9} title '{n}', '' index {i} using 1:2:3:4 with yerrorbars ps 0 lc rgb '{COLOURS[i % 9]}' notitle"
-                      for i, n in enumerate(names))
+    lines = ", ".join(f"'{path}.dat' index {i} using 1:2:3:4 with yerrorlines lw 1.5 pt {i % 7 + 4} ps 0.6 lc rgb '{COLOURS[i % 9]}' "
+                      f"dt {1 + i // 9} title '{n}'" for i, n in enumerate(names))
     gnuplot(page(path + ".svg", 900, 520) + f"""set title 'bandwidth, {UNITS[what]}: {title}'
 set xlabel 'size of one transfer (bytes)'
 set ylabel 'bandwidth (GB/s, 10^9 bytes a second)'
@@ -148,6 +158,7 @@ set xrange [48:2800000]
 set xtics ('64' 64, '256' 256, '1K' 1024, '4K' 4096, '16K' 16384, '64K' 65536, '256K' 262144, '1M' 1048576, '2M' 2097152)
 set format y '%g'
 set key outside right top
+set bars small
 set grid
 plot {lines}
 """)
@@ -174,6 +185,7 @@ set yrange [{len(rows)}:-1]
 set format x '%g'
 set grid x
 set key outside bottom center horizontal
+set bmargin 6
 set style fill solid 0.8 noborder
 plot '{path}.dat' using (0.05):0:(0.05):2:($0-0.35):($0):ytic(1) with boxxyerror lc rgb '{COLOURS[0]}' title 'on one CPU, or without another process', \\
      '' using (0.05):0:(0.05):3:($0):($0+0.35) with boxxyerror lc rgb '{COLOURS[1]}' title 'with a process on another CPU'
@@ -207,9 +219,9 @@ def plots(study):
 
 # --- what is told -----------------------------------------------------------------------------------------------------
 
-def write_docs(text):
-    """The tables between the two marks of docs/interspace.md."""
-    begin, end = "<!-- figures -->\n", "<!-- /figures -->"
+def write_docs(mark, text):
+    """Tables between two marks of docs/interspace.md."""
+    begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
     with open(DOCS, encoding="utf-8") as f:
         page = f.read()
     head, rest = page.split(begin, 1)
@@ -223,7 +235,7 @@ def main():
     if os.environ.get("AGAIN"):
         study.again(os.path.join(OUT, "interspace.jsonl"))
     else:
-        study.measure(b.Log("interspace"), 1 if b.QUICK else 2 * b.ROUNDS + 1)
+        study.measure(b.Log("interspace"), 1 if b.QUICK else 2 * b.ROUNDS - 1)
     pages = []
     for what, title in (("read", "read: from the far end to here"), ("write", "write: from here to the far end")):
         head, rows = bandwidth_rows(study, what)
@@ -232,6 +244,9 @@ def main():
     head, rows = trip_rows(study)
     b.table("round trip of 64 bytes, us", head, rows)
     pages.append(f"Round trip of 64 bytes, µs: median [quartiles]\n\n{markdown(head, rows)}\n")
+    head, rows = ratio_rows(study)
+    b.table("ratios in the same round: median [quartiles]", head, rows)
+    told = f"Ratios in the same round: median [quartiles]\n\n{markdown(head, rows)}\n"
     for name, why in study.missing.items():
         print(f"  not here: {name}: {why}")
         pages.append(f"Not there: {name}: {why}\n")
@@ -239,7 +254,8 @@ def main():
     if os.environ.get("DOCS"):
         m = study.machine
         head = f"{m['cpu']}, {m['cpus']} CPUs, Linux {m['kernel']}; {study.rounds} rounds; the machine's load before was {m['load']:.1f}."
-        write_docs(f"{head}\n\n" + "\n".join(pages))
+        write_docs("figures", f"{head}\n\n" + "\n".join(pages))
+        write_docs("ratios", told)
 
 
 main()

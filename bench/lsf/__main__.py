@@ -14,6 +14,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import pfsbench as b  # noqa: E402  pylint: disable=wrong-import-position
+from plots import COLOURS, gnuplot, page  # noqa: E402  pylint: disable=wrong-import-position
 
 ROUNDS = {"attach": 31, "packet": 15, "deliver": 11, "walk": 101}
 OUT = os.path.join(b.BUILD, "bench")
@@ -61,18 +62,15 @@ def plot(name, title, xlabel, ylabel, results, hows, scale=1.0):
                 m, low, high = middle(results[of, h])
                 f.write(f"{of} {m / scale} {low / scale} {high / scale}\n")
             f.write("\n\n")
-    lines = ", ".join(f"'{path}.dat' index {i} using 1:2:3:4 with yerrorlines title '{h}'" for i, h in enumerate(hows))
-    script = f"""set terminal svg size 720,440 dynamic background rgb 'white'
-set output '{path}.svg'
-set title '{title}'
+    lines = ", ".join(f"'{path}.dat' index {i} using 1:2:3:4 with yerrorlines lw 1.5 pt {i % 7 + 4} ps 0.7 lc rgb '{COLOURS[i]}' title '{h}'" for i, h in enumerate(hows))
+    gnuplot(page(path + ".svg", 720, 440) + f"""set title '{title}'
 set xlabel '{xlabel}'
 set ylabel '{ylabel}'
 set logscale xy
 set key left top
 set grid
 plot {lines}
-"""
-    subprocess.run(["gnuplot"], input=script, text=True, check=True)
+""")
     print(f"  {path}.svg")
 
 
@@ -84,14 +82,14 @@ def attach(log):
     hows = ["attach", "compile", "load", "attach eBPF"]
     results, _ = measure(log, "attach")
     grid("giving a socket a filter of so many instructions, us", results, hows, 1000, "{:.1f}")
-    plot("lsf-attach", "giving a socket a filter", "instructions", "us", results, hows, 1000)
+    plot("lsf-attach", "giving a socket a filter", "size of the filter (instructions)", "one setsockopt() (us)", results, hows, 1000)
 
 
 def packet(log):
     hows = ["none", "reject", "queue", "ring", "pipesfs"]
     results, _ = measure(log, "packet")
     grid("a send() of 9000 bytes while someone keeps so many bytes of it, ns", results, hows)
-    plot("lsf-packet", "sending 9000 bytes while someone captures", "snaplen", "ns", results, hows)
+    plot("lsf-packet", "sending 9000 bytes while someone captures", "snaplen (bytes)", "one send() (ns)", results, hows)
     for snaplen in ("64", "8192"):
         b.goal(log, f"send() under our capture against a packet socket's queue, snaplen {snaplen}",
                ratio(results, snaplen, "pipesfs", "queue"), at_most=1)
@@ -101,7 +99,7 @@ def deliver(log):
     hows = ["recvfrom", "recvmmsg", "ring"]
     results, _ = measure(log, "deliver")
     grid("getting a packet that waits, of so many bytes, ns", results, hows)
-    plot("lsf-deliver", "getting a packet that waits", "bytes", "ns", results, hows)
+    plot("lsf-deliver", "getting a packet that waits", "size of the packet (bytes)", "one packet (ns)", results, hows)
 
 
 def walk(log):

@@ -39,6 +39,8 @@ ln -s "$study" build/bench/bench-interspace
 cp "$PIPESFS" build/pipesfs
 env INTERSPACE="pipe,memcpy" build/pipesfs bench --quick interspace >table
 t_has "a table" "$(cat table)" "round trip of 64 bytes"
+t_has "what has none, and why" "$(cat table)" "none: nobody answers"
+t_eq "the ratios of what there is" "$(grep -c 'waking another CPU.* pipe (one CPU) : pipe (two CPUs)' table)" 1
 t_eq "JSON lines: what was measured" "$(jq -r 'select(.mechanism == "pipe" and .ns > 0) | "\(.what) \(.size)"' \
 	build/bench/interspace.jsonl | sort | tr '\n' ' ')" "other 64 read 64 read 65536 same 64 write 64 write 65536 "
 t_fails "no such benchmark" build/pipesfs bench nosuch
