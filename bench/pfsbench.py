@@ -161,6 +161,14 @@ def goal(log, text, value, at_least=None, at_most=None):
     log.write(goal=text, value=value, bound=bound, verdict=verdict)
 
 
+def told(log, text, value):
+    """A ratio that no bound was set for: it is only told."""
+    if value is not None:
+        print(f"  ratio: {text}: {value:.2f}")
+        sys.stdout.flush()
+    log.write(ratio=text, value=value)
+
+
 class Mount:
     """pipesfs mounted in a directory of its own; path() below it."""
 

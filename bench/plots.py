@@ -20,7 +20,7 @@ def page(path, width, height):
     return f"set terminal svg size {width},{height} dynamic noenhanced background rgb 'white' font 'sans,12'\nset output '{path}'\n"
 
 
-LINES = (("throughput", "pfs", "pipesfs", 0, 1), ("interactive", "pfs", "pipesfs, latency 1 ms", 0, 2),
+LINES = (("throughput", "pfs", "pipesfs, latency=100ms", 0, 1), ("interactive", "pfs", "pipesfs, latency=1ms", 0, 2),
          ("throughput", "tcpdump", "tcpdump", 1, 1), ("interactive", "tcpdump", "tcpdump --immediate-mode", 1, 2),
          ("throughput", "dumpcap", "dumpcap", 3, 1))
 PANELS = (("filtered", "each reader wants another port"), ("unfiltered", "each reader wants everything"))
@@ -50,14 +50,15 @@ def plot_readers(records, path):
     panels = [(kind, title) for kind, title in PANELS if any(k == kind for _, k, _ in all_of)]
     if not shutil.which("gnuplot") or not panels:
         return False
-    script = page(path, 480 * len(panels), 420) + f"""set multiplot layout 1,{len(panels)}
+    script = page(path, 480 * len(panels), 480) + f"""set multiplot layout 1,{len(panels)}
 set logscale x 2
 set yrange [0:*]
 set bars small
 set xlabel 'readers (processes, all on one CPU)'
 set ylabel "sender's rate (1: nobody reads)"
 set grid
-set key bottom left Left reverse samplen 2
+set bmargin 9
+set key outside below center Left reverse samplen 2 maxrows 3
 """
     for kind, title in panels:
         drawn = [(f"{setting}_{kind}_{who}", label, colour, dash, all_of[setting, kind, who])

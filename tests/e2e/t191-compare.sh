@@ -88,4 +88,32 @@ t_has "the ratios with what was wanted" "$page" "| against a peer | 1.00 | >= 1 
 t_has "the plots" "$page" "![made-plot.svg](made-plot.svg)"
 t_ok "they are there" test -s results/made-plot.svg
 t_ok "it can be compared with another run" "$compare" old results
+echo '{"bench": "made", "ratio": "told only", "value": 3}' >>build/bench/made.jsonl
+t_ok "once more" "$TOP/bench/book" --build build results
+t_has "a ratio for which nothing was set" "$(cat results/README.md)" "| told only | 3.00 |  |  |"
 t_fails "a build without results" "$TOP/bench/book" --build nowhere results
+
+# --- budgets, and the README's claims ----------------------------------------------------------------
+
+"$TOP/bench/run" --budget >budget
+t_ok "all benchmarks take 25 minutes at most" test "$(sed -n 's/^together *\([0-9]*\) s$/\1/p' budget)" -le 1500
+t_fails "a benchmark that is none" "$TOP/bench/run" --budget nosuch
+sed -n 's/.*| .bench\/run \([a-z]*\). |$/\1/p' "$TOP/README.md" | sort -u >told
+t_ok "the README names some" test "$(wc -l <told)" -ge 5
+while read -r name; do
+	t_ok "the README's bench/run $name" grep "^$name " budget
+done <told
+# With the names that the benchmarks print a run fills the README's table.
+mkdir -p copy
+cp -r "$TOP/bench" "$TOP/README.md" copy
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=copy/bench python3 -c '
+import claims, json
+for _, _, bench, names in claims.CLAIMS:
+    for name in names:
+        print(json.dumps({"bench": bench, "goal": name, "value": 7.5, "bound": "", "verdict": "met"}))
+' >build/bench/made.jsonl
+t_ok "the table is written" copy/bench/book --build build --readme results
+t_eq "each row has what was measured" "$(sed -n '/<!-- ratios/,/<!-- .ratios/p' copy/README.md | grep -c '7\.5')" \
+	"$(sed -n '/<!-- ratios/,/<!-- .ratios/p' "$TOP/README.md" | grep -c bench/run)"
+echo '{"bench": "made", "quick": true}' >>build/bench/made.jsonl
+t_fails "a smoke test does not fill it" copy/bench/book --build build --readme results
