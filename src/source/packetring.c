@@ -1,7 +1,5 @@
 #include "source/packetring.h"
 
-#include <linux/filter.h>
-#include <linux/if_arp.h>
 #include <linux/if_packet.h>
 #include <poll.h>
 #include <sys/mman.h>
@@ -9,7 +7,7 @@
 #include <time.h>
 
 #include "base/bytes.h"
-#include "pf/back/cbpf.h"
+#include "source/packetfilter.h"
 
 #define BLOCK_SIZE (1u << 20)
 #define SLOT_SIZE \
@@ -20,13 +18,12 @@
 #define FRAME_ADDRESS(header) \
 	((sizeof(header) + TPACKET_ALIGNMENT - 1) & ~(TPACKET_ALIGNMENT - 1ul))
 
-enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14, LET_THROUGH_MAX = 7 };
+enum { VLAN_TAG = 4, MACS = 12, ETHERNET_HEADER = 14 };
 
 struct packetring {
 	struct packetring_options options;
-	int sock;		   /* borrowed */
-	struct sock_filter *insns; /* owned; the filter as it is */
-	size_t ninsns;
+	int sock; /* borrowed */
+	struct packetfilter filter;
 	pfs_counter copied, lost; /* writer: the source's thread */
 	uint64_t cut; /* of what the socket has counted: frames that it had no room for as a whole */
 	bool slots;   /* a slot for each frame (TPACKET_V2), or blocks of many */
@@ -40,110 +37,14 @@ struct packetring {
 	struct pfs_ref batch[PFS_BATCH];
 };
 
-static int attach(struct packetring *p, struct sock_filter *insns, size_t n)
-{
-	struct sock_fprog program = { .len = (unsigned short)n, .filter = insns };
-
-	if (setsockopt(p->sock, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) < 0)
-		return -errno;
-	free(p->insns);
-	p->insns = insns;
-	p->ninsns = n;
-	return 0;
-}
-
-/* "Take the first snaplen bytes": the shortest classic program. */
-static int attach_snaplen(struct packetring *p)
-{
-	struct sock_filter *insn = pfs_zalloc(1, sizeof(*insn));
-	int r = -ENOMEM;
-
-	if (insn) {
-		*insn = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, p->options.snaplen);
-		r = attach(p, insn, 1);
-	}
-	if (r < 0)
-		free(insn);
-	return r;
-}
-
-/* Without memory for that: take() cuts frames, too. */
-static void attach_nothing(struct packetring *p)
-{
-	int unused = 0;
-
-	setsockopt(p->sock, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof(unused));
-	free(TAKE_PTR(p->insns));
-	p->ninsns = 0;
-}
-
-/* What the filter would not see as the graph does is let through. Returns how many instructions that takes. */
-static size_t let_through(const struct packetring *p, struct sock_filter *to)
-{
-	const struct sock_filter other[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_HATYPE)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARPHRD_ETHER, 2, 0),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ARPHRD_LOOPBACK, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, p->options.snaplen),
-	};
-	/* Is there a tag that is not among the bytes? */
-	const struct sock_filter tagged[] = {
-		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 1, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, p->options.snaplen),
-	};
-	size_t n = p->options.any ? ARRAY_SIZE(other) : 0;
-
-	static_assert(ARRAY_SIZE(other) + ARRAY_SIZE(tagged) == LET_THROUGH_MAX, "");
-	if (n)
-		memcpy(to, other, sizeof(other));
-	memcpy(to + n, tagged, sizeof(tagged));
-	return n + ARRAY_SIZE(tagged);
-}
-
 int packetring_filter(struct packetring *p, const struct pf_insn *insns, size_t n)
 {
-	struct sock_filter *all;
-	size_t before;
-	int r = 0;
-
-	if (!n && attach_snaplen(p) < 0)
-		attach_nothing(p);
-	if (!n)
-		return 0;
-	if (n > BPF_MAXINSNS - LET_THROUGH_MAX)
-		return -E2BIG;
-	all = pfs_zalloc(LET_THROUGH_MAX + n, sizeof(*all));
-	if (!all)
-		return -ENOMEM;
-	before = let_through(p, all);
-	for (size_t i = 0; i < n && r == 0; i++) {
-		struct sock_filter *insn = &all[before + i];
-
-		*insn = (struct sock_filter){ insns[i].code, insns[i].jt, insns[i].jf, insns[i].k };
-		if (BPF_CLASS(insn->code) != BPF_RET)
-			continue;
-		if (BPF_RVAL(insn->code) != BPF_K)
-			r = -EINVAL;
-		if (insn->k)
-			insn->k = p->options.snaplen;
-	}
-	if (r == 0)
-		r = attach(p, all, before + n);
-	if (r < 0)
-		free(all);
-	return r;
+	return packetfilter_set(&p->filter, insns, n);
 }
 
 void packetring_program(const struct packetring *p, struct pfs_buf *out)
 {
-	PFS_FREE struct pf_insn *insns = pfs_zalloc(p->ninsns, sizeof(*insns));
-
-	for (size_t i = 0; insns && i < p->ninsns; i++)
-		insns[i] = (struct pf_insn){ p->insns[i].code, p->insns[i].jt, p->insns[i].jf,
-					     p->insns[i].k };
-	if (insns)
-		pf_cbpf_print(insns, p->ninsns, out);
+	packetfilter_print(&p->filter, out);
 }
 
 void packetring_text(const struct packetring *p, struct pfs_buf *out)
@@ -206,18 +107,21 @@ int packetring_new(int sock, const struct packetring_options *options, struct pa
 	p->sock = sock;
 	p->nblock = (unsigned)pfs_max(4, options->bytes / BLOCK_SIZE);
 	p->slots = options->latency < BLOCK_NS;
-	r = attach_snaplen(p);
+	p->filter = (struct packetfilter){ .sock = sock,
+					   .snaplen = p->options.snaplen,
+					   .any = options->any };
+	r = packetfilter_snaplen(&p->filter);
 	if (r == 0)
 		r = p->slots ? make_slots(p) : make_blocks(p);
 	if (r < 0) {
-		free(p->insns);
+		packetfilter_release(&p->filter);
 		free(p);
 		return r;
 	}
 	m = mmap(NULL, (size_t)p->nblock * BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, sock, 0);
 	if (m == MAP_FAILED) {
 		r = -errno;
-		free(p->insns);
+		packetfilter_release(&p->filter);
 		free(p);
 		return r;
 	}
@@ -231,7 +135,7 @@ void packetring_free(struct packetring *p)
 	if (!p)
 		return;
 	munmap(p->blocks, (size_t)p->nblock * BLOCK_SIZE);
-	free(p->insns);
+	packetfilter_release(&p->filter);
 	free(p);
 }
 
