@@ -80,6 +80,8 @@ struct child {
 struct spawner {
 	int fd, signal_fd;
 	int (*helper)(int fd);
+	void (*last)(void *arg);
+	void *arg; /* borrowed, for last */
 	struct group *groups;
 	struct child *first;
 	size_t n;
@@ -404,9 +406,8 @@ static bool spawner_wait(struct spawner *s, char *buf, bool client)
 	return !fds[1].revents || serve_client(s, buf);
 }
 
-static int spawner_main(int fd, int (*helper)(int fd))
+static int spawner_main(struct spawner *s)
 {
-	struct spawner s = { .fd = fd, .helper = helper };
 	PFS_FREE char *buf = malloc(MESSAGE_MAX);
 	sigset_t mask;
 
@@ -417,33 +418,36 @@ static int spawner_main(int fd, int (*helper)(int fd))
 	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGCHLD);
-	s.signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (s.signal_fd < 0 || !buf)
+	s->signal_fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (s->signal_fd < 0 || !buf)
 		return 1;
-	while (spawner_wait(&s, buf, true))
+	while (spawner_wait(s, buf, true))
 		;
 	/* The client has gone, or waits for us to go. */
-	close(fd);
-	while (s.groups)
-		group_leave(&s, s.groups->id);
-	for (struct child *child = s.first; child; child = child->next)
+	close(s->fd);
+	while (s->groups)
+		group_leave(s, s->groups->id);
+	for (struct child *child = s->first; child; child = child->next)
 		child_leave(child);
-	while (s.first && spawner_wait(&s, buf, false))
+	if (s->last)
+		s->last(s->arg);
+	while (s->first && spawner_wait(s, buf, false))
 		;
 	return 0;
 }
 
 /* Nothing of the process that we were forked from stays open: a mount's descriptor would keep it alive. */
-static int spawner_enter(int fd, int (*helper)(int fd))
+static int spawner_enter(struct spawner *s)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	for (int i = 0; null >= 0 && i < 3; i++)
 		dup2(null, i);
-	if (fd != 3 && dup3(fd, 3, O_CLOEXEC) < 0)
+	if (s->fd != 3 && dup3(s->fd, 3, O_CLOEXEC) < 0)
 		return 1;
+	s->fd = 3;
 	close_range(4, ~0U, 0);
-	return spawner_main(3, helper);
+	return spawner_main(s);
 }
 
 /* --- the client ----------------------------------------------------------------------------- */
@@ -476,7 +480,8 @@ struct pfs_spawner {
 	unsigned sending;	    /* lock: who writes to fd */
 };
 
-int pfs_spawner_new(int (*helper)(int fd), struct pfs_spawner **ret_spawner)
+int pfs_spawner_new(int (*helper)(int fd), void (*last)(void *arg), void *arg,
+		    struct pfs_spawner **ret_spawner)
 {
 	struct pfs_spawner *spawner = pfs_zalloc(1, sizeof(*spawner));
 	int size = 1 << 20, pair[2];
@@ -490,8 +495,10 @@ int pfs_spawner_new(int (*helper)(int fd), struct pfs_spawner **ret_spawner)
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	spawner->pid = fork();
 	if (spawner->pid == 0) {
+		struct spawner s = { .fd = pair[1], .helper = helper, .last = last, .arg = arg };
+
 		close(pair[0]);
-		_exit(spawner_enter(pair[1], helper));
+		_exit(spawner_enter(&s));
 	}
 	close(pair[1]);
 	if (spawner->pid < 0) {

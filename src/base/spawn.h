@@ -9,8 +9,8 @@
  *	commands	execv(2): `exec:gzip -9`
  *	helpers		a function of this program, with a socket to the client: opens portals as that user
  *
- * When the client dies the spawner ends its children and itself; when the spawner dies, commands get SIGKILL,
- * helpers see their socket close, and every further start is -ESHUTDOWN.
+ * When the client dies the spawner ends its children, does what it was told to do last, and ends itself; when the
+ * spawner dies, commands get SIGKILL, helpers see their socket close, and every further start is -ESHUTDOWN.
  *
  * Clients: any thread, any time. Callbacks come on the thread of the client's own.
  */
@@ -25,9 +25,11 @@ struct pfs_command;
 
 /*
  * Forks the spawner. helper: what a helper does with its end of the socket, and its exit status; NULL: no helpers.
+ * last: what the spawner does with arg, as it was when it was forked, once its client has gone; NULL: nothing.
  * The calling process has one thread. -errno of socketpair, fork.
  */
-int pfs_spawner_new(int (*helper)(int fd), struct pfs_spawner **ret_spawner);
+int pfs_spawner_new(int (*helper)(int fd), void (*last)(void *arg), void *arg,
+		    struct pfs_spawner **ret_spawner);
 /* Starts the thread that callbacks come on, in the process that forked the spawner. */
 int pfs_spawner_start(struct pfs_spawner *spawner);
 /* Ends all commands (SIGTERM, two seconds later SIGKILL), helpers, and the spawner itself. NULL is fine. */

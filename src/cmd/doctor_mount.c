@@ -4,12 +4,15 @@
 #include "cmd/doctor_i.h"
 
 #include "config.h"
+#include "mount/mount.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+
+#define ANSWER_MS 1000
 
 static void look_device(struct finding *f)
 {
@@ -198,6 +201,39 @@ static void look_abort(struct finding *f)
 	}
 }
 
+struct dead {
+	unsigned n;
+	char first[120]; /* where */
+};
+
+static int count_dead(void *arg, const struct pfs_mountinfo *info)
+{
+	struct dead *dead = arg;
+	int r;
+
+	if (strcmp(info->type, PFS_MOUNT_TYPE) != 0 && strcmp(info->type, PFS_REDIRECT_TYPE) != 0)
+		return 0;
+	r = pfs_mount_answers(info->dir, ANSWER_MS);
+	if (r != -ENOTCONN && r != -ECONNABORTED)
+		return 0;
+	if (dead->n++ == 0)
+		snprintf(dead->first, sizeof(dead->first), "%.119s", info->dir);
+	return 0;
+}
+
+static void look_dead(struct finding *f)
+{
+	struct dead dead = { 0 };
+
+	if (pfs_mountinfo_each(count_dead, &dead) < 0 || dead.n == 0) {
+		finding_set(f, VERDICT_YES, "none is left of a process that was killed");
+		return;
+	}
+	finding_set(f, VERDICT_NO, "%u, on %s%s", dead.n, dead.first, dead.n > 1 ? " and others" : "");
+	finding_remedy(f, "pipesfs umount %s; mounting or redirecting it again does that, too",
+		       dead.first);
+}
+
 const struct check doctor_mount_checks[] = {
 	{ "fuse device", "Nothing can be mounted.", true, look_device },
 	{ "may mount", "Nothing can be mounted.", true, look_mount },
@@ -211,5 +247,7 @@ const struct check doctor_mount_checks[] = {
 	  false, look_timeout },
 	{ "abort", "A mount whose process hangs cannot be cut off by `pipesfs abort`.", false,
 	  look_abort },
+	{ "dead mounts", "What lies at and below such a directory cannot be reached.", false,
+	  look_dead },
 	{ 0 },
 };

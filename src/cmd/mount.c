@@ -5,6 +5,7 @@
  * processes, is taken away first.
  */
 #include "cmd/background.h"
+#include "cmd/mounts.h"
 #include "cmd/options.h"
 #include "cmd/pipelines.h"
 #include "mount/mount.h"
@@ -15,37 +16,23 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define ANSWER_TIME 2000 /* ms that a mount which is there already has to answer */
-
-/* Something of ours may lie at DIR: alive (then it stays) or dead. */
+/* What of ours lies at DIR and lives stays. */
 static int old_mount(const char *dir)
 {
 	struct pfs_mountinfo info;
-	int r;
 
 	if (pfs_mountinfo_at(dir, &info) < 0 || strcmp(info.type, PFS_MOUNT_TYPE) != 0)
 		return 0;
-	r = pfs_mount_answers(dir, ANSWER_TIME);
-	if (r == -ETIMEDOUT)
-		return pfs_fail("a pipesfs is mounted on %s and does not answer; end it with "
-				"`pipesfs abort %s`",
-				dir, dir);
-	if (r != -ENOTCONN && r != -ECONNABORTED)
-		return pfs_fail("a pipesfs is mounted on %s already; `pipesfs umount %s` ends it",
-				dir, dir);
-	r = pfs_mount_detach(info.major, info.minor, false);
-	if (r < 0)
-		return pfs_fail("a dead pipesfs is mounted on %s and cannot be detached: %s", dir,
-				strerror(-r));
-	pfs_say("removed a dead mount from %s", dir);
-	return 0;
+	return pfs_fail("a pipesfs is mounted on %s already; `pipesfs umount %s` ends it", dir, dir);
 }
 
 static int find_dir(struct pfs_mount_options *options, const char *name)
 {
 	struct stat st;
-	int r;
+	int r = mounts_clear(name);
 
+	if (r)
+		return r;
 	options->dir = realpath(name, NULL);
 	if (!options->dir && errno == ENOENT)
 		return pfs_fail("there is no directory %s; make it first: mkdir -p %s", name, name);

@@ -10,6 +10,7 @@
 #include "mount/mount.h"
 
 #define ANSWER_MS 3000
+#define CLEAR_MAX 16 /* mounts that lie one in the other */
 
 static int add(void *arg, const struct pfs_mountinfo *info)
 {
@@ -73,22 +74,31 @@ static const struct mounts_entry *longest(const struct mounts *mounts, const cha
 	return best;
 }
 
+/* The absolute path, by its text alone. False: it cannot be told. */
+static bool full_path(const char *path, struct pfs_buf *full)
+{
+	PFS_FREE char *here = *path == '/' ? strdup("") : getcwd(NULL, 0);
+
+	pfs_buf_printf(full, "%s/%s", here ? here : "", path + (*path == '/'));
+	if (!here || full->failed)
+		return false;
+	while (full->len > 1 && full->data[full->len - 1] == '/')
+		full->data[--full->len] = '\0';
+	return true;
+}
+
 /*
  * A path into a mount whose process is dead or stopped must not be touched, so what it names is first guessed from its
  * text: then the mount is asked whether it answers.
  */
 static int check_answers(const struct mounts *mounts, const char *path, struct pfs_diag *diag)
 {
-	PFS_FREE char *here = *path == '/' ? strdup("") : getcwd(NULL, 0);
 	PFS_BUF struct pfs_buf full = { 0 };
 	const struct mounts_entry *guess;
 	int r;
 
-	pfs_buf_printf(&full, "%s/%s", here ? here : "", path + (*path == '/'));
-	if (!here || full.failed)
+	if (!full_path(path, &full))
 		return 0;
-	while (full.len > 1 && full.data[full.len - 1] == '/')
-		full.data[--full.len] = '\0';
 	guess = longest(mounts, full.data, 0);
 	r = guess ? pfs_mount_answers(guess->point, ANSWER_MS) : 0;
 	if (r == -ENOTCONN || r == -ECONNABORTED)
@@ -122,6 +132,65 @@ int mounts_find(const struct mounts *mounts, const char *path, char **ret_path,
 			path);
 	*ret_path = TAKE_PTR(real);
 	*ret_root = root;
+	return 0;
+}
+
+/* The last mount of ours that the path is in; minor 0: none. */
+struct covering {
+	const char *path; /* borrowed; absolute */
+	struct pfs_mountinfo info;
+};
+
+static int cover(void *arg, const struct pfs_mountinfo *info)
+{
+	struct covering *covering = arg;
+	size_t len = strlen(info->dir);
+
+	if (strcmp(info->type, PFS_MOUNT_TYPE) != 0 && strcmp(info->type, PFS_REDIRECT_TYPE) != 0)
+		return 0;
+	if (strncmp(covering->path, info->dir, len) != 0 ||
+	    (covering->path[len] && covering->path[len] != '/'))
+		return 0;
+	covering->info = *info;
+	return 0;
+}
+
+/* Which mount of ours covers a path, unless it is hidden itself. False: none. */
+static bool find_covering(const char *path, struct pfs_mountinfo *ret_info)
+{
+	PFS_BUF struct pfs_buf full = { 0 };
+	PFS_FREE char *real = realpath(path, NULL);
+	struct covering covering = { .path = real };
+	struct pfs_mountinfo top;
+
+	/* What cannot be resolved because it is dead is taken as it was said. */
+	if (!real && (errno == ENOTCONN || errno == ECONNABORTED) && full_path(path, &full))
+		covering.path = full.data;
+	if (!covering.path || pfs_mountinfo_each(cover, &covering) < 0 || !covering.info.minor)
+		return false;
+	*ret_info = covering.info;
+	return pfs_mountinfo_at(ret_info->dir, &top) == 0 && top.id == ret_info->id;
+}
+
+int mounts_clear(const char *path)
+{
+	struct pfs_mountinfo info;
+	int r;
+
+	for (int i = 0; i < CLEAR_MAX && find_covering(path, &info); i++) {
+		r = pfs_mount_answers(info.dir, ANSWER_MS);
+		if (r == -ETIMEDOUT)
+			return pfs_fail("what is mounted on %s does not answer; end it with "
+					"`pipesfs abort %s`",
+					info.dir, info.dir);
+		if (r != -ENOTCONN && r != -ECONNABORTED)
+			return 0;
+		r = pfs_mount_detach(info.major, info.minor, false);
+		if (r < 0)
+			return pfs_fail("what is mounted on %s is dead and cannot be detached: %s",
+					info.dir, strerror(-r));
+		pfs_say("removed a dead mount from %s", info.dir);
+	}
 	return 0;
 }
 

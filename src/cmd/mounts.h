@@ -40,6 +40,12 @@ int mounts_find(const struct mounts *mounts, const char *path, char **ret_path,
  */
 int mounts_target(const struct pfs_command *cmd, int argc, char **argv, struct pfs_mountinfo *ret_info);
 
+/*
+ * Detaches what is dead among the pipesfs and redirected trees that a path is in, or that are mounted there, and says
+ * so: their processes were killed all at once. 0, or the exit status after the sentence was said.
+ */
+int mounts_clear(const char *path);
+
 #define MOUNTS PFS_CLEANUP(mounts_release)
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "base/name.h"
 #include "cmd/background.h"
+#include "cmd/mounts.h"
 #include "cmd/options.h"
 #include "cmd/shipped.h"
 #include "redir/process.h"
@@ -22,12 +23,13 @@ static int keep(void *arg, int ready_fd)
 
 static int find_dir(const char *name, char **ret_dir)
 {
-	PFS_FREE char *dir = realpath(name, NULL);
+	PFS_FREE char *dir = NULL;
 	struct stat st;
+	int r = mounts_clear(name);
 
-	if (!dir && errno == ENOTCONN)
-		return pfs_fail("what is mounted on %s is dead; take it away first: umount -l %s",
-				name, name);
+	if (r)
+		return r;
+	dir = realpath(name, NULL);
 	if (!dir || stat(dir, &st) < 0)
 		return pfs_fail("%s: %s", name, strerror(errno));
 	if (!S_ISDIR(st.st_mode))

@@ -281,6 +281,16 @@ static void detach(const struct pfs_mount *mount)
 			strerror(-r), mount->options->dir);
 }
 
+/* In the spawner, which outlives us. Should the keeper have died with us, nobody else takes a dead mount away. */
+static void detach_dead(void *arg)
+{
+	const struct pfs_mount *mount = arg;
+
+	/* Without that number it cannot be told from a later one with our device number. */
+	if (mount->unique && !pfs_mount_is_gone(mount->unique))
+		(void)pfs_mount_detach(mount->dev_major, mount->dev_minor, false);
+}
+
 /*
  * The mount has been detached: the session ends when the last file is closed, or we lose patience.
  */
@@ -350,7 +360,7 @@ int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *m
 	if (r == 0)
 		r = pfs_home_get(&mount->home);
 	if (r == 0)
-		r = pfs_spawner_new(pfs_helper_main, &mount->spawner);
+		r = pfs_spawner_new(pfs_helper_main, detach_dead, mount, &mount->spawner);
 	if (r == 0)
 		r = pfs_caps_keep(caps_kept, ARRAY_SIZE(caps_kept));
 	if (r == 0)

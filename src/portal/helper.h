@@ -5,7 +5,7 @@
  * ended when it has had nothing to do for a while. It runs a loop of portal/portal.h and hands descriptors over.
  * The client trusts it no more than it trusts the caller: a helper belongs to a user, who may stop or kill it.
  *
- *	spawner = pfs_spawner_new(pfs_helper_main)		early
+ *	spawner = pfs_spawner_new(pfs_helper_main, ...)		early
  *	helpers = pfs_helpers_new(spawner, &options)
  *	pfs_helper_open(helpers, caller, opening)		any thread; may wait some ms for a process
  *	poll(pfs_helpers_fd(helpers)); pfs_helpers_run(helpers)	one thread; callbacks come from here

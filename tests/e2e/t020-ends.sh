@@ -91,9 +91,16 @@ said 0 ''
 begin
 kill -STOP "$KEEPER"
 kill -9 "$STREAMS" "$KEEPER" || : # the second may have ended with the first
+t_nobody "kill -9 of both, and a third detaches" $R
+said 1 "$aborted"
+
+begin
+SPAWN=$(pgrep -P "$STREAMS" -x pipesfs-spawn)
+kill -STOP "$KEEPER" "$SPAWN"
+kill -9 "$STREAMS" "$KEEPER" "$SPAWN" || : # the second may have ended with the first
 t_wait_for 2 sh -c "! kill -0 $R"
 said 1 "$aborted"
-t_ok "both killed: the dead mount is still there" t_mounted
+t_ok "all three killed: the dead mount is still there" t_mounted
 t_fails "... and dead" ls "$P"
 t_start
 t_has "mount cleans it first, and says so" "$(cat "$TMPDIR/mount.log")" 'removed a dead mount'

@@ -22,7 +22,8 @@ static struct pfs_spawner *sockets_spawner;
 static int sockets_setup(void)
 {
 	signal(SIGPIPE, SIG_IGN);
-	if (pfs_home_get(&sockets_home) < 0 || pfs_spawner_new(pfs_helper_main, &sockets_spawner) < 0 ||
+	if (pfs_home_get(&sockets_home) < 0 ||
+	    pfs_spawner_new(pfs_helper_main, NULL, NULL, &sockets_spawner) < 0 ||
 	    pfs_spawner_start(sockets_spawner) < 0)
 		return -1;
 	rig_options.spawner = sockets_spawner;

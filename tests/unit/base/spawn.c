@@ -472,7 +472,7 @@ int main(void)
 	};
 	int r;
 
-	if (pfs_spawner_new(helper, &spawner) < 0 || pfs_spawner_start(spawner) < 0)
+	if (pfs_spawner_new(helper, NULL, NULL, &spawner) < 0 || pfs_spawner_start(spawner) < 0)
 		return 1;
 	r = cmocka_run_group_tests(tests, NULL, NULL);
 	pfs_spawner_free(spawner);

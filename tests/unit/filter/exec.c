@@ -528,7 +528,7 @@ int main(void)
 	int failed;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (pfs_home_get(&home) < 0 || pfs_spawner_new(NULL, &spawner) < 0 ||
+	if (pfs_home_get(&home) < 0 || pfs_spawner_new(NULL, NULL, NULL, &spawner) < 0 ||
 	    pfs_spawner_start(spawner) < 0)
 		return 1;
 	rig_options.spawner = spawner;

@@ -336,7 +336,8 @@ int main(void)
 	};
 	int r;
 
-	if (pfs_spawner_new(pfs_helper_main, &spawner) < 0 || pfs_spawner_start(spawner) < 0)
+	if (pfs_spawner_new(pfs_helper_main, NULL, NULL, &spawner) < 0 ||
+	    pfs_spawner_start(spawner) < 0)
 		return 1;
 	r = cmocka_run_group_tests(tests, setup, teardown);
 	pfs_spawner_free(spawner);

@@ -357,7 +357,7 @@ static int setup(void **state)
 		snprintf(path, sizeof(path), "%s/%s", dir, *name);
 		assert_int_equal(mkdir(path, 0755), 0);
 	}
-	if (pfs_spawner_new(NULL, &spawner) < 0)
+	if (pfs_spawner_new(NULL, NULL, NULL, &spawner) < 0)
 		return -1;
 	return pfs_spawner_start(spawner);
 }
