@@ -35,12 +35,20 @@ int pfs_class_find(struct pfs_node *dir, const char *name, bool make, uint16_t *
 	return -ENOENT;
 }
 
+/* Who counts beside may have something that is to rest. */
+static void forget(const struct pfs_node *dir, struct pfs_classes *set, uint16_t class_, bool idle)
+{
+	pfs_classes_forget(set, class_, idle);
+	if (dir->domain)
+		pfs_decider_rest(dir->domain);
+}
+
 void pfs_class_forget(struct pfs_node *dir, uint16_t class_)
 {
 	struct pfs_classes *set = pfs_class_set(dir);
 
 	if (set)
-		pfs_classes_forget(set, class_, false);
+		forget(dir, set, class_, false);
 	else if (class_ <= 64)
 		atomic_fetch_and(&dir->seen, ~(1ull << (class_ - 1)));
 }
@@ -206,7 +214,7 @@ static void expire_class(struct pfs_node *dir, struct pfs_classes *set, uint16_t
 	struct pfs_node *node = pfs_class_known(dir, class_);
 
 	if (!node) {
-		pfs_classes_forget(set, class_, true);
+		forget(dir, set, class_, true);
 	} else if (!in_use(node)) {
 		pfs_node_ref(node);
 		(void)pfs_node_drop(node); /* no memory for it now: then later */

@@ -73,7 +73,9 @@ struct pfs_deciding {
 	uint32_t failed;   /* generation that could not be put in place, ... */
 	int error;	   /* ... and why */
 	bool dirty;	   /* the thread is to make a program of what is wanted */
-	struct pfs_domain *next_dirty;
+	bool rest;	   /* it is to wait for what the source has given up */
+	bool queued;	   /* one of the two; next_queued */
+	struct pfs_domain *next_queued;
 	uint64_t took;	     /* ns to make a program ... */
 	uint32_t took_cost;  /* ... of this cost; 0: it is not known */
 	struct pfs_diag why; /* of the last that failed */
@@ -100,7 +102,7 @@ struct pfs_decider {
 	pthread_t thread;
 	bool running, stop;
 	pthread_cond_t work, done;	  /* with the control lock */
-	struct pfs_domain *first, **last; /* that are dirty; each a reference, and one to its source */
+	struct pfs_domain *first, **last; /* that are queued; each a reference, and one to its source */
 };
 
 /* The plan that is to be the source's gets its numbers. -errno: nothing has changed. */
@@ -144,6 +146,8 @@ void pfs_list_note(struct pfs_deciding *d, const struct pfs_list *list);
 void pfs_list_enter(struct pfs_deciding *d, struct pfs_list *list);
 uint32_t pfs_list_cost(const struct pfs_list *list);
 
+/* The source may have given up something: struct pfs_source's rest(). Without such a source nothing happens. */
+void pfs_decider_rest(struct pfs_domain *domain);
 int pfs_decider_new(struct pfs_graph *graph);
 void pfs_decider_free(struct pfs_graph *graph); /* without the control lock */
 void pfs_decider_ask(struct pfs_domain *domain); /* what is wanted is not what is in force, or being made */

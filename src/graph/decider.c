@@ -69,6 +69,22 @@ static uint64_t spent(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
+/* The wait is the making's, so the source may go meanwhile. */
+static void rest(struct pfs_graph *graph, struct pfs_domain *domain)
+{
+	struct pfs_node *source = domain->source;
+	struct pfs_making *making = source->state ? source->from->rest(source->state) : NULL;
+	struct pfs_diag diag = { "" };
+
+	domain->deciding.rest = false;
+	if (!making)
+		return;
+	pthread_mutex_unlock(&graph->control);
+	(void)making->make(making, &diag);
+	pthread_mutex_lock(&graph->control);
+	making->free(making);
+}
+
 static void serve(struct pfs_graph *graph, struct pfs_domain *domain)
 {
 	struct pfs_deciding *d = &domain->deciding;
@@ -103,7 +119,8 @@ static struct pfs_domain *take_first(struct pfs_decider *decider)
 	struct pfs_domain *domain = decider->first;
 
 	if (domain) {
-		decider->first = domain->deciding.next_dirty;
+		domain->deciding.queued = false;
+		decider->first = domain->deciding.next_queued;
 		if (!decider->first)
 			decider->last = &decider->first;
 	}
@@ -126,14 +143,17 @@ static void *decider_main(void *arg)
 	while (!decider->stop) {
 		domain = take_first(decider);
 		if (domain) {
-			serve(graph, domain);
+			if (domain->deciding.dirty)
+				serve(graph, domain);
+			if (domain->deciding.rest)
+				rest(graph, domain);
 			let_go(domain);
 		} else {
 			pthread_cond_wait(&decider->work, &graph->control);
 		}
 	}
 	while ((domain = take_first(decider))) {
-		domain->deciding.dirty = false;
+		domain->deciding.dirty = domain->deciding.rest = false;
 		let_go(domain);
 	}
 	pthread_mutex_unlock(&graph->control);
@@ -170,20 +190,36 @@ void pfs_decider_free(struct pfs_graph *graph)
 	}
 }
 
-void pfs_decider_ask(struct pfs_domain *domain)
+static void enqueue(struct pfs_domain *domain)
 {
 	struct pfs_decider *decider = &domain->graph->decider;
 	struct pfs_deciding *d = &domain->deciding;
 
-	if (d->dirty || decider->stop)
+	if (d->queued)
 		return;
-	d->dirty = true;
-	d->next_dirty = NULL;
+	d->queued = true;
+	d->next_queued = NULL;
 	pfs_domain_ref(domain);
 	pfs_node_ref(domain->source);
 	*decider->last = domain;
-	decider->last = &d->next_dirty;
+	decider->last = &d->next_queued;
 	pthread_cond_signal(&decider->work);
+}
+
+void pfs_decider_ask(struct pfs_domain *domain)
+{
+	if (domain->graph->decider.stop)
+		return;
+	domain->deciding.dirty = true;
+	enqueue(domain);
+}
+
+void pfs_decider_rest(struct pfs_domain *domain)
+{
+	if (domain->graph->decider.stop || !domain->source->from->rest)
+		return;
+	domain->deciding.rest = true;
+	enqueue(domain);
 }
 
 /* The thread takes long: until it is done all records come, undecided. Such a program is quickly made. */

@@ -157,6 +157,11 @@ struct pfs_source {
 	 * again; -errno: what was in force stays.
 	 */
 	int (*decided)(void *state, struct pfs_making *making, struct pfs_diag *diag);
+	/*
+	 * Control thread, soon after a class was forgotten: what was given up in the kernel. make() waits, on the
+	 * thread that makes programs, until nobody there uses it any more, free() has it used again. NULL: nothing.
+	 */
+	struct pfs_making *(*rest)(void *state);
 	/* The kernel counts no more, passed() still knows what it did; stop() comes next. NULL: stop() does it. */
 	void (*detach)(void *state);
 	/* Records that the filter with this number accepted and that did not come, since start(). */

@@ -1,5 +1,6 @@
 #include "source/bpf.h"
 
+#include <linux/membarrier.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 
@@ -95,6 +96,12 @@ int kbpf_map_unset(int map, const void *key)
 
 	attr.key = pointer(key);
 	return bpf_call(BPF_MAP_DELETE_ELEM, &attr, sizeof(attr));
+}
+
+/* Programs run below RCU, and this is synchronize_rcu(). */
+int kbpf_grace(void)
+{
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0 ? -errno : 0;
 }
 
 /* The last lines of the verifier's log that say what is wrong, on one line. */

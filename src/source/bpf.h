@@ -40,6 +40,11 @@ int kbpf_map_set(int map, const void *key, const void *value);
 int kbpf_map_set_all(int map, const uint32_t *values, uint32_t n);
 int kbpf_map_get(int map, const void *key, void *ret_value);
 int kbpf_map_unset(int map, const void *key);
+/*
+ * Waits until every program that runs now has ended, on all CPUs: 10 to 30 ms. -errno: this kernel cannot say when that
+ * is (nohz_full).
+ */
+int kbpf_grace(void);
 
 struct kbpf_prog_spec {
 	unsigned type;

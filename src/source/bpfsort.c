@@ -13,11 +13,43 @@
 /* The cell of a number of the set's; 0: it has none. */
 static uint32_t cell_of(const struct ksorter *s, uint32_t number)
 {
-	uint32_t classes = s->entries - PKT_UNFIT_COUNT_;
-
 	if (number >= PFS_CLASSES_UNFIT)
-		return classes + (number - PFS_CLASSES_UNFIT);
-	return number < classes ? number : 0;
+		return s->entries - PKT_UNFIT_COUNT_ + (number - PFS_CLASSES_UNFIT);
+	return number <= s->classes ? s->at[number] : 0;
+}
+
+static uint32_t take_first(const struct ksorter *s, uint32_t *list)
+{
+	uint32_t cell = *list;
+
+	if (cell)
+		*list = s->next[cell];
+	return cell;
+}
+
+static void put_first(const struct ksorter *s, uint32_t *list, uint32_t cell)
+{
+	s->next[cell] = *list;
+	*list = cell;
+}
+
+/* Two lists become one. */
+static void join_lists(const struct ksorter *s, uint32_t *to, uint32_t *from)
+{
+	uint32_t cell;
+
+	while ((cell = take_first(s, from)))
+		put_first(s, to, cell);
+}
+
+/* An entry is the words of its key, and the cell behind them. */
+static int map_enter(const struct ksorter *s, const uint32_t *words, uint32_t cell)
+{
+	uint32_t entry[PKT_KEYS_WORDS + 1];
+
+	memcpy(entry, words, 4 * s->words);
+	entry[s->words] = cell;
+	return kbpf_map_set(s->map, words, entry);
 }
 
 static void cell_restart(struct ksort_cell *cell)
@@ -36,14 +68,16 @@ static void cell_clear(struct ksort_cell *cell)
 static void sorter_enter(void *arg, uint32_t number, const struct pkt_key *key)
 {
 	struct ksorter *s = arg;
-	uint32_t words[PKT_KEYS_WORDS], at = cell_of(s, number);
+	uint32_t words[PKT_KEYS_WORDS], at;
 
+	at = number <= s->classes ? take_first(s, &s->spare) : 0;
 	if (!at)
 		return;
+	s->at[number] = at;
 	pkt_keys_pack(s->set->field, key, words);
 	cell_clear(&s->cell[at]);
 	/* Should there be no memory for it, it stays unknown there. */
-	(void)kbpf_map_set(s->map, words, &at);
+	(void)map_enter(s, words, at);
 }
 
 static void sorter_leave(void *arg, uint32_t number, const struct pkt_key *key)
@@ -55,7 +89,10 @@ static void sorter_leave(void *arg, uint32_t number, const struct pkt_key *key)
 		return;
 	pkt_keys_pack(s->set->field, key, words);
 	(void)kbpf_map_unset(s->map, words);
-	cell_clear(&s->cell[at]);
+	/* Who has found it there may count in it still. */
+	atomic_store(&s->cell[at].takers, 0);
+	s->at[number] = 0;
+	put_first(s, &s->left, at);
 }
 
 static void sorter_count(void *arg, uint32_t number, struct pfs_class_tally *ret_tally)
@@ -107,6 +144,8 @@ static void sorter_free(struct ksorter *s)
 		close(s->cells);
 	if (s->map >= 0)
 		close(s->map);
+	free(s->at);
+	free(s->next);
 	free(s);
 }
 static inline void sorter_freep(struct ksorter **s)
@@ -118,8 +157,8 @@ static int make_maps(struct ksorter *s)
 {
 	struct kbpf_map_spec map = { .type = BPF_MAP_TYPE_HASH,
 				     .key_size = 4 * s->words,
-				     .value_size = 4,
-				     .entries = s->entries,
+				     .value_size = 4 * (s->words + 1),
+				     .entries = s->classes + 1 + PKT_UNFIT_COUNT_,
 				     .inner = -1,
 				     .name = "pfs_classes" };
 	struct kbpf_map_spec cells = { .type = BPF_MAP_TYPE_ARRAY,
@@ -155,7 +194,7 @@ static int enter_reasons(struct ksorter *s)
 		uint32_t words[PKT_KEYS_WORDS], at = cell_of(s, PFS_CLASSES_UNFIT + why);
 
 		pkt_keys_unfit((enum pkt_unfit)why, words);
-		r = kbpf_map_set(s->map, words, &at);
+		r = map_enter(s, words, at);
 	}
 	return r;
 }
@@ -165,7 +204,7 @@ int ksort_get(struct kcap *kcap, struct pfs_classes *set, struct ksorter **ret_s
 	__attribute__((cleanup(sorter_freep))) struct ksorter *s = NULL;
 	int r;
 
-	for (struct ksorter *i = kcap->sorters; i; i = i->next) {
+	for (struct ksorter *i = kcap->sorters; i; i = i->next_sorter) {
 		if (i->set == set) {
 			*ret_sorter = i;
 			return 0;
@@ -176,7 +215,14 @@ int ksort_get(struct kcap *kcap, struct pfs_classes *set, struct ksorter **ret_s
 		return -ENOMEM;
 	s->map = s->cells = -1;
 	s->words = pkt_keys_words(set->field);
-	s->entries = (uint32_t)pfs_min(set->max, KSORT_CLASSES_MAX) + 1 + PKT_UNFIT_COUNT_;
+	s->classes = (uint32_t)pfs_min(set->max, KSORT_CLASSES_MAX);
+	s->entries = 2 * s->classes + KSORT_SPARE + 1 + PKT_UNFIT_COUNT_;
+	s->at = pfs_zalloc(s->classes + 1, sizeof(*s->at));
+	s->next = pfs_zalloc(s->entries, sizeof(*s->next));
+	if (!s->at || !s->next)
+		return -ENOMEM;
+	for (uint32_t i = s->entries - PKT_UNFIT_COUNT_; i-- > 1;)
+		put_first(s, &s->spare, i);
 	r = make_maps(s);
 	if (r == 0)
 		r = enter_reasons(s);
@@ -184,7 +230,7 @@ int ksort_get(struct kcap *kcap, struct pfs_classes *set, struct ksorter **ret_s
 		return r;
 	s->set = set;
 	pfs_classes_follow(set, &beside, s);
-	s->next = kcap->sorters;
+	s->next_sorter = kcap->sorters;
 	kcap->sorters = s;
 	*ret_sorter = TAKE_PTR(s);
 	return 0;
@@ -205,10 +251,10 @@ void ksort_prune(struct kcap *kcap)
 
 		if (s->set || s->makings || is_used(&kcap->now.body, s) ||
 		    is_used(&kcap->next.body, s)) {
-			at = &s->next;
+			at = &s->next_sorter;
 			continue;
 		}
-		*at = s->next;
+		*at = s->next_sorter;
 		sorter_free(s);
 	}
 }
@@ -218,9 +264,73 @@ void ksort_free_all(struct kcap *kcap)
 	while (kcap->sorters) {
 		struct ksorter *s = kcap->sorters;
 
-		kcap->sorters = s->next;
+		kcap->sorters = s->next_sorter;
 		sorter_free(s);
 	}
+}
+
+/* --- cells that rest ---------------------------------------------------------------------------------- */
+
+struct rest {
+	struct pfs_making making;
+	struct kcap *kcap; /* a reference */
+	bool waited;
+};
+
+static void set_lock(const struct ksorter *s)
+{
+	if (s->set)
+		pfs_classes_lock(s->set);
+}
+
+static void set_unlock(const struct ksorter *s)
+{
+	if (s->set)
+		pfs_classes_unlock(s->set);
+}
+
+static int rest_make(struct pfs_making *making, struct pfs_diag *diag)
+{
+	struct rest *rest = CONTAINER_OF(making, struct rest, making);
+	int r = kbpf_grace();
+
+	rest->waited = r == 0;
+	return r < 0 ? pfs_diag_set(diag, -r, "cannot wait for the kernel: %s", strerror(-r)) : 0;
+}
+
+/* Sorters that have gone meanwhile are not among them; in those that have come nothing rests. */
+static void rest_free(struct pfs_making *making)
+{
+	struct rest *rest = CONTAINER_OF(making, struct rest, making);
+
+	for (struct ksorter *s = rest->kcap->sorters; s; s = s->next_sorter) {
+		set_lock(s);
+		join_lists(s, rest->waited ? &s->spare : &s->left, &s->resting);
+		set_unlock(s);
+	}
+	kcap_free(rest->kcap);
+	free(rest);
+}
+
+struct pfs_making *ksort_rest(struct kcap *kcap)
+{
+	struct rest *rest = pfs_zalloc(1, sizeof(*rest));
+	bool any = false;
+
+	if (!rest)
+		return NULL;
+	rest->making = (struct pfs_making){ .make = rest_make, .free = rest_free };
+	rest->kcap = kcap_ref(kcap);
+	for (struct ksorter *s = kcap->sorters; s; s = s->next_sorter) {
+		set_lock(s);
+		join_lists(s, &s->resting, &s->left);
+		any |= s->resting != 0;
+		set_unlock(s);
+	}
+	if (any)
+		return &rest->making;
+	rest_free(&rest->making);
+	return NULL;
 }
 
 static bool takes(const struct kcap_body *body, const struct ksort_class *class_)
@@ -298,8 +408,14 @@ static void emit_look(const struct ksort *sort, struct ksort_spec *spec, struct 
 	kcode_alu_imm(c, BPF_ADD, R2, spec->keys + 4 * (int)word);
 	kcode_call(c, BPF_FUNC_map_lookup_elem);
 	kcode_jump_imm(c, BPF_JEQ, R0, 0, spec->unknown);
-	kcode_load(c, BPF_W, R1, R0, 0);
-	kcode_store(c, BPF_W, R10, found, R1);
+	/* The cell first, the key then: as it is written, the other way round. */
+	kcode_load(c, BPF_W, R3, R0, 4 * (int)sort->sorter->words);
+	for (unsigned w = 0; w < sort->sorter->words; w++) {
+		kcode_load(c, BPF_W, R1, R0, 4 * (int)w);
+		kcode_load(c, BPF_W, R2, R10, spec->keys + 4 * (int)(word + w));
+		kcode_jump32_reg(c, BPF_JNE, R1, R2, spec->unknown);
+	}
+	kcode_store(c, BPF_W, R10, found, R3);
 	spec->unsure = true;
 }
 

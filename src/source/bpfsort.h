@@ -13,6 +13,11 @@
  * A packet whose key is not in the map is copied undecided: so the engine learns the class, once. What has no room in
  * a sorter stays unknown, and is the engine's for ever.
  *
+ * A class that goes leaves its cell, which *rests* until nobody in the kernel can still count in it (ksort_rest()); the
+ * next class takes another cell, even if it gets the same number. There are as many cells more as may rest. The kernel
+ * gives elements of the map to other keys while somebody looks at them, so each says its key before its cell: who finds
+ * another one takes it for unknown.
+ *
  * Which class somebody takes is in its cell: a bit of the set of takers. So it costs nothing how many classes are read,
  * and nothing is compiled for them; what is below a class is compiled (pf/merge/tree.h), and its class with it.
  *
@@ -28,6 +33,8 @@
 #include "pf/ir/ir.h"
 
 #define KSORT_CLASSES_MAX 16384u /* that a sorter has room for, whatever max= says */
+#define KSORT_SPARE \
+	256u /* cells for classes that come while others rest, beside one for each class */
 
 struct kcap;
 struct kcap_body;
@@ -40,14 +47,19 @@ struct ksort_cell {
 static_assert(sizeof(struct ksort_cell) == 32, "shared with kernel programs");
 
 struct ksorter {
-	struct ksorter *next;
+	struct ksorter *next_sorter;
 	struct pfs_classes *set; /* borrowed; NULL: it has left */
 	unsigned words;		 /* of its keys */
 	int map, cells;		 /* owned; maps: numbers by key; cells by number */
 	struct ksort_cell *cell; /* owned; mapped */
 	size_t cell_bytes;
 	unsigned makings; /* that will need it; control */
+	uint32_t classes; /* that it has room for */
 	uint32_t entries; /* cells: those of classes from 1 on, then those of reasons */
+	uint32_t *at;	  /* the set's lock; owned; by number: its cell; 0: none */
+	/* Lists of cells, 0 ends them. The set's lock. */
+	uint32_t *next;		       /* owned; by cell */
+	uint32_t spare, left, resting; /* free; given up; the same, and the kernel is waited for */
 };
 
 /* In a body: a filter that sorts what it accepts. */
@@ -75,6 +87,8 @@ void ksort_enter(const struct kcap_body *body);
 void ksort_leave(const struct kcap_body *old, const struct kcap_body *now);
 /* Those go that no body needs and whose set has left. */
 void ksort_prune(struct kcap *kcap);
+/* For pfs_source.rest: of the cells that were given up. NULL: of none, or there is no memory. */
+struct pfs_making *ksort_rest(struct kcap *kcap);
 void ksort_free_all(struct kcap *kcap);
 
 /* Where what on the stack is, and what there is beside. */

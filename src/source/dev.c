@@ -637,6 +637,17 @@ static int dev_decided(void *state, struct pfs_making *making, struct pfs_diag *
 	return r;
 }
 
+static struct pfs_making *dev_rest(void *state)
+{
+	struct dev *d = state;
+	struct pfs_making *making;
+
+	pthread_mutex_lock(&d->lock);
+	making = d->kcap ? ksort_rest(d->kcap) : NULL;
+	pthread_mutex_unlock(&d->lock);
+	return making;
+}
+
 static void dev_passed(void *state, unsigned number, struct pfs_tally *ret_tally)
 {
 	struct dev *d = state;
@@ -811,6 +822,7 @@ const struct pfs_source pfs_source_dev = {
 	.stop = dev_stop,
 	.decide = dev_decide,
 	.decided = dev_decided,
+	.rest = dev_rest,
 	.detach = dev_detach,
 	.passed = dev_passed,
 	.stats = dev_stats,

@@ -1,9 +1,7 @@
 #include "source/nfhook.h"
 
-#include <linux/membarrier.h>
 #include <linux/netfilter.h>
 #include <pthread.h>
-#include <sys/syscall.h>
 
 #include "base/netns.h"
 #include "source/bpf.h"
@@ -317,7 +315,7 @@ void nfhook_detach(void *state)
 	unlink_all(h);
 	pthread_mutex_unlock(&h->lock);
 	/* Who is in the program still counts; the kernel waits for all who are somewhere (synchronize_rcu()). */
-	(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	(void)kbpf_grace();
 }
 
 void nfhook_stop(void *state)
@@ -401,6 +399,17 @@ int nfhook_decided(void *state, struct pfs_making *making, struct pfs_diag *diag
 	}
 	pthread_mutex_unlock(&h->lock);
 	return r;
+}
+
+struct pfs_making *nfhook_rest(void *state)
+{
+	struct nfhook *h = ((struct nfhook_state *)state)->hook;
+	struct pfs_making *making;
+
+	pthread_mutex_lock(&h->lock);
+	making = h->kcap ? ksort_rest(h->kcap) : NULL;
+	pthread_mutex_unlock(&h->lock);
+	return making;
 }
 
 void nfhook_passed(void *state, unsigned number, struct pfs_tally *ret_tally)

@@ -23,6 +23,7 @@ void nfhook_stop(void *state);
 void nfhook_detach(void *state);
 int nfhook_decide(void *state, const struct pfs_interests *interests,
 		  struct pfs_making **ret_making, struct pfs_diag *diag);
+struct pfs_making *nfhook_rest(void *state);
 int nfhook_decided(void *state, struct pfs_making *making, struct pfs_diag *diag);
 void nfhook_passed(void *state, unsigned number, struct pfs_tally *ret_tally);
 void nfhook_stats(void *state, struct pfs_buf *out);
@@ -41,7 +42,8 @@ struct nfhook_state {
 		.reconfigure = nfhook_reconfigure, .retune = nfhook_retune, .fini = nfhook_fini, \
 		.start = nfhook_start, .run = nfhook_run, .stop = nfhook_stop,                   \
 		.detach = nfhook_detach, .decide = nfhook_decide, .decided = nfhook_decided,     \
-		.passed = nfhook_passed, .stats = nfhook_stats, .program = nfhook_program        \
+		.rest = nfhook_rest, .passed = nfhook_passed, .stats = nfhook_stats,             \
+		.program = nfhook_program                                                        \
 	}
 
 #endif
