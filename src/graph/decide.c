@@ -409,6 +409,14 @@ static uint16_t number_for(struct listing *l, struct pfs_node *node)
 	return number;
 }
 
+/* Are there numbers of what passes in the source? */
+static bool counts(const struct pfs_domain *domain)
+{
+	const struct pfs_feed *feed = &domain->feed;
+
+	return (feed->started || feed->ending) && domain->source->from->passed;
+}
+
 static void number_take(struct listing *l, struct pfs_node *node, uint16_t number)
 {
 	struct pfs_deciding *d = deciding_of(l);
@@ -421,7 +429,7 @@ static void number_take(struct listing *l, struct pfs_node *node, uint16_t numbe
 		d->owner[number] = node;
 		k->number = number;
 		k->books = (struct pfs_tally){ 0 };
-		if (l->domain->feed.started && from->passed)
+		if (counts(l->domain))
 			from->passed(l->domain->source->state, number, &k->books);
 	}
 	if (!k->snap)
@@ -827,7 +835,7 @@ void pfs_decide_sync(struct pfs_domain *domain)
 
 	if (!source->from->decide)
 		return;
-	if (!domain->feed.started || !source->from->passed) {
+	if (!counts(domain)) {
 		pfs_tally_sync(domain);
 		return;
 	}

@@ -74,7 +74,8 @@ struct pfs_deciding {
 	int error;	   /* ... and why */
 	bool dirty;	   /* the thread is to make a program of what is wanted */
 	bool rest;	   /* it is to wait for what the source has given up */
-	bool queued;	   /* one of the two; next_queued */
+	bool end;	   /* it is to wait for what counts in a source that was detached */
+	bool queued;	   /* one of these; next_queued */
 	struct pfs_domain *next_queued;
 	uint64_t took;	     /* ns to make a program ... */
 	uint32_t took_cost;  /* ... of this cost; 0: it is not known */
@@ -148,6 +149,9 @@ uint32_t pfs_list_cost(const struct pfs_list *list);
 
 /* The source may have given up something: struct pfs_source's rest(). Without such a source nothing happens. */
 void pfs_decider_rest(struct pfs_domain *domain);
+bool pfs_decider_serves(const struct pfs_graph *graph); /* it has not been told to end */
+/* The source was detached: pfs_feed_ended(), once what is in the kernel has ended. */
+void pfs_decider_end(struct pfs_domain *domain);
 int pfs_decider_new(struct pfs_graph *graph);
 void pfs_decider_free(struct pfs_graph *graph); /* without the control lock */
 void pfs_decider_ask(struct pfs_domain *domain); /* what is wanted is not what is in force, or being made */

@@ -85,6 +85,18 @@ static void rest(struct pfs_graph *graph, struct pfs_domain *domain)
 	making->free(making);
 }
 
+static void end(struct pfs_graph *graph, struct pfs_domain *domain)
+{
+	unsigned ends = domain->feed.ends;
+
+	domain->deciding.end = false;
+	pthread_mutex_unlock(&graph->control);
+	domain->source->from->quiesce();
+	pthread_mutex_lock(&graph->control);
+	pfs_feed_ended(domain, ends);
+	pthread_cond_broadcast(&graph->decider.done);
+}
+
 static void serve(struct pfs_graph *graph, struct pfs_domain *domain)
 {
 	struct pfs_deciding *d = &domain->deciding;
@@ -147,13 +159,15 @@ static void *decider_main(void *arg)
 				serve(graph, domain);
 			if (domain->deciding.rest)
 				rest(graph, domain);
+			if (domain->deciding.end)
+				end(graph, domain);
 			let_go(domain);
 		} else {
 			pthread_cond_wait(&decider->work, &graph->control);
 		}
 	}
 	while ((domain = take_first(decider))) {
-		domain->deciding.dirty = domain->deciding.rest = false;
+		domain->deciding.dirty = domain->deciding.rest = domain->deciding.end = false;
 		let_go(domain);
 	}
 	pthread_mutex_unlock(&graph->control);
@@ -211,6 +225,17 @@ void pfs_decider_ask(struct pfs_domain *domain)
 	if (domain->graph->decider.stop)
 		return;
 	domain->deciding.dirty = true;
+	enqueue(domain);
+}
+
+bool pfs_decider_serves(const struct pfs_graph *graph)
+{
+	return graph->decider.running && !graph->decider.stop;
+}
+
+void pfs_decider_end(struct pfs_domain *domain)
+{
+	domain->deciding.end = true;
 	enqueue(domain);
 }
 

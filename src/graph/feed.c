@@ -53,14 +53,13 @@ static void give_up_rings(struct pfs_domain *domain)
 	}
 }
 
-void pfs_feed_stop(struct pfs_domain *domain)
+/* Nobody runs for it here any more; in the kernel somebody may. */
+static void halt(struct pfs_domain *domain)
 {
 	struct pfs_feed *feed = &domain->feed;
 	const struct pfs_source *source = domain->source->from;
 	uint64_t one = 1;
 
-	if (!feed->started)
-		return;
 	pthread_mutex_lock(&feed->lock);
 	atomic_store(&feed->stopping, true);
 	pthread_cond_broadcast(&feed->cond);
@@ -70,12 +69,55 @@ void pfs_feed_stop(struct pfs_domain *domain)
 	pthread_join(feed->thread, NULL);
 	if (source->detach)
 		source->detach(domain->source->state);
-	pfs_decide_sync(domain);
 	feed->started = false;
+	feed->ending = true;
+}
+
+/* Nor in the kernel: its last numbers go into the books. */
+static void finish(struct pfs_domain *domain)
+{
+	struct pfs_feed *feed = &domain->feed;
+	const struct pfs_source *source = domain->source->from;
+
+	pfs_decide_sync(domain);
+	feed->ending = false;
 	if (source->stop)
 		source->stop(domain->source->state);
 	atomic_store(&feed->decides, false);
 	give_up_rings(domain);
+}
+
+void pfs_feed_stop(struct pfs_domain *domain)
+{
+	struct pfs_feed *feed = &domain->feed;
+	const struct pfs_source *source = domain->source->from;
+
+	if (!feed->started && !feed->ending)
+		return;
+	if (feed->started)
+		halt(domain);
+	if (source->quiesce)
+		source->quiesce();
+	finish(domain);
+}
+
+void pfs_feed_end(struct pfs_domain *domain)
+{
+	struct pfs_feed *feed = &domain->feed;
+
+	if (!domain->source->from->quiesce || !pfs_decider_serves(domain->graph)) {
+		pfs_feed_stop(domain);
+	} else if (feed->started) {
+		halt(domain);
+		feed->ends++;
+		pfs_decider_end(domain);
+	}
+}
+
+void pfs_feed_ended(struct pfs_domain *domain, unsigned ends)
+{
+	if (domain->feed.ending && domain->feed.ends == ends)
+		finish(domain);
 }
 
 int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag)

@@ -105,7 +105,9 @@ struct pfs_loss {
 struct pfs_feed {
 	struct pfs_domain *domain; /* borrowed */
 	pthread_t thread;
-	bool started;	      /* control: thread to be joined */
+	bool started; /* control: thread to be joined */
+	bool ending; /* control: instead; it has been, and what runs in the kernel may still count */
+	unsigned ends;	      /* control: how often that began */
 	_Atomic bool running; /* run() has not returned */
 	_Atomic bool stopping;
 	_Atomic bool over; /* writer: the source's thread; the end came last: who comes now wants another run */
@@ -613,6 +615,10 @@ int pfs_feed_init(struct pfs_domain *domain);
 void pfs_feed_release(struct pfs_domain *domain);
 int pfs_feed_start(struct pfs_domain *domain, struct pfs_diag *diag); /* control */
 void pfs_feed_stop(struct pfs_domain *domain);			      /* control; joins */
+/* The same, but what there is to wait for in the kernel the decider's thread waits for (pfs_source.quiesce). */
+void pfs_feed_end(struct pfs_domain *domain); /* control; joins */
+/* It has waited: the end of that number is complete, unless there is a later one. Control. */
+void pfs_feed_ended(struct pfs_domain *domain, unsigned ends);
 
 /* --- join.c -------------------------------------------------------------------------------- */
 

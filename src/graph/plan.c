@@ -769,6 +769,6 @@ int pfs_domain_replan(struct pfs_domain *domain)
 	if (r == 0)
 		r = pfs_replan_publish(&replan);
 	if (!domain->active)
-		pfs_feed_stop(domain);
+		pfs_feed_end(domain);
 	return r;
 }

@@ -162,8 +162,16 @@ struct pfs_source {
 	 * thread that makes programs, until nobody there uses it any more, free() has it used again. NULL: nothing.
 	 */
 	struct pfs_making *(*rest)(void *state);
-	/* The kernel counts no more, passed() still knows what it did; stop() comes next. NULL: stop() does it. */
+	/*
+	 * Nothing new is counted in the kernel, passed() still knows what was; stop() comes next. NULL: stop() does
+	 * it.
+	 */
 	void (*detach)(void *state);
+	/*
+	 * After detach(), on any thread, nothing held: until what runs in the kernel has ended, and has counted. NULL:
+	 * detach() has waited.
+	 */
+	void (*quiesce)(void);
 	/* Records that the filter with this number accepted and that did not come, since start(). */
 	void (*passed)(void *state, unsigned number, struct pfs_tally *ret_tally);
 	void (*stats)(void *state, struct pfs_buf *out);

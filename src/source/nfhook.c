@@ -314,7 +314,11 @@ void nfhook_detach(void *state)
 	pthread_mutex_lock(&h->lock);
 	unlink_all(h);
 	pthread_mutex_unlock(&h->lock);
-	/* Who is in the program still counts; the kernel waits for all who are somewhere (synchronize_rcu()). */
+}
+
+/* Who is in the program still counts. */
+void nfhook_quiesce(void)
+{
 	(void)kbpf_grace();
 }
 

@@ -21,6 +21,7 @@ int nfhook_start(void *state, struct pfs_feed *feed, struct pfs_diag *diag);
 int nfhook_run(void *state, struct pfs_feed *feed);
 void nfhook_stop(void *state);
 void nfhook_detach(void *state);
+void nfhook_quiesce(void);
 int nfhook_decide(void *state, const struct pfs_interests *interests,
 		  struct pfs_making **ret_making, struct pfs_diag *diag);
 struct pfs_making *nfhook_rest(void *state);
@@ -41,9 +42,9 @@ struct nfhook_state {
 		.state_size = sizeof(struct nfhook_state), .init = nfhook_init,                  \
 		.reconfigure = nfhook_reconfigure, .retune = nfhook_retune, .fini = nfhook_fini, \
 		.start = nfhook_start, .run = nfhook_run, .stop = nfhook_stop,                   \
-		.detach = nfhook_detach, .decide = nfhook_decide, .decided = nfhook_decided,     \
-		.rest = nfhook_rest, .passed = nfhook_passed, .stats = nfhook_stats,             \
-		.program = nfhook_program                                                        \
+		.detach = nfhook_detach, .quiesce = nfhook_quiesce, .decide = nfhook_decide,     \
+		.decided = nfhook_decided, .rest = nfhook_rest, .passed = nfhook_passed,         \
+		.stats = nfhook_stats, .program = nfhook_program                                 \
 	}
 
 #endif
