@@ -263,6 +263,28 @@ bool pfs_reader_park(struct pfs_reader *reader, struct pfs_waiter *waiter);
 /* True: taken back, will not be woken. */
 bool pfs_reader_unpark(struct pfs_reader *reader, struct pfs_waiter *waiter);
 
+/*
+ * --- reading by a client, from memory (ring/shared.h) ---
+ *
+ * A reader of a view can be given to a client, which maps the view's queue and ring: `copy` stands for the bytes
+ * themselves. From then on its page is what tells how far it is, and get says -EBUSY.
+ */
+struct pfs_given {
+	struct pfs_shared_hello hello;
+	int fds[PFS_GIVEN_COUNT]; /* borrowed from the reader, which closes them */
+};
+
+/*
+ * What a client of this reader is given; once. socket is borrowed: one byte is sent over it when a client that
+ * sleeps has something to look at. -EINVAL: not of such a stream; -EBUSY: it has one, or was read from; -ENOMEM, -EDQUOT.
+ */
+int pfs_reader_share(struct pfs_reader *reader, int socket, struct pfs_given *ret_given,
+		     struct pfs_diag *diag);
+/* The socket is about to be closed: nothing is sent any more when it returns. */
+void pfs_reader_mute(struct pfs_reader *reader);
+/* Its client has moved on, or wants what comes after the end of a generation. */
+void pfs_reader_on(struct pfs_reader *reader);
+
 /* --- writing -------------------------------------------------------------------------------- */
 
 /* Largest record: 1 MiB, the largest request of the kernel's. */

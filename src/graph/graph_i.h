@@ -607,6 +607,8 @@ void pfs_step_control(struct pfs_step *step, const struct pfs_ref *ref); /* run 
 /* The same of the source's records, as far as it has decided about them. n <= room */
 void pfs_plan_take(struct pfs_plan *plan, struct pfs_ref *refs,
 		   const struct pfs_takers *const *takers, size_t n);
+/* A pulling task's ring, made when there is none. Run lock, with a plan. NULL: no memory, or no share of it. */
+struct pfs_ring *pfs_task_ring(struct pfs_task *task);
 void pfs_step_flush(struct pfs_step *step); /* run lock: what its filter emitted goes on */
 
 /* --- feed.c -------------------------------------------------------------------------------- */

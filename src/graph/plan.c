@@ -267,7 +267,10 @@ int pfs_node_queue(struct pfs_node *node)
 	node->queue_charged = true;
 	if (node->queue)
 		return 0;
-	r = pfs_queue_new(size, node->domain->cursors, &node->queue);
+	/* Clients read where views are: share.h. */
+	r = node->kind == PFS_NODE_VIEW
+		    ? pfs_queue_new_shared(size, node->domain->cursors, &node->queue)
+		    : pfs_queue_new(size, node->domain->cursors, &node->queue);
 	if (r < 0) {
 		pfs_due_give(node->graph, node->payer, PFS_DUE_MEMORY, size * sizeof(struct pfs_ref));
 		node->queue_charged = false;

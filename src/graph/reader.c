@@ -6,39 +6,12 @@
  */
 #include <stdio.h>
 
-#include "graph/graph_i.h"
+#include "graph/reader_i.h"
 
 #define GATHER_BELOW 4096 /* smaller pieces are copied together: cheaper than an iovec each */
 #define PIN_MAX 2048
 
 const char *const pfs_view_names[] = { "pcapng", "json", "txt", NULL };
-
-struct pfs_reader {
-	struct pfs_node *node;	 /* a reference */
-	struct pfs_reader *next; /* control: node->first_reader */
-	struct pfs_cursor cursor;
-	struct pfs_cred cred;
-	pfs_counter delivered; /* records of its directory, whatever it is shown of them */
-	uint64_t first; /* control: of the records in its directory's queue, the first that is for it */
-	uint64_t lost_first; /* control: of those that its view lost, likewise */
-	struct pfs_buf preamble;
-	size_t preamble_sent;
-	uint64_t lost_told; /* of what its cursor lost, what the stream has been begun again for */
-	/* pfs_reader_ready() may look at these from any thread. */
-	_Atomic bool has_preamble;    /* not all of it was sent */
-	_Atomic bool generation_over; /* EOF was given and nothing has come since */
-
-	/* between get and done */
-	bool pinned;
-	bool moved;	/* control refs were taken, which was no reply */
-	size_t full;	/* refs given whole */
-	size_t records; /* data records that they stand for */
-	size_t sent;	/* bytes of preamble or rest */
-	enum { FROM_QUEUE, FROM_REST, FROM_PREAMBLE } from;
-	struct pfs_ref part; /* the one given in part, narrowed to what is left; len 0: none */
-	struct pfs_ref last_given; /* the last whole one */
-	size_t usual; /* bytes of a record, by the last reply from the queue; 0: none yet */
-};
 
 /* --- open ------------------------------------------------------------------------------------- */
 
@@ -105,7 +78,7 @@ static void books_open(struct pfs_reader *reader)
 {
 	struct pfs_node *node = reader->node;
 
-	reader->first = atomic_load(&reader->cursor.records);
+	reader->first = reader->cursor_first = atomic_load(&reader->cursor.records);
 	if (node->kind != PFS_NODE_VIEW)
 		return;
 	if (node->task->input) /* else it gets one right away */
@@ -156,9 +129,11 @@ static void detach(struct pfs_reader *reader)
 	}
 	node->readers--;
 	node->reliable_readers -= reader->cursor.reliable;
+	pfs_share_follow(reader);
 	node->delivered += pfs_counter_get(&reader->delivered);
 	node->missed += pfs_counter_get(&reader->cursor.lost);
 	pfs_cursor_release(&reader->cursor);
+	pfs_share_free(reader);
 	replan_without(node);
 	pfs_node_queue_trim(node);
 }
@@ -407,13 +382,9 @@ static bool take_controls(struct pfs_reader *reader, const struct pfs_ref *refs,
 	return false;
 }
 
-/* Is the end of the stream reached for good, or for this generation, when nothing is queued? */
-static bool at_end(struct pfs_reader *reader)
+bool pfs_reader_drained(struct pfs_reader *reader)
 {
 	struct pfs_node *node = reader->node;
-	struct pfs_domain *domain;
-	uint32_t given;
-	bool over;
 
 	if (atomic_load(&node->dead)) {
 		struct pfs_task *task = node->task;
@@ -425,10 +396,23 @@ static bool at_end(struct pfs_reader *reader)
 			drained = !pfs_inputs_ready(task);
 			pfs_task_unlock(task);
 		}
-		return drained && !pfs_cursor_ready(&reader->cursor);
+		return drained;
 	}
-	if (atomic_load(&node->graph->shutdown))
-		return true;
+	return atomic_load(&node->graph->shutdown);
+}
+
+/* Is the end of the stream reached for good, or for this generation, when nothing is queued? */
+static bool at_end(struct pfs_reader *reader)
+{
+	struct pfs_node *node = reader->node;
+	struct pfs_domain *domain;
+	uint32_t given;
+	bool over;
+
+	if (pfs_reader_drained(reader))
+		return !atomic_load(&node->dead) || !pfs_cursor_ready(&reader->cursor);
+	if (atomic_load(&node->dead))
+		return false;
 	/*
 	 * As with a FIFO: after the end it stays the end until somebody opens for writing, or data comes. The last
 	 * writer may have gone while what he wrote is still on its way, with its end behind it.
@@ -534,6 +518,8 @@ ssize_t pfs_reader_get(struct pfs_reader *reader, size_t size, bool record, bool
 	struct reply reply = { .iov = iov, .gather = gather, .size = size };
 	ssize_t n;
 
+	if (reader->share)
+		return -EBUSY;
 	assert(!reader->pinned && size > 0);
 	if (reader->generation_over)
 		pfs_gate_open(reader->node); /* it reads on */
@@ -619,7 +605,7 @@ void pfs_reader_done(struct pfs_reader *reader, bool delivered)
 
 bool pfs_reader_ready(struct pfs_reader *reader)
 {
-	return reader->has_preamble || reader->cursor.begun ||
+	return reader->share || reader->has_preamble || reader->cursor.begun ||
 	       pfs_cursor_ready(&reader->cursor) > 0 || at_end(reader);
 }
 
@@ -647,6 +633,7 @@ void pfs_readers_sum(const struct pfs_node *node, uint64_t *delivered, uint64_t 
 	*missed = node->missed;
 	*lag = 0;
 	for (struct pfs_reader *r = node->first_reader; r; r = r->next) {
+		pfs_share_follow(r);
 		*delivered += pfs_counter_get(&r->delivered);
 		*missed += pfs_counter_get(&r->cursor.lost);
 		*lag = pfs_max64(*lag, pfs_cursor_lag(&r->cursor));
@@ -698,6 +685,7 @@ void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out)
 		pfs_buf_clean(out, command, strlen(command));
 		if (node->kind == PFS_NODE_VIEW)
 			pfs_buf_printf(out, " view=%s", node->name);
+		pfs_share_follow(r);
 		reader_text(r, out);
 	}
 	for (struct pfs_node *c = node->children.first; c; c = c->child.next)

@@ -129,11 +129,9 @@ void pfs_emit_lost(struct pfs_emitter *out, const char *reason, uint64_t n)
 	pfs_node_lost(out->step->node, reason, n);
 }
 
-/* The task's own ring, made when it is first written to. */
-static struct pfs_ring *own_ring(struct pfs_step *step)
+struct pfs_ring *pfs_task_ring(struct pfs_task *task)
 {
-	struct pfs_task *task = step->plan->task;
-	struct pfs_node *node = step->node;
+	struct pfs_node *node = task->node;
 	struct pfs_origin bytes = { .link_type = PFS_LINK_BYTES };
 
 	if (!task->ring &&
@@ -155,7 +153,7 @@ void *pfs_emit_new(struct pfs_emitter *out, size_t len, struct pfs_record **ret_
 	assert(step_pulls(step) && !step->pending);
 	if (out->room == 0)
 		return NULL;
-	ring = own_ring(step);
+	ring = pfs_task_ring(step->plan->task);
 	r = ring ? pfs_ring_reserve(ring, len, &rec) : -ENOMEM;
 	if (r < 0) {
 		if (r != -EAGAIN)

@@ -82,6 +82,8 @@ struct pfs_kind {
 		     struct fuse_pollhandle *handle);
 	/* ioctl(2) with an int of the caller's; -errno. */
 	int (*ioctl)(struct pfs_file *file, unsigned command, int value);
+	/* ioctl(2) that fills *ret of so many bytes, or none; -errno. */
+	int (*answer)(struct pfs_file *file, unsigned command, void *ret, size_t size);
 	/* A close of a copy of the descriptor, of files whose OPEN asked for it. */
 	void (*flush)(struct pfs_file *file, fuse_req_t req);
 	/* The last close. Does not answer. */
@@ -109,6 +111,7 @@ struct pfs_entry {
 	int which; /* pipes: view or -1; texts, shows: their enum; manuals: index; portals: flags of open(2) */
 	int policy;		 /* pipes: as in struct pfs_reader_options */
 	bool end;		 /* pipes: the same */
+	bool client;		 /* pipes: to be mapped */
 	_Atomic unsigned duplex; /* pipes: read-write opens */
 	double timeout;		 /* seconds for which the kernel may believe that it is there */
 	char *text, *raw; /* portals: the path, and as it was written or NULL; links: the target; owned */
@@ -121,6 +124,7 @@ struct pfs_file {
 	const struct pfs_kind *kind;
 	struct pfs_mount *mount;      /* borrowed */
 	struct pfs_file *prev, *next; /* files lock */
+	_Atomic bool shared;	      /* a client may have a ticket for it: share.h */
 };
 
 /* st_ino of a file in a directory; slot < 64. */
@@ -323,6 +327,7 @@ struct pfs_mount {
 	struct pfs_home home;
 	struct pfs_gate *gate; /* portals; NULL: there are none */
 	struct pfs_redirfs *redirfs;
+	struct pfs_shares *shares; /* clients that map; NULL: there are none */
 	struct pfs_where where;
 	bool knows_where;
 	pid_t keeper;

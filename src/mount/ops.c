@@ -186,6 +186,8 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
  * --- files --------------------------------------------------------------------------------------
  */
 
+#define ANSWER_MAX 256 /* bytes that an ioctl of ours gives */
+
 static struct pfs_file *file_of(const struct fuse_file_info *fi)
 {
 	return (struct pfs_file *)(uintptr_t)fi->fh;
@@ -246,17 +248,23 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t ino, unsigned command, void *arg
 		     size_t out_size)
 {
 	struct pfs_file *file = file_of(fi);
+	uint8_t answer[ANSWER_MAX] = { 0 };
+	size_t size = 0;
 	int value, r = -ENOTTY;
 
 	/* Directories have no descriptor of ours that answers. */
 	if (!(flags & FUSE_IOCTL_DIR) && file->kind->ioctl && in_size == sizeof(value)) {
 		memcpy(&value, in, sizeof(value));
 		r = file->kind->ioctl(file, command, value);
+	} else if (!(flags & FUSE_IOCTL_DIR) && file->kind->answer && !in_size &&
+		   out_size <= sizeof(answer)) {
+		size = out_size;
+		r = file->kind->answer(file, command, answer, size);
 	}
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
-		fuse_reply_ioctl(req, 0, NULL, 0);
+		fuse_reply_ioctl(req, 0, answer, size);
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

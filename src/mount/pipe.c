@@ -1,6 +1,8 @@
 /*
  * pipe - the pipe files: all, all.<view>, all,policy=reliable|lossy, and of sinks all,end
  *
+ * With `,client` at its end each is for libpipesfs, which does not read but maps: pipe_share.c.
+ *
  * Regular files of size 0 whose reads come to us (direct_io), because a FIFO's open would never
  * reach us. How they are opened depends on the access mode:
  *
@@ -20,6 +22,7 @@
 #define PIPE_NAME "all"
 #define POLICY_KEY ",policy="
 #define END_KEY ",end"
+#define CLIENT_KEY ",client"
 
 /* --- names ------------------------------------------------------------------------------- */
 
@@ -83,13 +86,18 @@ int pfs_pipe_name(const struct pfs_node_info *info, const char *name, struct pfs
 	}
 	if (!strncmp(name, POLICY_KEY, key)) {
 		name += key;
-		if (!strcmp(name, "reliable"))
+		len = strcspn(name, ",");
+		if (len == 8 && !memcmp(name, "reliable", len))
 			like->policy = 1;
-		else if (!strcmp(name, "lossy"))
+		else if (len == 5 && !memcmp(name, "lossy", len))
 			like->policy = 0;
 		else
 			return -ENOENT;
-	} else if (!strcmp(name, END_KEY) && like->which < 0) {
+		name += len;
+	}
+	if (!strcmp(name, CLIENT_KEY)) {
+		like->client = true;
+	} else if (!strcmp(name, END_KEY) && like->which < 0 && like->policy < 0) {
 		like->end = true;
 	} else if (*name) {
 		return -ENOENT;
@@ -176,6 +184,7 @@ static void pipe_release(struct pfs_file *file)
 	struct pfs_channel *channel = pfs_channel_of(file);
 	struct pfs_pipe *pipe = pfs_pipe_of(channel);
 
+	pfs_share_end(file);
 	pfs_channel_close(channel);
 	/*
 	 * A writer ends here and now, which never waits, even if what it wrote is still at work on another thread:
@@ -286,6 +295,8 @@ static void pipe_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry 
 	open->pipe = pipe;
 	open->fi = *fi;
 	open->options.view = entry->which < 0 ? NULL : pfs_view_names[entry->which];
+	if (entry->client && !open->options.view)
+		open->options.view = "copy";
 	open->options.policy = entry->policy;
 	open->options.end = entry->end;
 	pfs_task_start(mount, &open->task, req);
@@ -297,5 +308,6 @@ const struct pfs_kind pfs_kind_pipe = {
 	.read = pfs_channel_read,
 	.write = pfs_channel_write,
 	.poll = pfs_channel_poll,
+	.answer = pfs_pipe_answer,
 	.release = pipe_release,
 };

@@ -3,17 +3,20 @@
  *
  *	pipe.c		names, open, release
  *	pipe_io.c	what is read and written, and where it waits
+ *	pipe_share.c	clients that map what the reader gets
  */
 #ifndef PFS_MOUNT_PIPE_I_H
 #define PFS_MOUNT_PIPE_I_H
 
 #include "mount/channel_i.h"
+#include "mount/share.h"
 
 struct pfs_pipe {
 	struct pfs_channel channel;
 	struct pfs_reader *reader; /* owned; NULL: not open for reading */
 	struct pfs_writer *writer; /* owned; NULL: not open for writing */
 	struct pfs_job close;
+	struct pfs_given given; /* to its client */
 };
 
 static inline struct pfs_pipe *pfs_pipe_of(struct pfs_channel *channel)
@@ -24,6 +27,7 @@ static inline struct pfs_pipe *pfs_pipe_of(struct pfs_channel *channel)
 int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, const struct pfs_asked *asked);
 int pfs_pipe_put(struct pfs_channel *channel, fuse_req_t req, const char *bytes, size_t size,
 		 size_t *done);
+int pfs_pipe_answer(struct pfs_file *file, unsigned command, void *ret, size_t size);
 void pfs_pipe_ran(struct pfs_channel *channel);
 unsigned pfs_pipe_ready(struct pfs_channel *channel);
 bool pfs_pipe_park_read(struct pfs_channel *channel, struct pfs_waiter *waiter, size_t size);

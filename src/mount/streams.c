@@ -6,7 +6,7 @@
  * gives every reader EOF and every waiting writer an error, serves those that still have files open
  * for a moment, and exits; the kernel then aborts what is left.
  */
-#include "mount/mount_i.h"
+#include "mount/share.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -173,6 +173,7 @@ static void mount_release(struct pfs_mount *mount)
 		pthread_mutex_lock(&mount->files.lock);
 	}
 	pthread_mutex_unlock(&mount->files.lock);
+	pfs_shares_free(mount);
 	r = pfs_gate_free(mount);
 	if (r == 0)
 		r = pfs_pool_stop(&mount->make, FINISH);
@@ -373,6 +374,8 @@ int pfs_streams_run(const struct pfs_mount_options *options, struct pfs_mount *m
 		r = pfs_redirfs_begin(mount);
 	if (r == 0)
 		r = pfs_gate_new(mount);
+	if (r == 0)
+		r = pfs_shares_new(mount);
 	if (r == 0)
 		r = pfs_session_start(mount->se, streams.ended_fd, &streams.session);
 	if (r < 0) {

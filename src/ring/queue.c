@@ -1,5 +1,6 @@
 #include "ring/queue.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #define WORDS 4 /* 8-byte words of a ref */
@@ -156,20 +157,61 @@ static size_t queue_bytes(const struct pfs_queue *queue)
 	return queue->size * (sizeof(struct pfs_ref) + sizeof(*queue->before));
 }
 
-int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue)
+/* A page of positions and the slots, of which nobody else gets a writable mapping. */
+static int shared_map(struct pfs_queue *queue)
 {
-	PFS_FREE struct pfs_queue *queue = pfs_zalloc(1, sizeof(*queue));
-	void *slots;
+	size_t bytes = PFS_SHARED_PAGE + queue_bytes(queue);
+	uint8_t *memory;
 
-	if (!queue)
-		return -ENOMEM;
-	for (queue->size = 512; queue->size < size;)
-		queue->size *= 2;
-	slots = mmap(NULL, queue_bytes(queue), PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	queue->fd = memfd_create("pipesfs-queue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (queue->fd < 0 || ftruncate(queue->fd, (off_t)bytes) < 0)
+		return -errno;
+	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, queue->fd, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	queue->shared = (struct pfs_shared_queue *)(void *)memory;
+	queue->slots = (_Atomic uint64_t *)(void *)(memory + PFS_SHARED_PAGE);
+	return fcntl(queue->fd, F_ADD_SEALS,
+		     F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int private_map(struct pfs_queue *queue)
+{
+	void *slots = mmap(NULL, queue_bytes(queue), PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
 	if (slots == MAP_FAILED)
 		return -ENOMEM;
 	queue->slots = slots;
+	return 0;
+}
+
+static void queue_unmap(struct pfs_queue *queue)
+{
+	if (queue->shared)
+		munmap(queue->shared, PFS_SHARED_PAGE + queue_bytes(queue));
+	else if (queue->slots)
+		munmap(queue->slots, queue_bytes(queue));
+	pfs_closep(&queue->fd);
+}
+
+static int queue_new(size_t size, struct pfs_cursors *all, bool shared, struct pfs_queue **ret_queue)
+{
+	PFS_FREE struct pfs_queue *queue = pfs_zalloc(1, sizeof(*queue));
+	int r;
+
+	if (!queue)
+		return -ENOMEM;
+	queue->fd = -1;
+	for (queue->size = 512; queue->size < size;)
+		queue->size *= 2;
+	r = shared ? shared_map(queue) : private_map(queue);
+	if (r < 0) {
+		queue_unmap(queue);
+		return r;
+	}
 	queue->before = (_Atomic uint32_t *)(queue->slots + queue->size * WORDS);
 	queue->cursors = pfs_cursors_ref(all);
 	queue->rings = all->rings;
@@ -178,13 +220,23 @@ int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_q
 	return 0;
 }
 
+int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue)
+{
+	return queue_new(size, all, false, ret_queue);
+}
+
+int pfs_queue_new_shared(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue)
+{
+	return queue_new(size, all, true, ret_queue);
+}
+
 void pfs_queue_free(struct pfs_queue *queue)
 {
 	if (!queue)
 		return;
 	pfs_cursors_unref(queue->cursors);
 	pfs_waitlist_release(&queue->waiters);
-	munmap(queue->slots, queue_bytes(queue));
+	queue_unmap(queue);
 	free(queue);
 }
 
@@ -201,6 +253,78 @@ bool pfs_queue_trim(struct pfs_queue *queue)
 	return !used;
 }
 
+/* --- what a client says --- */
+
+/* Its next ref, as far as that can be: not beyond head, nor overwritten long ago. */
+static uint64_t client_next(const struct pfs_cursor *cursor)
+{
+	const struct pfs_queue *queue = cursor->queue;
+	uint64_t next = atomic_load(&cursor->client->next);
+	uint64_t head = atomic_load_explicit(&((struct pfs_queue *)queue)->head, memory_order_acquire);
+
+	if (next > head)
+		return head;
+	return head - next > queue->size ? head - queue->size : next;
+}
+
+/* The first slot that must stay. Of a client's read once: it may say something else each time. */
+static uint64_t cursor_hold(const struct pfs_cursor *cursor)
+{
+	const struct pfs_queue *queue = cursor->queue;
+	uint64_t hold, head;
+
+	if (!cursor->client)
+		return atomic_load(&cursor->hold);
+	if (!cursor->reliable)
+		return PFS_HOLD_NONE;
+	hold = atomic_load(&cursor->client->hold);
+	head = atomic_load_explicit(&((struct pfs_queue *)queue)->head, memory_order_acquire);
+	if (hold > head)
+		return head;
+	return head - hold > queue->size ? head - queue->size : hold;
+}
+
+/* Its client is to say when it has moved on. Twin: hold_move() in client/client.c. */
+static void client_want(struct pfs_cursor *cursor)
+{
+	atomic_store(&cursor->client->wanted, 1);
+	atomic_thread_fence(memory_order_seq_cst);
+}
+
+void pfs_cursor_share(struct pfs_cursor *cursor, struct pfs_shared_cursor *page)
+{
+	struct pfs_cursors *all = list_lock(cursor->queue->cursors);
+	uint64_t next = atomic_load(&cursor->next);
+
+	assert(cursor->queue->shared && !cursor->client);
+	atomic_store(&page->next, next);
+	atomic_store(&page->hold, next);
+	atomic_store(&page->records, atomic_load(&cursor->records));
+	atomic_store(&page->lost, pfs_counter_get(&cursor->lost));
+	cursor->client = page;
+	list_unlock(all);
+}
+
+void pfs_cursor_follow(struct pfs_cursor *cursor)
+{
+	uint64_t was, records, lost, lost_was;
+
+	pthread_mutex_lock(&cursor->lock);
+	was = atomic_load(&cursor->records);
+	lost_was = pfs_counter_get(&cursor->lost);
+	/* In this order: of what is taken for delivered nothing turns out to be lost. */
+	records = atomic_load(&cursor->client->records);
+	lost = atomic_load(&cursor->client->lost);
+	records = pfs_max64(was, pfs_min64(records, atomic_load(&cursor->queue->records)));
+	lost = pfs_max64(lost_was, pfs_min64(lost, lost_was + (records - was)));
+	atomic_store(&cursor->records, records);
+	atomic_store(&cursor->lost, lost);
+	atomic_store(&cursor->next, pfs_max64(atomic_load(&cursor->next), client_next(cursor)));
+	pthread_mutex_unlock(&cursor->lock);
+}
+
+/* --- room --- */
+
 /* Smallest held index of this queue's cursors; lock held. */
 static uint64_t lowest_hold(const struct pfs_queue *queue, const struct pfs_cursors *all)
 {
@@ -208,7 +332,7 @@ static uint64_t lowest_hold(const struct pfs_queue *queue, const struct pfs_curs
 
 	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor)
 		if (c->queue == queue)
-			lowest = pfs_min64(lowest, atomic_load(&c->hold));
+			lowest = pfs_min64(lowest, cursor_hold(c));
 	return lowest;
 }
 
@@ -216,6 +340,14 @@ static uint64_t lowest_hold(const struct pfs_queue *queue, const struct pfs_curs
 static uint64_t room_below(const struct pfs_queue *queue, uint64_t hold, uint64_t to)
 {
 	return hold == PFS_HOLD_NONE ? to : pfs_min64(to, hold + queue->size);
+}
+
+/* Clients that hold up the queue are to say when they do not any more; lock held. */
+static void want_room(const struct pfs_queue *queue, const struct pfs_cursors *all)
+{
+	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor)
+		if (c->queue == queue && c->client && c->reliable)
+			client_want(c);
 }
 
 /*
@@ -235,9 +367,16 @@ size_t pfs_queue_room(struct pfs_queue *queue, size_t want)
 	if (to > atomic_load_explicit(&queue->claim, memory_order_relaxed)) {
 		/* Twin: hold is stored before claim is loaded, in hold_valid(). */
 		atomic_store(&queue->claim, to);
+		if (queue->shared) /* twin: ref_load() in client/client.c */
+			atomic_store(&queue->shared->claim, to);
 		atomic_thread_fence(memory_order_seq_cst);
 	}
 	queue->room_to = pfs_max64(queue->room_to, room_below(queue, lowest_hold(queue, all), to));
+	if (queue->shared && queue->room_to < head + want) {
+		want_room(queue, all);
+		queue->room_to =
+			pfs_max64(queue->room_to, room_below(queue, lowest_hold(queue, all), to));
+	}
 	list_unlock(all);
 	return pfs_min(want, queue->room_to - head);
 }
@@ -257,6 +396,10 @@ void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t 
 	atomic_store_explicit(&queue->records, records, memory_order_relaxed);
 	/* Pairs with the acquire loads of head: slots are there before they are counted. */
 	atomic_store_explicit(&queue->head, head + n, memory_order_release);
+	if (queue->shared) {
+		atomic_store_explicit(&queue->shared->records, records, memory_order_relaxed);
+		atomic_store_explicit(&queue->shared->head, head + n, memory_order_release);
+	}
 }
 
 /* --- cursor ------------------------------------------------------------------------------------ */
@@ -304,6 +447,8 @@ static uint64_t cursor_end(const struct pfs_cursor *cursor)
 
 uint64_t pfs_cursor_ready(const struct pfs_cursor *cursor)
 {
+	if (cursor->client)
+		return cursor_end(cursor) - client_next(cursor);
 	return cursor_end(cursor) -
 	       atomic_load_explicit(&((struct pfs_cursor *)cursor)->next, memory_order_relaxed);
 }
@@ -514,12 +659,33 @@ static uint64_t limit_held(struct pfs_cursor *cursor, const struct pfs_ring *rin
 	return want;
 }
 
+/*
+ * Of a queue that is shared the refs are all into one ring, whose writer is the queue's: while it asks, no slot
+ * changes. So the client's word is taken as it is, and once more when it was found to be in the way.
+ */
+static uint64_t limit_client(struct pfs_cursor *cursor, const struct pfs_ring *ring, uint64_t want)
+{
+	uint64_t hold = cursor_hold(cursor), limit;
+
+	if (hold == PFS_HOLD_NONE)
+		return want;
+	limit = limit_held(cursor, ring, hold, want);
+	if (limit == want)
+		return want;
+	client_want(cursor);
+	return limit_held(cursor, ring, cursor_hold(cursor), want);
+}
+
 uint64_t pfs_cursors_limit(struct pfs_cursors *all, const struct pfs_ring *ring, uint64_t want)
 {
 	all = list_lock(all);
 	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor) {
 		uint64_t hold, limit;
 
+		if (c->client) {
+			want = limit_client(c, ring, want);
+			continue;
+		}
 		do { /* a cursor that moved on meanwhile may have left a slot that was overwritten under us */
 			hold = atomic_load(&c->hold);
 			limit = limit_begun(c, all->rings, ring, want);
@@ -546,7 +712,8 @@ static void ring_set_add(struct pfs_ring_set *set, const struct pfs_ref *ref)
  */
 static void cursor_rings(struct pfs_cursor *cursor, struct pfs_ring_set *set)
 {
-	uint64_t i = atomic_load(&cursor->next), end = cursor_end(cursor);
+	uint64_t i = cursor->client ? client_next(cursor) : atomic_load(&cursor->next);
+	uint64_t end = cursor_end(cursor);
 	struct pfs_ref ref;
 
 	if (end > i + cursor->queue->size)

@@ -36,8 +36,10 @@ struct pfs_queue {
 	_Atomic uint64_t head;
 	struct pfs_cursors *cursors; /* a reference */
 	int shift; /* how many levels its directory goes down at the next pfs_cursors_shift() */
-	const struct pfs_rings *rings; /* borrowed */
-	struct pfs_waitlist waiters;   /* parked readers and polls */
+	const struct pfs_rings *rings;	 /* borrowed */
+	struct pfs_waitlist waiters;	 /* parked readers and polls */
+	struct pfs_shared_queue *shared; /* in front of the slots, for clients; NULL: it has none */
+	int fd;				 /* memfd of these and the slots, or -1 */
 };
 
 /*
@@ -58,7 +60,9 @@ struct pfs_cursors {
 #define PFS_CURSOR_LOOKS 16 /* a ring for each CPU of most machines */
 
 struct pfs_cursor {
-	struct pfs_queue *queue;	/* borrowed */
+	struct pfs_queue *queue; /* borrowed */
+	/* Borrowed, or NULL: a client says next, hold, records and lost there. pfs_cursors.lock to set */
+	_Atomic(struct pfs_shared_cursor *) client;
 	struct pfs_cursor *next_cursor; /* pfs_cursors.lock */
 	unsigned depth;			/* pfs_cursors.lock; 0: it has an end */
 	uint64_t until;		/* pfs_cursors.lock to change, and the cursor's thread rests */
@@ -67,7 +71,7 @@ struct pfs_cursor {
 	_Atomic uint64_t next;
 	_Atomic uint64_t hold;
 	_Atomic uint64_t records; /* pushed before `next`; writer: the cursor's thread */
-	pfs_counter lost;	  /* records; writer: the cursor's thread */
+	pfs_counter lost; /* records; writer: the cursor's thread; of a client's, under `lock` */
 	/* By ring: held slots below `index` have no ref into it. A long lag is looked through once. */
 	struct {
 		uint64_t index;
@@ -90,6 +94,8 @@ void pfs_cursors_merge(struct pfs_cursors *a, struct pfs_cursors *b);
 
 /* size is rounded up to a power of two, at least 512. Memory is touched as it is used. -ENOMEM. */
 int pfs_queue_new(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue);
+/* The same in a memfd that clients may map read-only. */
+int pfs_queue_new_shared(size_t size, struct pfs_cursors *all, struct pfs_queue **ret_queue);
 void pfs_queue_free(struct pfs_queue *queue); /* no cursor is attached */
 
 /* If no cursor is on it, its pages are given back (true). Its indices go on. */
@@ -106,6 +112,14 @@ void pfs_queue_push(struct pfs_queue *queue, const struct pfs_ref *refs, size_t 
  */
 int pfs_cursor_init(struct pfs_cursor *cursor, struct pfs_queue *queue, unsigned depth, bool reliable);
 void pfs_cursor_release(struct pfs_cursor *cursor);
+
+/*
+ * From now on a client moves it, by what it says in `page`, which is told where it stands. Of a queue that is shared;
+ * the cursor's thread rests.
+ */
+void pfs_cursor_share(struct pfs_cursor *cursor, struct pfs_shared_cursor *page);
+/* Brings what its client says into the books: next, records, lost. */
+void pfs_cursor_follow(struct pfs_cursor *cursor);
 
 /* It gets what is in the queue now and no more. Its thread and the queue's writer rest meanwhile. */
 void pfs_cursor_end(struct pfs_cursor *cursor);

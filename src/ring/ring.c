@@ -11,6 +11,8 @@ static void memfd_release(struct pfs_ring *ring)
 {
 	if (ring->data)
 		munmap(ring->data, 2 * ring->size);
+	if (ring->shared)
+		munmap(ring->shared, PFS_SHARED_PAGE);
 	if (ring->fd >= 0)
 		close(ring->fd);
 }
@@ -37,14 +39,20 @@ static int map_twice(int fd, uint64_t size, uint8_t **ret_data)
 
 static int memfd_map(struct pfs_ring *ring)
 {
+	void *page;
 	int r;
 
 	ring->fd = memfd_create("pipesfs-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (ring->fd < 0 || ftruncate(ring->fd, (off_t)ring->size) < 0)
+	if (ring->fd < 0 || ftruncate(ring->fd, (off_t)ring->size + PFS_SHARED_PAGE) < 0)
 		return -errno;
 	r = map_twice(ring->fd, ring->size, &ring->data);
 	if (r < 0)
 		return r;
+	page = mmap(NULL, PFS_SHARED_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd,
+		    (off_t)ring->size);
+	if (page == MAP_FAILED)
+		return -errno;
+	ring->shared = page;
 	/* Our own writable mapping stays; nobody gets another one. */
 	if (fcntl(ring->fd, F_ADD_SEALS,
 		  F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
@@ -139,6 +147,8 @@ uint64_t pfs_ring_reclaim(struct pfs_ring *ring, uint64_t to)
 			tail = limit;
 			/* Twin: the pin published before tail is loaded, in pfs_cursor_pin(). */
 			atomic_store_explicit(&ring->tail, tail, memory_order_seq_cst);
+			if (ring->shared) /* twin: record_copy() in client/client.c */
+				atomic_store_explicit(&ring->shared->tail, tail, memory_order_seq_cst);
 			atomic_thread_fence(memory_order_seq_cst);
 		}
 	}

@@ -29,7 +29,7 @@
 #ifndef PFS_RING_RING_H
 #define PFS_RING_RING_H
 
-#include "ring/record.h"
+#include "ring/shared.h"
 
 struct pfs_ring;
 struct pfs_rings;
@@ -44,10 +44,11 @@ struct pfs_ring {
 	uint8_t *data; /* mapped twice in a row; size bytes each */
 	uint64_t size; /* a power of two */
 	uint16_t id;
-	int fd;			       /* memfd, or -1 */
-	_Atomic uint64_t head;	       /* writer: the ring's writer */
-	_Atomic uint64_t tail;	       /* writer: the ring's writer */
-	uint64_t free_to;	       /* writer only: memory below is free of pins; <= tail */
+	int fd;		       /* memfd, or -1 */
+	_Atomic uint64_t head; /* writer: the ring's writer */
+	_Atomic uint64_t tail; /* writer: the ring's writer */
+	uint64_t free_to;      /* writer only: memory below is free of pins; <= tail */
+	struct pfs_shared_ring *shared; /* its positions for clients, in the memfd behind data; NULL: it has none */
 	const _Atomic uint64_t *floor; /* borrowed, or NULL: of the owner's, for its limit function */
 	pfs_ring_limit_fn limit;       /* borrowed with owner */
 	void *owner;

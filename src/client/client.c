@@ -1,0 +1,304 @@
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "client/client_i.h"
+
+#define WORDS 4 /* 8-byte words of a ref */
+#define COPIES_MIN ((size_t)256 << 10)
+
+/* What the two say of a record is the same. */
+static_assert(PFS_IN == PFS_REC_IN && PFS_OUT == PFS_REC_OUT && PFS_CSUM == PFS_REC_CSUM &&
+		      PFS_IN_STREAM == PFS_REF_IN_STREAM && PFS_GAP == PFS_REF_GAP &&
+		      PFS_STREAM_END == PFS_REF_STREAM_END && PFS_LINK_NONE == PFS_LINK_BYTES,
+	      "pipesfs/pipesfs.h");
+
+/* --- refs ------------------------------------------------------------------------------------ */
+
+static uint32_t records_before(const struct pfs_client *client, uint64_t index)
+{
+	return atomic_load_explicit(
+		&((struct pfs_client *)client)->before[index & (client->hello.slots - 1)],
+		memory_order_relaxed);
+}
+
+/* Was it overwritten, or is it about to be? Twin: claim is stored before the slots, in pfs_queue_room(). */
+static bool ref_gone(const struct pfs_client *client, uint64_t index)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return index + client->hello.slots <
+	       atomic_load_explicit(&client->queue->claim, memory_order_relaxed);
+}
+
+/* False: it is overwritten. What is held is not. */
+static bool ref_load(const struct pfs_client *client, uint64_t index, struct pfs_ref *ret_ref,
+		     uint32_t *ret_before)
+{
+	const _Atomic uint64_t *slot = &client->slots[(index & (client->hello.slots - 1)) * WORDS];
+	uint64_t words[WORDS];
+
+	for (int i = 0; i < WORDS; i++)
+		words[i] = atomic_load_explicit((_Atomic uint64_t *)&slot[i], memory_order_relaxed);
+	memcpy(ret_ref, words, sizeof(words));
+	*ret_before = records_before(client, index);
+	return !ref_gone(client, index);
+}
+
+/* Goes on where the queue still is; what is between is lost. */
+static void step_over(struct pfs_client *client)
+{
+	uint64_t next, claim;
+	uint32_t before, passed;
+
+	do {
+		claim = atomic_load(&client->queue->claim);
+		next = pfs_max64(client->next,
+				 claim > client->hello.slots ? claim - client->hello.slots : 0);
+		before = records_before(client, next);
+	} while (ref_gone(client, next));
+	passed = before - (uint32_t)client->records;
+	client->next = next;
+	client->records += passed;
+	client->lost += passed;
+}
+
+/* --- records -------------------------------------------------------------------------------------- */
+
+static const struct pfs_record *record_of(const struct pfs_client *client, const struct pfs_ref *ref)
+{
+	return (const void *)(client->data + (ref->pos & (client->hello.ring_size - 1)));
+}
+
+/* Does it lie in the ring? The server says so; nothing is read elsewhere should it be wrong. */
+static bool ref_fits(const struct pfs_client *client, const struct pfs_ref *ref)
+{
+	return ref->ring == client->hello.ring && ref->hdr == PFS_HDR_RECORD &&
+	       ref->len <= client->hello.ring_size / 2 && ref->off <= client->hello.ring_size / 4 &&
+	       ref->pos % 8 == 0;
+}
+
+static void record_fill(const struct pfs_client *client, const struct pfs_ref *ref, struct pfs_rec *rec)
+{
+	const struct pfs_record *record = record_of(client, ref);
+
+	*rec = (struct pfs_rec){
+		.data = (const uint8_t *)(record + 1) + ref->off,
+		.len = ref->len,
+		.wire_len = record->wire_len,
+		.time = record->time,
+		.stream = ref->flags & PFS_REF_IN_STREAM ? ref->stream : record->stream,
+		.offset = ref->flags & PFS_REF_IN_STREAM ? ref->offset : 0,
+		.mark = record->mark,
+		.link_type = (uint16_t)(client->hello.link_type == PFS_LINK_EACH
+						? record->ifindex
+						: client->hello.link_type),
+		.flags = ref->flags & (PFS_REC_FLAGS | PFS_REF_IN_STREAM | PFS_REF_GAP),
+	};
+}
+
+/* Room for the bytes of one more record among the copies. False: those given before would have to go. */
+static bool copies_room(struct pfs_client *client, size_t len)
+{
+	size_t size = pfs_max(COPIES_MIN, len);
+	uint8_t *copies;
+
+	if (client->copied + len <= client->copies_size)
+		return true;
+	if (client->copied)
+		return false;
+	copies = realloc(client->copies, size);
+	if (!copies)
+		return false;
+	client->copies = copies;
+	client->copies_size = size;
+	return true;
+}
+
+/*
+ * 1: it is the client's own. 0: it was overwritten. -EAGAIN: no room before a release. Twin: tail is stored before the
+ * bytes are, in pfs_ring_reclaim().
+ */
+static int record_copy(struct pfs_client *client, const struct pfs_ref *ref, struct pfs_rec *rec)
+{
+	uint8_t *to;
+
+	if (!copies_room(client, ref->len))
+		return -EAGAIN;
+	record_fill(client, ref, rec);
+	to = client->copies + client->copied;
+	memcpy(to, rec->data, ref->len);
+	rec->data = to;
+	atomic_thread_fence(memory_order_acquire);
+	if (ref->pos <
+	    atomic_load_explicit(&((struct pfs_client *)client)->ring->tail, memory_order_relaxed))
+		return 0;
+	client->copied += ref->len;
+	return 1;
+}
+
+/* 1: a record. 0: there was none to be seen in this ref. -EAGAIN: no room before a release. */
+static int take(struct pfs_client *client, const struct pfs_ref *ref, struct pfs_rec *rec)
+{
+	int r;
+
+	if (ref->flags & PFS_REF_STREAM_END) {
+		*rec = (struct pfs_rec){ .stream = ref->len, .flags = PFS_STREAM_END };
+		return 1;
+	}
+	if (!ref_fits(client, ref))
+		return 0;
+	if (ref->len == 0 && !(ref->flags & PFS_REF_GAP))
+		return 0;
+	if (client->hello.reliable) {
+		record_fill(client, ref, rec);
+		return 1;
+	}
+	r = record_copy(client, ref, rec);
+	if (r == 0)
+		client->lost += pfs_ref_weight(ref);
+	return r;
+}
+
+static void say(struct pfs_client *client)
+{
+	struct pfs_shared_cursor *page = client->page;
+
+	atomic_store_explicit(&page->next, client->next, memory_order_relaxed);
+	atomic_store_explicit(&page->lost, client->lost, memory_order_relaxed);
+	/* Last: pfs_cursor_follow(). */
+	atomic_store_explicit(&page->records, client->records, memory_order_release);
+}
+
+static int take_some(struct pfs_client *client, struct pfs_rec *recs, int max, uint64_t head)
+{
+	int n = 0;
+
+	while (n < max && client->next < head) {
+		struct pfs_ref ref;
+		uint32_t before;
+		int r;
+
+		if (!ref_load(client, client->next, &ref, &before)) {
+			step_over(client);
+			continue;
+		}
+		if (ref.flags & PFS_REF_EOF) {
+			if (n > 0)
+				break;
+			client->next++;
+			client->ended = true;
+			return 0;
+		}
+		r = take(client, &ref, &recs[n]);
+		if (r < 0)
+			return n > 0 ? n : -ENOBUFS;
+		n += r;
+		client->next++;
+		client->records +=
+			(uint32_t)(before + pfs_ref_weight(&ref) - (uint32_t)client->records);
+	}
+	return n > 0 ? n : -EAGAIN;
+}
+
+/* --- waiting ---------------------------------------------------------------------------------------- */
+
+/* Bytes that woke. */
+static void drain(struct pfs_client *client)
+{
+	char bytes[16];
+	ssize_t n;
+
+	client->armed = false;
+	do {
+		n = recv(client->socket, bytes, sizeof(bytes), MSG_DONTWAIT);
+	} while (n > 0);
+	client->dead = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
+static bool is_ready(struct pfs_client *client)
+{
+	return client->next < atomic_load_explicit(&client->queue->head, memory_order_acquire) ||
+	       client->dead || atomic_load(&client->page->over);
+}
+
+/* True: there is nothing, and a byte comes when there is. */
+static bool sleep_prepare(struct pfs_client *client)
+{
+	if (client->ended) { /* as who reads on after the end of a FIFO */
+		client->ended = false;
+		ioctl(client->file, PFS_IOC_ON);
+	}
+	atomic_store(&client->page->asleep, 1);
+	atomic_thread_fence(memory_order_seq_cst); /* twin: tell() in graph/share.c */
+	client->armed = true;
+	if (!is_ready(client))
+		return true;
+	atomic_store(&client->page->asleep, 0);
+	return false;
+}
+
+int pfs_next(struct pfs_client *client, struct pfs_rec *recs, int max)
+{
+	uint64_t head;
+	int n;
+
+	if (client->armed)
+		drain(client);
+	do {
+		/* In this order: what was pushed before the end is seen. */
+		bool over = atomic_load(&client->page->over);
+
+		head = atomic_load_explicit(&client->queue->head, memory_order_acquire);
+		n = take_some(client, recs, max, head);
+		if (n == -EAGAIN && over)
+			n = 0;
+		else if (n == -EAGAIN && client->dead)
+			n = -ENOTCONN;
+	} while (n == -EAGAIN && !sleep_prepare(client));
+	say(client);
+	return n;
+}
+
+/* Lets go of what was held. Twin: client_want() in ring/queue.c. */
+static void hold_move(struct pfs_client *client)
+{
+	struct pfs_shared_cursor *page = client->page;
+
+	if (atomic_load_explicit(&page->hold, memory_order_relaxed) == client->next)
+		return;
+	atomic_store(&page->hold, client->next);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&page->wanted, memory_order_relaxed) &&
+	    atomic_exchange(&page->wanted, 0))
+		ioctl(client->file, PFS_IOC_ON);
+}
+
+void pfs_release(struct pfs_client *client)
+{
+	client->copied = 0;
+	if (client->hello.reliable)
+		hold_move(client);
+}
+
+int pfs_wait(struct pfs_client *client, int timeout)
+{
+	struct pollfd fd = { .fd = client->socket, .events = POLLIN };
+	int n;
+
+	if (client->next < atomic_load_explicit(&client->queue->head, memory_order_acquire))
+		return 1;
+	if (!client->armed && !sleep_prepare(client))
+		return 1;
+	n = poll(&fd, 1, timeout);
+	return n < 0 ? -errno : n;
+}
+
+int pfs_fd(const struct pfs_client *client)
+{
+	return client->socket;
+}
+
+uint64_t pfs_lost(const struct pfs_client *client)
+{
+	return client->lost;
+}

@@ -1,0 +1,232 @@
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/un.h>
+
+#include "base/socket.h"
+#include "client/client_i.h"
+
+#define ANSWER 5000 /* ms that the mount has to answer a token */
+
+/* --- the file ------------------------------------------------------------------------------ */
+
+static const char *policy_word(uint32_t policy)
+{
+	switch (policy) {
+	case PFS_POLICY_LOSSY:
+		return ",policy=lossy";
+	case PFS_POLICY_RELIABLE:
+		return ",policy=reliable";
+	default:
+		return "";
+	}
+}
+
+/* As the path is, but where a link leads to the file: the name beside it is another. */
+static int file_name(const char *path, uint32_t policy, char name[PATH_MAX])
+{
+	char link[64], real[PATH_MAX];
+	PFS_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
+	ssize_t len;
+	int n;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	len = readlink(link, real, sizeof(real) - 1);
+	if (len > 0) {
+		real[len] = '\0';
+		path = real;
+	}
+	n = snprintf(name, PATH_MAX, "%s%s,client", path, policy_word(policy));
+	return n < 0 || n >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int file_open(struct pfs_client *client, const char *path, uint32_t policy,
+		     struct pfs_ticket *ret_ticket)
+{
+	char name[PATH_MAX];
+	int r = file_name(path, policy, name);
+
+	if (r < 0)
+		return r;
+	client->file = open(name, O_RDONLY | O_CLOEXEC);
+	if (client->file < 0)
+		return errno == ENOENT ? -EINVAL : -errno; /* the path itself is there */
+	if (ioctl(client->file, PFS_IOC_READER, ret_ticket) < 0)
+		return errno == ENOTTY ? -EINVAL : -errno;
+	return ret_ticket->version == PFS_SHARED_VERSION ? 0 : -EPROTO;
+}
+
+/* --- the socket ------------------------------------------------------------------------------ */
+
+static int connect_to(const char *name, bool abstract)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	size_t len = strlen(name), at = abstract ? 1 : 0;
+	PFS_CLOSE int fd = -1;
+
+	if (len == 0 || at + len >= sizeof(address.sun_path))
+		return -ENOTCONN;
+	memcpy(address.sun_path + at, name, len);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (connect(fd, (struct sockaddr *)&address,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + at + len)) < 0)
+		return errno == ECONNREFUSED || errno == ENOENT ? -ENOTCONN : -errno;
+	return TAKE_FD(fd);
+}
+
+/* Says the token and takes what is given. */
+static int shake_hands(struct pfs_client *client, const struct pfs_ticket *ticket,
+		       int fds[PFS_GIVEN_COUNT], char *why, size_t why_size)
+{
+	struct timeval answer = { .tv_sec = ANSWER / 1000 };
+	struct pfs_shared_word word = { .version = PFS_SHARED_VERSION };
+	struct iovec iov = { &word, sizeof(word) };
+	ssize_t n;
+
+	client->socket = connect_to(ticket->name, true);
+	if (client->socket == -ENOTCONN)
+		client->socket = connect_to(ticket->path, false);
+	if (client->socket < 0)
+		return client->socket;
+	memcpy(word.token, ticket->token, sizeof(word.token));
+	setsockopt(client->socket, SOL_SOCKET, SO_RCVTIMEO, &answer, sizeof(answer));
+	n = pfs_socket_send(client->socket, &iov, 1, 0, NULL, 0);
+	if (n >= 0)
+		n = pfs_socket_receive(client->socket, &client->hello, sizeof(client->hello), 0,
+				       fds, PFS_GIVEN_COUNT);
+	if (n < (ssize_t)sizeof(client->hello.head))
+		return n == -EAGAIN ? -ETIMEDOUT : n < 0 ? (int)n : -ENOTCONN;
+	client->hello.head.why[sizeof(client->hello.head.why) - 1] = '\0';
+	if (client->hello.head.error) {
+		snprintf(why, why_size, "%s", client->hello.head.why);
+		return -client->hello.head.error;
+	}
+	return n == (ssize_t)sizeof(client->hello) ? 0 : -EPROTO;
+}
+
+/* --- the mappings ------------------------------------------------------------------------------ */
+
+static size_t queue_bytes(const struct pfs_client *client)
+{
+	return PFS_SHARED_PAGE +
+	       (size_t)client->hello.slots * (sizeof(struct pfs_ref) + sizeof(uint32_t));
+}
+
+static int map_ring(struct pfs_client *client, int fd)
+{
+	size_t size = (size_t)client->hello.ring_size;
+	uint8_t *data = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *page;
+
+	if (data == MAP_FAILED)
+		return -ENOMEM;
+	client->data = data;
+	for (size_t half = 0; half < 2; half++)
+		if (mmap(data + half * size, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) ==
+		    MAP_FAILED)
+			return -errno;
+	page = mmap(NULL, PFS_SHARED_PAGE, PROT_READ, MAP_SHARED, fd, (off_t)size);
+	if (page == MAP_FAILED)
+		return -errno;
+	client->ring = page;
+	return 0;
+}
+
+static bool is_power(uint64_t n, uint64_t min, uint64_t max)
+{
+	return n >= min && n <= max && (n & (n - 1)) == 0;
+}
+
+static int map_all(struct pfs_client *client, const int fds[PFS_GIVEN_COUNT])
+{
+	const struct pfs_shared_hello *hello = &client->hello;
+	uint8_t *queue, *page;
+
+	if (hello->head.version != PFS_SHARED_VERSION || !is_power(hello->slots, 512, 1u << 30) ||
+	    !is_power(hello->ring_size, 4096, UINT64_C(1) << 40))
+		return -EPROTO;
+	for (size_t i = 0; i < PFS_GIVEN_COUNT; i++)
+		if (fds[i] < 0)
+			return -EPROTO;
+	queue = mmap(NULL, queue_bytes(client), PROT_READ, MAP_SHARED, fds[PFS_GIVEN_QUEUE], 0);
+	if (queue == MAP_FAILED)
+		return -errno;
+	client->queue = (struct pfs_shared_queue *)(void *)queue;
+	client->slots = (const _Atomic uint64_t *)(void *)(queue + PFS_SHARED_PAGE);
+	client->before = (const _Atomic uint32_t *)(void *)(queue + PFS_SHARED_PAGE +
+							    hello->slots * sizeof(struct pfs_ref));
+	page = mmap(NULL, PFS_SHARED_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fds[PFS_GIVEN_PAGE], 0);
+	if (page == MAP_FAILED)
+		return -errno;
+	client->page = (struct pfs_shared_cursor *)(void *)page;
+	client->next = atomic_load(&client->page->next);
+	client->records = atomic_load(&client->page->records);
+	return map_ring(client, fds[PFS_GIVEN_RING]);
+}
+
+/* --- open and close ------------------------------------------------------------------------------ */
+
+void pfs_close(struct pfs_client *client)
+{
+	if (!client)
+		return;
+	if (client->ring)
+		munmap((void *)(uintptr_t)client->ring, PFS_SHARED_PAGE);
+	if (client->data)
+		munmap((void *)(uintptr_t)client->data, 2 * (size_t)client->hello.ring_size);
+	if (client->page)
+		munmap(client->page, PFS_SHARED_PAGE);
+	if (client->queue)
+		munmap(client->queue, queue_bytes(client));
+	pfs_closep(&client->socket);
+	pfs_closep(&client->file);
+	free(client->copies);
+	free(client);
+}
+
+static int client_open(struct pfs_client *client, const char *path, uint32_t policy, char *why,
+		       size_t why_size)
+{
+	int fds[PFS_GIVEN_COUNT] = { -1, -1, -1 };
+	struct pfs_ticket ticket;
+	int r = file_open(client, path, policy, &ticket);
+
+	if (r == 0)
+		r = shake_hands(client, &ticket, fds, why, why_size);
+	if (r == 0)
+		r = map_all(client, fds);
+	for (size_t i = 0; i < PFS_GIVEN_COUNT; i++)
+		pfs_closep(&fds[i]);
+	return r;
+}
+
+int pfs_open(const char *path, const struct pfs_options *options, struct pfs_client **ret_client)
+{
+	uint32_t policy = options ? options->policy : PFS_POLICY_DEFAULT;
+	char unsaid[1], *why = options && options->why ? options->why : unsaid;
+	size_t why_size = why == unsaid ? sizeof(unsaid) : options->why_size;
+	struct pfs_client *client;
+	int r;
+
+	if (options && (options->size != sizeof(*options) || policy > PFS_POLICY_RELIABLE))
+		return -EINVAL;
+	if (why_size)
+		*why = '\0';
+	client = pfs_zalloc(1, sizeof(*client));
+	if (!client)
+		return -ENOMEM;
+	client->file = client->socket = -1;
+	r = client_open(client, path, policy, why, why_size);
+	if (r < 0) {
+		pfs_close(client);
+		return r;
+	}
+	*ret_client = client;
+	return 0;
+}

@@ -1,0 +1,232 @@
+/*
+ * share - a reader whose records a client takes from memory (ring/shared.h)
+ *
+ * The reader's cursor stays in the list of its tree, and limits ask the client's page where it stands. What wakes
+ * readers wakes the share: its waiter parks again each time, in the callback, and a byte goes out only when the page
+ * says that the client sleeps. So neither pushing nor waking waits, whatever the client does.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#include "graph/reader_i.h"
+
+struct pfs_share {
+	struct pfs_waiter waiter;
+	struct pfs_reader *reader; /* borrowed; lock: not after closed */
+	struct pfs_shared_cursor *page;
+	int page_fd;
+	pthread_mutex_t lock;
+	int socket;	       /* lock; borrowed; -1: nobody listens */
+	bool closed;	       /* lock */
+	_Atomic unsigned refs; /* the reader's, and one while it is parked */
+};
+
+static void share_unref(struct pfs_share *share)
+{
+	if (!share || atomic_fetch_sub(&share->refs, 1) > 1)
+		return;
+	if (share->page)
+		munmap(share->page, PFS_SHARED_PAGE);
+	pfs_closep(&share->page_fd);
+	pthread_mutex_destroy(&share->lock);
+	free(share);
+}
+
+/* --- waking ------------------------------------------------------------------------------------ */
+
+/* Lock held. A full socket is one that the client has yet to look at. */
+static void tell(const struct pfs_share *share)
+{
+	static const char look = 0;
+
+	atomic_thread_fence(memory_order_seq_cst); /* twin: sleep_prepare() in client/client.c */
+	if (share->socket >= 0 && atomic_exchange(&share->page->asleep, 0))
+		(void)!send(share->socket, &look, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void look_after(struct pfs_share *share)
+{
+	bool over = pfs_reader_drained(share->reader);
+
+	if (over && !atomic_exchange(&share->page->over, 1))
+		atomic_store(&share->page->asleep, 1);
+	tell(share);
+}
+
+static void share_woken(struct pfs_waiter *waiter)
+{
+	struct pfs_share *share = CONTAINER_OF(waiter, struct pfs_share, waiter);
+	bool closed;
+
+	pthread_mutex_lock(&share->lock);
+	closed = share->closed;
+	if (!closed) {
+		/* First, as for all who wait: what is pushed from here on wakes again. */
+		pfs_wait_add(&share->reader->node->queue->waiters, waiter);
+		look_after(share);
+	}
+	pthread_mutex_unlock(&share->lock);
+	if (closed)
+		share_unref(share);
+}
+
+/* --- beginning and end -------------------------------------------------------------------------- */
+
+static int share_new(struct pfs_reader *reader, int socket, struct pfs_share **ret_share)
+{
+	struct pfs_share *share = pfs_zalloc(1, sizeof(*share));
+	void *page;
+	int r;
+
+	if (!share)
+		return -ENOMEM;
+	pthread_mutex_init(&share->lock, NULL);
+	atomic_init(&share->refs, 1);
+	share->waiter.wake = share_woken;
+	share->reader = reader;
+	share->socket = socket;
+	share->page_fd = memfd_create("pipesfs-client", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (share->page_fd < 0 || ftruncate(share->page_fd, PFS_SHARED_PAGE) < 0 ||
+	    fcntl(share->page_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
+		r = -errno;
+		share_unref(share);
+		return r;
+	}
+	page = mmap(NULL, PFS_SHARED_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, share->page_fd, 0);
+	if (page == MAP_FAILED) {
+		share_unref(share);
+		return -ENOMEM;
+	}
+	share->page = page;
+	*ret_share = share;
+	return 0;
+}
+
+static void give(struct pfs_reader *reader, const struct pfs_ring *ring, struct pfs_given *ret_given)
+{
+	const struct pfs_node *node = reader->node;
+	const struct pfs_share *share = reader->share;
+	bool copy = node->filter->out == PFS_FLOW_SAME;
+
+	*ret_given = (struct pfs_given){
+		.hello = {
+			.head.version = PFS_SHARED_VERSION,
+			.slots = (uint32_t)node->queue->size,
+			.reliable = reader->cursor.reliable,
+			.ring_size = ring->size,
+			.ring = ring->id,
+			.link_type = copy ? PFS_LINK_EACH : PFS_LINK_BYTES,
+		},
+		.fds = {
+			[PFS_GIVEN_QUEUE] = node->queue->fd,
+			[PFS_GIVEN_RING] = ring->fd,
+			[PFS_GIVEN_PAGE] = share->page_fd,
+		},
+	};
+}
+
+/* With the view's run lock: nothing is pushed, and nobody reads. */
+static int share_locked(struct pfs_reader *reader, struct pfs_share *share,
+			struct pfs_given *ret_given, struct pfs_diag *diag)
+{
+	struct pfs_task *task = reader->node->task;
+	struct pfs_ring *ring;
+
+	if (reader->share || reader->pinned || reader->cursor.begun)
+		return pfs_diag_set(diag, EBUSY, "somebody reads from this open file already");
+	if (!task->plan) /* its directory was removed, and nothing more comes */
+		return -ENODEV;
+	ring = pfs_task_ring(task);
+	if (!ring)
+		return pfs_due_refused(reader->node->graph, PFS_DUE_MEMORY, -ENOMEM, diag);
+	pfs_cursor_share(&reader->cursor, share->page);
+	reader->share = share;
+	give(reader, ring, ret_given);
+	return 0;
+}
+
+int pfs_reader_share(struct pfs_reader *reader, int socket, struct pfs_given *ret_given,
+		     struct pfs_diag *diag)
+{
+	struct pfs_node *node = reader->node;
+	struct pfs_share *share = NULL;
+	int r;
+
+	if (diag)
+		diag->text[0] = '\0';
+	if (node->kind != PFS_NODE_VIEW)
+		return pfs_diag_set(diag, EINVAL,
+				    "this file was not opened for a client: open `all,client`");
+	if (node->filter->preamble)
+		return pfs_diag_set(diag, EINVAL,
+				    "what `all.%s` says first is for each reader another: read it",
+				    node->name);
+	r = share_new(reader, socket, &share);
+	if (r < 0)
+		return r;
+	pfs_task_lock(node->task);
+	r = share_locked(reader, share, ret_given, diag);
+	pfs_task_unlock(node->task);
+	if (r < 0) {
+		share_unref(share);
+		return r;
+	}
+	atomic_fetch_add(&share->refs, 1);
+	pfs_wait_add(&node->queue->waiters, &share->waiter);
+	pthread_mutex_lock(&share->lock);
+	look_after(share);
+	pthread_mutex_unlock(&share->lock);
+	return 0;
+}
+
+void pfs_reader_mute(struct pfs_reader *reader)
+{
+	struct pfs_share *share = reader->share;
+
+	if (!share)
+		return;
+	pthread_mutex_lock(&share->lock);
+	share->socket = -1;
+	pthread_mutex_unlock(&share->lock);
+}
+
+void pfs_share_free(struct pfs_reader *reader)
+{
+	struct pfs_share *share = atomic_exchange(&reader->share, NULL);
+
+	if (!share)
+		return;
+	pthread_mutex_lock(&share->lock);
+	share->closed = true;
+	pthread_mutex_unlock(&share->lock);
+	if (pfs_wait_remove(&reader->node->queue->waiters, &share->waiter))
+		share_unref(share); /* else who is waking it drops that */
+	share_unref(share);
+}
+
+/* --- its word ------------------------------------------------------------------------------------ */
+
+void pfs_share_follow(struct pfs_reader *reader)
+{
+	struct pfs_cursor *cursor = &reader->cursor;
+
+	if (!reader->share)
+		return;
+	pfs_cursor_follow(cursor);
+	atomic_store(&reader->delivered, atomic_load(&cursor->records) - reader->cursor_first -
+						 pfs_counter_get(&cursor->lost));
+}
+
+void pfs_reader_on(struct pfs_reader *reader)
+{
+	struct pfs_share *share = reader->share;
+
+	if (!share)
+		return;
+	pfs_gate_open(reader->node);
+	pfs_moved_on(reader->node, false);
+	pthread_mutex_lock(&share->lock);
+	look_after(share);
+	pthread_mutex_unlock(&share->lock);
+}

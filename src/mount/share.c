@@ -1,0 +1,457 @@
+#include "mount/share.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/un.h>
+
+#include "base/hash.h"
+
+#define EVENTS_MAX 64
+#define SILENT UINT64_C(2000000000) /* ns in which who connects says its token */
+#define SILENT_USER 16		    /* connections of one user that have not */
+#define SILENT_ALL 256
+#define SOCKET_BYTES 8192 /* a hello, and some bytes that wake */
+
+/* A file that has a ticket or a client. All of both structures: lock. */
+struct shared {
+	struct pfs_file *file;
+	const struct pfs_share_kind *kind;
+	uid_t uid;
+	uint8_t token[PFS_TOKEN_SIZE];
+	enum { TICKET, GIVING, GIVEN } state;
+	bool ended; /* the file was closed while GIVING */
+	struct connection *connection;
+	struct shared *next;
+};
+
+struct connection {
+	int fd;
+	uid_t uid;
+	struct shared *shared; /* NULL: it has said nothing yet, or its file is closed */
+	uint64_t until;	       /* mono ns, for who says nothing */
+	bool over;	       /* shut down, the thread closes it */
+	struct connection *next;
+};
+
+struct pfs_shares {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	struct shared *files;	   /* lock */
+	struct connection *others; /* lock; the newest first */
+	struct sockaddr_un address;
+	socklen_t address_size;
+	int epoll_fd, listen_fd, stop_fd;
+};
+
+/* --- connections ----------------------------------------------------------------------------- */
+
+/* Lock held. The thread hears of it and closes. */
+static void connection_end(struct connection *connection)
+{
+	connection->over = true;
+	connection->shared = NULL;
+	shutdown(connection->fd, SHUT_RDWR);
+}
+
+/* On the thread: nothing speaks of it any more. */
+static void connection_close(struct pfs_shares *shares, struct connection *connection)
+{
+	struct shared *shared;
+
+	pthread_mutex_lock(&shares->lock);
+	shared = connection->shared;
+	if (shared) { /* the client has gone; its file will be closed, too */
+		shared->kind->mute(shared->file);
+		shared->connection = NULL;
+	}
+	for (struct connection **at = &shares->others; *at; at = &(*at)->next) {
+		if (*at == connection) {
+			*at = connection->next;
+			break;
+		}
+	}
+	pthread_mutex_unlock(&shares->lock);
+	close(connection->fd);
+	free(connection);
+}
+
+static bool is_silent(const struct connection *connection)
+{
+	return !connection->shared && !connection->over;
+}
+
+/* One more that has said nothing: is there room? Else the oldest of this user's goes. Lock held. */
+static bool make_room(struct pfs_shares *shares, uid_t uid)
+{
+	struct connection *oldest = NULL;
+	unsigned all = 0, his = 0;
+
+	for (struct connection *c = shares->others; c; c = c->next) {
+		if (!is_silent(c))
+			continue;
+		all++;
+		if (c->uid != uid)
+			continue;
+		his++;
+		oldest = c;
+	}
+	if (his >= SILENT_USER)
+		connection_end(oldest);
+	return all < SILENT_ALL || his >= SILENT_USER;
+}
+
+static void take_in(struct pfs_shares *shares)
+{
+	PFS_CLOSE int fd = accept4(shares->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct connection *connection;
+	int bytes = SOCKET_BYTES;
+	struct ucred cred;
+	socklen_t size = sizeof(cred);
+	struct epoll_event event = { .events = EPOLLIN };
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	connection = pfs_zalloc(1, sizeof(*connection));
+	if (!connection)
+		return;
+	connection->uid = cred.uid;
+	connection->until = pfs_clock_mono() + SILENT;
+	connection->fd = fd;
+	event.data.ptr = connection;
+	pthread_mutex_lock(&shares->lock);
+	if (!make_room(shares, cred.uid) ||
+	    epoll_ctl(shares->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+		pthread_mutex_unlock(&shares->lock);
+		free(connection);
+		return;
+	}
+	connection->next = shares->others;
+	shares->others = connection;
+	pthread_mutex_unlock(&shares->lock);
+	TAKE_FD(fd);
+}
+
+/* Ends those that have been silent for too long; ms until the next, -1: none. */
+static int expire(struct pfs_shares *shares)
+{
+	uint64_t now = pfs_clock_mono(), next = UINT64_MAX;
+
+	pthread_mutex_lock(&shares->lock);
+	for (struct connection *c = shares->others; c; c = c->next) {
+		if (!is_silent(c))
+			continue;
+		if (c->until <= now)
+			connection_end(c);
+		else
+			next = pfs_min64(next, c->until);
+	}
+	pthread_mutex_unlock(&shares->lock);
+	return next == UINT64_MAX ? -1 : (int)((next - now) / 1000000) + 1;
+}
+
+/* --- tokens ------------------------------------------------------------------------------------ */
+
+static void file_remove(struct pfs_shares *shares, struct shared *shared)
+{
+	struct shared **at = &shares->files;
+
+	while (*at != shared)
+		at = &(*at)->next;
+	*at = shared->next;
+	free(shared);
+}
+
+static void refuse(const struct connection *connection, int error, const char *why)
+{
+	struct pfs_shared_head head = { .version = PFS_SHARED_VERSION, .error = error };
+	struct iovec iov = { &head, sizeof(head) };
+
+	snprintf(head.why, sizeof(head.why), "%s", why);
+	(void)pfs_socket_send(connection->fd, &iov, 1, MSG_DONTWAIT, NULL, 0);
+}
+
+/* Takes the ticket that this token is of, which nobody can use again. Lock held. NULL: there is none for him. */
+static struct shared *find_ticket(struct pfs_shares *shares, const uint8_t token[PFS_TOKEN_SIZE],
+				  uid_t uid)
+{
+	for (struct shared *s = shares->files; s; s = s->next)
+		if (s->state == TICKET && s->uid == uid && !memcmp(s->token, token, PFS_TOKEN_SIZE))
+			return s;
+	return NULL;
+}
+
+static int send_gift(const struct connection *connection, const struct pfs_gift *gift)
+{
+	struct iovec iov = { (void *)(uintptr_t)gift->hello, gift->size };
+	ssize_t n = pfs_socket_send(connection->fd, &iov, 1, MSG_DONTWAIT, gift->fds, gift->nfds);
+
+	return n < 0 ? (int)n : 0;
+}
+
+/* False: refused. */
+static bool give(struct pfs_shares *shares, struct connection *connection, struct shared *shared)
+{
+	const struct pfs_share_kind *kind = shared->kind;
+	struct pfs_file *file = shared->file;
+	struct pfs_diag diag = { "" };
+	struct pfs_gift gift;
+	int r = kind->give(file, connection->fd, &gift, &diag);
+	bool given = r == 0;
+
+	if (r < 0)
+		refuse(connection, -r, diag.text[0] ? diag.text : strerror(-r));
+	else
+		r = send_gift(connection, &gift);
+	pthread_mutex_lock(&shares->lock);
+	if (given && (r < 0 || shared->ended))
+		kind->mute(file);
+	if (r < 0 || shared->ended) {
+		file_remove(shares, shared);
+	} else {
+		shared->state = GIVEN;
+		shared->connection = connection;
+		connection->shared = shared;
+	}
+	pthread_mutex_unlock(&shares->lock);
+	kind->drop(file);
+	return r == 0;
+}
+
+/* The first message. False: to be closed. */
+static bool hear(struct pfs_shares *shares, struct connection *connection,
+		 const struct pfs_shared_word *word, size_t size)
+{
+	struct shared *shared;
+
+	if (size != sizeof(*word) || word->version != PFS_SHARED_VERSION) {
+		refuse(connection, EPROTO, "this is no token, or one of another version");
+		return false;
+	}
+	pthread_mutex_lock(&shares->lock);
+	shared = find_ticket(shares, word->token, connection->uid);
+	if (shared) {
+		shared->state = GIVING;
+		shared->kind->hold(shared->file);
+	}
+	pthread_mutex_unlock(&shares->lock);
+	if (!shared) {
+		refuse(connection, EACCES, "no open file has this token: it was used, or is another's");
+		return false;
+	}
+	return give(shares, connection, shared);
+}
+
+/* A later one. */
+static bool hear_more(struct pfs_shares *shares, struct connection *connection, const void *message,
+		      size_t size)
+{
+	struct shared *shared;
+	bool ok = false;
+
+	pthread_mutex_lock(&shares->lock);
+	shared = connection->shared;
+	if (shared && shared->kind->said)
+		ok = shared->kind->said(shared->file, message, size);
+	pthread_mutex_unlock(&shares->lock);
+	return ok;
+}
+
+static void look(struct pfs_shares *shares, struct connection *connection)
+{
+	int fds[PFS_SOCKET_FDS_MAX];
+	union {
+		struct pfs_shared_word word;
+		uint8_t bytes[256];
+	} message;
+	ssize_t n = pfs_socket_receive(connection->fd, &message, sizeof(message), MSG_DONTWAIT, fds,
+				       ARRAY_SIZE(fds));
+	bool silent, ok;
+
+	if (n == -EAGAIN)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(fds) && n >= 0; i++)
+		pfs_closep(&fds[i]); /* nobody asked for any */
+	pthread_mutex_lock(&shares->lock);
+	silent = is_silent(connection);
+	pthread_mutex_unlock(&shares->lock);
+	if (n <= 0)
+		ok = false;
+	else if (silent)
+		ok = hear(shares, connection, &message.word, (size_t)n);
+	else
+		ok = hear_more(shares, connection, &message, (size_t)n);
+	if (!ok)
+		connection_close(shares, connection);
+}
+
+static void *shares_thread(void *arg)
+{
+	struct pfs_shares *shares = arg;
+	struct epoll_event events[EVENTS_MAX];
+
+	for (;;) {
+		int n = epoll_wait(shares->epoll_fd, events, EVENTS_MAX, expire(shares));
+
+		for (int i = 0; i < n; i++) {
+			if (events[i].data.ptr == &shares->stop_fd)
+				return NULL;
+			if (events[i].data.ptr == &shares->listen_fd)
+				take_in(shares);
+			else
+				look(shares, events[i].data.ptr);
+		}
+	}
+}
+
+/* --- from outside --------------------------------------------------------------------------------- */
+
+static struct shared *file_find(struct pfs_shares *shares, const struct pfs_file *file)
+{
+	for (struct shared *s = shares->files; s; s = s->next)
+		if (s->file == file)
+			return s;
+	return NULL;
+}
+
+int pfs_share_ticket(struct pfs_file *file, const struct pfs_share_kind *kind, uid_t uid,
+		     struct pfs_ticket *ret_ticket)
+{
+	struct pfs_shares *shares = file->mount->shares;
+	uint8_t token[PFS_TOKEN_SIZE];
+	struct shared *shared;
+
+	if (!shares)
+		return -ENOTCONN;
+	if (getrandom(token, sizeof(token), GRND_NONBLOCK) != (ssize_t)sizeof(token))
+		return -EAGAIN;
+	pthread_mutex_lock(&shares->lock);
+	shared = file_find(shares, file);
+	if (!shared) {
+		shared = pfs_zalloc(1, sizeof(*shared));
+		if (!shared) {
+			pthread_mutex_unlock(&shares->lock);
+			return -ENOMEM;
+		}
+		shared->file = file;
+		shared->uid = uid;
+		shared->next = shares->files;
+		shares->files = shared;
+		file->shared = true;
+	} else if (shared->state != TICKET) {
+		pthread_mutex_unlock(&shares->lock);
+		return -EBUSY;
+	}
+	shared->kind = kind;
+	memcpy(shared->token, token, sizeof(token));
+	pthread_mutex_unlock(&shares->lock);
+	*ret_ticket = (struct pfs_ticket){ .version = PFS_SHARED_VERSION };
+	memcpy(ret_ticket->token, token, sizeof(token));
+	snprintf(ret_ticket->name, sizeof(ret_ticket->name), "%s", shares->address.sun_path + 1);
+	return 0;
+}
+
+void pfs_share_end(struct pfs_file *file)
+{
+	struct pfs_shares *shares = file->mount->shares;
+	struct shared *shared;
+
+	if (!file->shared)
+		return;
+	pthread_mutex_lock(&shares->lock);
+	shared = file_find(shares, file);
+	if (shared && shared->state == GIVING) {
+		shared->ended = true; /* give() does the rest */
+	} else if (shared) {
+		if (shared->connection) {
+			shared->kind->mute(file);
+			connection_end(shared->connection);
+		}
+		file_remove(shares, shared);
+	}
+	file->shared = false;
+	pthread_mutex_unlock(&shares->lock);
+}
+
+/* --- life --------------------------------------------------------------------------------------------- */
+
+static int watch(const struct pfs_shares *shares, int fd, void *ptr)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = ptr };
+
+	return epoll_ctl(shares->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+/* A name that nobody guesses, and takes before us. */
+static int listen_abstract(struct pfs_shares *shares)
+{
+	struct pfs_seed seed;
+	int n;
+
+	pfs_seed_init(&seed);
+	shares->address.sun_family = AF_UNIX;
+	n = snprintf(shares->address.sun_path + 1, sizeof(shares->address.sun_path) - 1,
+		     "pipesfs-%016llx%016llx", (unsigned long long)seed.a, (unsigned long long)seed.b);
+	shares->address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+	shares->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (shares->listen_fd < 0 ||
+	    bind(shares->listen_fd, (struct sockaddr *)&shares->address, shares->address_size) < 0 ||
+	    listen(shares->listen_fd, SOMAXCONN) < 0)
+		return -errno;
+	return 0;
+}
+
+int pfs_shares_new(struct pfs_mount *mount)
+{
+	struct pfs_shares *shares = pfs_zalloc(1, sizeof(*shares));
+	sigset_t all, old;
+	int r;
+
+	if (!shares)
+		return -ENOMEM;
+	shares->listen_fd = -1;
+	pthread_mutex_init(&shares->lock, NULL);
+	shares->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	shares->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	r = shares->epoll_fd < 0 || shares->stop_fd < 0 ? -errno : listen_abstract(shares);
+	if (r == 0)
+		r = watch(shares, shares->stop_fd, &shares->stop_fd);
+	if (r == 0)
+		r = watch(shares, shares->listen_fd, &shares->listen_fd);
+	if (r == 0) {
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		r = -pthread_create(&shares->thread, NULL, shares_thread, shares);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	if (r < 0) {
+		pfs_closep(&shares->epoll_fd);
+		pfs_closep(&shares->listen_fd);
+		pfs_closep(&shares->stop_fd);
+		free(shares);
+		return r;
+	}
+	mount->shares = shares;
+	return 0;
+}
+
+void pfs_shares_free(struct pfs_mount *mount)
+{
+	struct pfs_shares *shares = mount->shares;
+
+	if (!shares)
+		return;
+	eventfd_write(shares->stop_fd, 1);
+	pthread_join(shares->thread, NULL);
+	while (shares->others)
+		connection_close(shares, shares->others);
+	assert(!shares->files);
+	close(shares->epoll_fd);
+	close(shares->listen_fd);
+	close(shares->stop_fd);
+	pthread_mutex_destroy(&shares->lock);
+	free(shares);
+	mount->shares = NULL;
+}
