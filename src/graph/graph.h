@@ -276,7 +276,8 @@ struct pfs_given {
 
 /*
  * What a client of this reader is given; once. socket is borrowed: one byte is sent over it when a client that
- * sleeps has something to look at. -EINVAL: not of such a stream; -EBUSY: it has one, or was read from; -ENOMEM, -EDQUOT.
+ * sleeps has something to look at. -EINVAL: not of such a stream; -EBUSY: it has one, or was read from; -ENOMEM,
+ * -EDQUOT.
  */
 int pfs_reader_share(struct pfs_reader *reader, int socket, struct pfs_given *ret_given,
 		     struct pfs_diag *diag);

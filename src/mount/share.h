@@ -6,8 +6,8 @@
  * seconds and as the user who opened the file, is *given* a hello and descriptors by the file's kind of client; the
  * connection stays until the file is closed, and says so by its end.
  *
- * A further kind of client is a struct pfs_share_kind beside that of pipe_share.c, an ioctl number in ring/shared.h whose
- * answer calls pfs_share_ticket() with it, and a hello of its own:
+ * A further kind of client is a struct pfs_share_kind beside that of pipe_share.c, an ioctl number in ring/shared.h
+ * whose answer calls pfs_share_ticket() with it, and a hello of its own:
  *
  *	static int producer_give(file, socket, ret_gift, diag)	makes what is given
  *	static void producer_mute(file)				`socket` is about to be closed: use it no more

@@ -18,9 +18,9 @@
  * can be true; a wrong one harms who wrote it.
  *
  * A client that finds nothing sets `asleep` and then looks again; the server pushes and then looks at `asleep`, takes
- * it back and sends one byte over the connection: so poll(2) on it waits. It is the connection because an eventfd would be
- * one description for both: the client could let it fill and make a write of the server's wait. Its end is that of the
- * mount, or of the reader.
+ * it back and sends one byte over the connection: so poll(2) on it waits. It is the connection because an eventfd would
+ * be one description for both: the client could let it fill and make a write of the server's wait. Its end is that of
+ * the mount, or of the reader.
  *
  * A reliable reader holds: slots from `hold` on, and the bytes of their records, stay. When the server could not go on
  * for that it sets `wanted`; the client, having moved `hold`, looks at it and says so by PFS_IOC_ON. A lossy reader

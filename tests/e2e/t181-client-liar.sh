@@ -1,0 +1,81 @@
+#!/bin/sh
+# timeout: 60
+# Clients that do what they should not: they write where they may not, come with wrong tokens, say nonsense in their page, sleep for
+# ever, are stopped. Each harms itself, and others get everything.
+. "$T_LIB"
+t_need python3
+follow=$T_BUILD/src/example-follow
+[ -x "$follow" ] || t_skip "the library was not built"
+t_mount
+client="python3 $TOP/tests/tools/client.py"
+mkdir "$P/accept"
+seq 1 3000000 >numbers # more than the ring of the copy holds
+
+t_ok "what is mapped cannot be written" $client seals "$P/accept/all"
+t_ok "tokens" $client tokens "$P/accept/all"
+
+# beside WHAT...: a good client and a cat get everything
+beside() {
+	"$follow" "$P/accept/all" >got 2>err &
+	good=$!
+	cat "$P/accept/all" >want &
+	cat=$!
+	t_wait_for 20 grep -q command=example-follow "$P/accept/.readers"
+	t_wait_for 20 grep -q command=cat "$P/accept/.readers"
+	t_ends 60 cp numbers "$P/accept/all"
+	wait $good $cat
+	t_same "a good client $1" got numbers
+	t_same "cat $1" want numbers
+}
+
+for how in lie hang; do
+	mkfifo $how
+	$client $how "$P/accept/all" lossy <$how >here &
+	bad=$!
+	exec 7>$how
+	t_wait_for 20 grep -q here here
+	[ $how = lie ] || kill -STOP $bad
+	beside "beside one that does: $how"
+	awk '/python/ { n++; for (i = 1; i <= NF; i++) { split($i, a, "="); v[a[1]] = a[2] }
+		if (v["seen"] != v["delivered"] + v["lost"] + v["lag"]) exit 1 } END { exit n != 1 }' "$P/accept/.readers" ||
+		t_fail "the books: $(cat "$P/accept/.readers")"
+	kill -CONT $bad
+	exec 7>&-
+	wait $bad || t_fail "the bad client says an error"
+done
+
+# One that the writers have to wait for holds them up, and no longer than it lives.
+mkfifo stuck
+$client hang "$P/accept/all" reliable <stuck >here &
+bad=$!
+exec 7>stuck
+t_wait_for 20 grep -q here here
+cat "$P/accept/all" >zeros &
+cat=$!
+t_wait_for 20 grep -q command=cat "$P/accept/.readers"
+head -c 100000000 /dev/zero >"$P/accept/all" &
+writer=$!
+lag() {
+	awk '{ for (i = 1; i <= NF; i++) if ($i ~ /^lag=/ && substr($i, 5) + 0 > 10) n++ } END { exit !n }' "$P/accept/.readers"
+}
+t_wait_for 20 lag
+kill -0 $writer || t_fail "nobody waited for a reliable reader"
+kill -9 $bad
+wait $bad || :
+exec 7>&-
+wait $writer $cat
+t_eq "what waited has come" "$(wc -c <zeros)" 100000000
+nobody() {
+	[ -z "$(cat "$P/accept/.readers")" ]
+}
+t_wait_for 20 nobody
+
+# Of a reliable one's nonsense some says that it holds a lot: the others come through all the same.
+mkfifo lies
+$client lie "$P/accept/all" reliable <lies >here &
+bad=$!
+exec 7>lies
+t_wait_for 20 grep -q here here
+beside "beside a reliable liar"
+exec 7>&-
+wait $bad
