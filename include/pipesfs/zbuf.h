@@ -1,0 +1,84 @@
+/*
+ * zbuf - records in two blocks of shared memory: the contract of FreeBSD's zero-copy BPF, bpf(4)
+ *
+ * Each block begins with a header, and is one side's at a time: that of the mount ("kernel" in the names, which are
+ * FreeBSD's) while both generations are equal, else yours. Zeroed blocks are the mount's. It hands a block over when
+ * it has filled it, or when you ask for what is there (rotate): it says in bzh_kernel_len how many bytes of records
+ * follow the header, and adds one to bzh_kernel_gen. You give it back by copying that generation:
+ *
+ *	struct pfs_zbuf_header *block = ...;
+ *
+ *	if (pfs_zbuf_yours(block)) {
+ *		const unsigned char *p = (const unsigned char *)(block + 1), *end = p + block->bzh_kernel_len;
+ *
+ *		while (p < end) {
+ *			const struct pfs_xhdr *h = (const struct pfs_xhdr *)p;
+ *
+ *			use(p + h->bh_hdrlen, h->bh_caplen);
+ *			p += PFS_ZBUF_WORDALIGN(h->bh_hdrlen + h->bh_caplen);
+ *		}
+ *		pfs_zbuf_give(block);
+ *	}
+ *
+ * The two are handed over in turn, the first one first. Both may be yours at the same time. Give each back as soon as
+ * you are done with it: the mount needs one of them to go on.
+ *
+ * Threads: one that takes.
+ */
+#ifndef PIPESFS_ZBUF_H
+#define PIPESFS_ZBUF_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* At the beginning of each block; 32 bytes. struct bpf_zbuf_header */
+struct pfs_zbuf_header {
+	uint32_t bzh_kernel_gen; /* written by the mount only, after the length */
+	uint32_t bzh_kernel_len; /* bytes of records behind this header */
+	uint32_t bzh_user_gen;	 /* written by you only */
+	uint32_t bzh_reserved[5];
+};
+
+/* struct bpf_ts */
+struct pfs_zbuf_time {
+	int64_t bt_sec;	  /* since 1970-01-01 UTC */
+	uint64_t bt_frac; /* of a second, in 2^-64 of one */
+};
+
+/* In front of each record. struct bpf_xhdr */
+struct pfs_xhdr {
+	struct pfs_zbuf_time bh_tstamp;
+	uint32_t bh_caplen;  /* bytes that are here */
+	uint32_t bh_datalen; /* bytes it has, or had: of packets that were cut the larger one */
+	/*
+	 * From the beginning of this struct to the first of these bytes. No more than it needs to be: the network
+	 * layer of an Ethernet frame begins at a multiple of PFS_ZBUF_ALIGNMENT, as in FreeBSD. So the bytes begin
+	 * within what C takes for the end of this struct.
+	 */
+	uint16_t bh_hdrlen;
+};
+
+/* Records begin at multiples of it, counted from the end of the block's header. BPF_ALIGNMENT, BPF_WORDALIGN */
+#define PFS_ZBUF_ALIGNMENT sizeof(long)
+#define PFS_ZBUF_WORDALIGN(x) (((x) + (PFS_ZBUF_ALIGNMENT - 1)) & ~(PFS_ZBUF_ALIGNMENT - 1))
+
+/* Is the block yours? If so, its length and its records may be looked at. */
+__attribute__((unused)) static inline int pfs_zbuf_yours(const struct pfs_zbuf_header *block)
+{
+	return __atomic_load_n(&block->bzh_kernel_gen, __ATOMIC_ACQUIRE) != block->bzh_user_gen;
+}
+
+/* Gives a block back that is yours: nothing of it may be looked at any more. */
+__attribute__((unused)) static inline void pfs_zbuf_give(struct pfs_zbuf_header *block)
+{
+	__atomic_store_n(&block->bzh_user_gen, block->bzh_kernel_gen, __ATOMIC_RELEASE);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
