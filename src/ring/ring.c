@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
+#include "base/twice.h"
 #include "ring/table_i.h"
 
 /* --- memory ------------------------------------------------------------------------------ */
@@ -17,26 +18,6 @@ static void memfd_release(struct pfs_ring *ring)
 		close(ring->fd);
 }
 
-/* The same pages twice in a row. */
-static int map_twice(int fd, uint64_t size, uint8_t **ret_data)
-{
-	uint8_t *data = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (data == MAP_FAILED)
-		return -errno;
-	for (int half = 0; half < 2; half++) {
-		if (mmap(data + (uint64_t)half * size, size, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
-			int r = -errno;
-
-			munmap(data, 2 * size);
-			return r;
-		}
-	}
-	*ret_data = data;
-	return 0;
-}
-
 static int memfd_map(struct pfs_ring *ring)
 {
 	void *page;
@@ -45,7 +26,7 @@ static int memfd_map(struct pfs_ring *ring)
 	ring->fd = memfd_create("pipesfs-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (ring->fd < 0 || ftruncate(ring->fd, (off_t)ring->size + PFS_SHARED_PAGE) < 0)
 		return -errno;
-	r = map_twice(ring->fd, ring->size, &ring->data);
+	r = pfs_map_twice(ring->fd, 0, ring->size, PROT_READ | PROT_WRITE, &ring->data);
 	if (r < 0)
 		return r;
 	page = mmap(NULL, PFS_SHARED_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd,
