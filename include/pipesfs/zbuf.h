@@ -34,13 +34,22 @@
 extern "C" {
 #endif
 
-/* At the beginning of each block; 32 bytes. struct bpf_zbuf_header */
+/*
+ * At the beginning of each block; 32 bytes. struct bpf_zbuf_header, which has only the first three words, and padding.
+ */
 struct pfs_zbuf_header {
 	uint32_t bzh_kernel_gen; /* written by the mount only, after the length */
 	uint32_t bzh_kernel_len; /* bytes of records behind this header */
 	uint32_t bzh_user_gen;	 /* written by you only */
-	uint32_t bzh_reserved[5];
+	uint32_t bzh_link_type; /* of all records in it, LINKTYPE_* as in capture files; 65535: they are no packets */
+	uint32_t bzh_state; /* of the first block, and of both: PFS_ZBUF_* */
+	uint32_t bzh_reserved[3];
 };
+
+/* There is more, and no block to put it into: once you have given one back, ask (pfs_blocks_ack() does). */
+#define PFS_ZBUF_WAITS 1u
+/* Nothing comes any more, but for what is in blocks that are yours already. */
+#define PFS_ZBUF_END 2u
 
 /* struct bpf_ts */
 struct pfs_zbuf_time {

@@ -22,6 +22,7 @@ struct pfs_blocks {
 	struct block block[2];
 	struct block *store, *hold, *free; /* hold and free: one of the two, the other NULL */
 	size_t len;			   /* bytes of records in store */
+	uint16_t link_type;		   /* of these */
 	size_t size;			   /* of a block, with its header */
 	uint8_t *memory;		   /* owned: the mapping of both */
 	int fd;				   /* owned */
@@ -102,6 +103,7 @@ static void block_assign(struct pfs_blocks *blocks, struct block *block)
 	block->assigned = true;
 	block->generation++;
 	__atomic_store_n(&header->bzh_kernel_len, (uint32_t)blocks->len, __ATOMIC_RELAXED);
+	__atomic_store_n(&header->bzh_link_type, blocks->link_type, __ATOMIC_RELAXED);
 	__atomic_store_n(&header->bzh_kernel_gen, block->generation, __ATOMIC_RELEASE);
 	blocks->handed = true;
 }
@@ -144,6 +146,17 @@ bool pfs_blocks_rotate(struct pfs_blocks *blocks, unsigned *ret_block, size_t *r
 	*ret_block = blocks->hold == &blocks->block[1];
 	*ret_len = len;
 	return true;
+}
+
+void pfs_blocks_end(struct pfs_blocks *blocks)
+{
+	if (blocks->len)
+		block_assign(blocks, blocks->store);
+}
+
+void pfs_blocks_state(struct pfs_blocks *blocks, uint32_t state)
+{
+	__atomic_store_n(&pfs_blocks_header(blocks, 0)->bzh_state, state, __ATOMIC_SEQ_CST);
 }
 
 bool pfs_blocks_handed(struct pfs_blocks *blocks)
@@ -212,15 +225,17 @@ int pfs_blocks_put(struct pfs_blocks *blocks, const struct pfs_blocks_record *re
 	const size_t header = header_len(record->link_len);
 	const size_t caplen = pfs_min(record->len, room - header);
 	const size_t end = PFS_ZBUF_WORDALIGN(blocks->len) + header + caplen;
+	const bool other = blocks->len && record->link_type != blocks->link_type;
 
 	reclaim(blocks);
-	if (end > room || blocks->store->assigned) {
+	if (end > room || other || blocks->store->assigned) {
 		if (!blocks->free) {
 			block_assign(blocks, blocks->store);
 			return -EAGAIN;
 		}
 		rotate(blocks);
 	}
+	blocks->link_type = record->link_type;
 	append(blocks, record, header, caplen, bytes);
 	return 0;
 }

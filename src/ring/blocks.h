@@ -36,8 +36,9 @@ struct pfs_blocks;
 struct pfs_blocks_record {
 	uint64_t time; /* ns since the epoch */
 	uint32_t len;
-	uint32_t wire_len; /* if it is more than len */
-	uint32_t link_len; /* of the link-layer header: what follows it will be aligned. 0: none, or not known */
+	uint32_t wire_len;  /* if it is more than len */
+	uint16_t link_type; /* as in capture files; a block has records of one only */
+	uint16_t link_len; /* of the link-layer header: what follows it will be aligned. 0: none, or not known */
 };
 
 /* Of `size` bytes each (-EINVAL: no whole pages, or too few or too many). A sealed memfd. -ENOMEM, -errno. */
@@ -57,6 +58,10 @@ int pfs_blocks_put(struct pfs_blocks *blocks, const struct pfs_blocks_record *re
  * before that, where FreeBSD leaves it until the next packet: who waits for no other would never get the last ones.
  */
 bool pfs_blocks_rotate(struct pfs_blocks *blocks, unsigned *ret_block, size_t *ret_len);
+/* Hands over what is in store, come what may: nothing will be put any more. */
+void pfs_blocks_end(struct pfs_blocks *blocks);
+/* Writes bzh_state (sequentially consistent). */
+void pfs_blocks_state(struct pfs_blocks *blocks, uint32_t state);
 /* Was a block handed over since this was asked last? Whoever waits for one is woken then. */
 bool pfs_blocks_handed(struct pfs_blocks *blocks);
 /* After -EAGAIN: may it be worth trying again? */

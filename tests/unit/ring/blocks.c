@@ -63,9 +63,10 @@ static struct pfs_blocks *blocks_make(size_t size)
 static int put(struct pfs_blocks *blocks, uint32_t n, uint32_t len, uint32_t link_len)
 {
 	uint8_t *bytes = malloc(len ? len : 1);
-	struct pfs_blocks_record record = {
-		.time = n * 1000003ull, .len = len, .wire_len = len + n % 3, .link_len = link_len
-	};
+	struct pfs_blocks_record record = { .time = n * 1000003ull,
+					    .len = len,
+					    .wire_len = len + n % 3,
+					    .link_len = (uint16_t)link_len };
 	int r;
 
 	for (uint32_t i = 0; i < len; i++)
@@ -190,6 +191,46 @@ static void records(void **state)
 			times[i]);
 		pfs_zbuf_give(block);
 	}
+	process_release(&p);
+	pfs_blocks_free(blocks);
+}
+
+/* A block has records of one link type only, and says which. At the end all is handed over, whoever has what. */
+static void links_and_end(void **state)
+{
+	static const uint16_t types[] = { 1, 1, 101, 101, 65535 };
+	struct pfs_blocks *blocks = blocks_make(SIZE);
+	struct pfs_zbuf_header *block;
+	struct process p;
+	int r = 0;
+
+	process_init(&p, blocks, SIZE);
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		struct pfs_blocks_record record = { .len = 1, .link_type = types[i] };
+
+		r = pfs_blocks_put(blocks, &record, "x");
+		assert_int_equal(r, i < 4 ? 0 : -EAGAIN);
+	}
+	pfs_blocks_end(blocks);
+	for (unsigned i = 0; i < 2; i++) {
+		block = process_take(&p);
+		assert_non_null(block);
+		assert_int_equal(block->bzh_link_type, i ? 101 : 1);
+		assert_int_equal(block->bzh_kernel_len, 40 + 33);
+		pfs_zbuf_give(block);
+	}
+	assert_int_equal(pfs_blocks_put(blocks,
+					&(struct pfs_blocks_record){ .len = 1, .link_type = 65535 },
+					"x"),
+			 0);
+	assert_null(process_take(&p));
+	pfs_blocks_end(blocks);
+	pfs_blocks_end(blocks);
+	pfs_blocks_state(blocks, PFS_ZBUF_END);
+	block = process_take(&p);
+	assert_int_equal(block->bzh_state, PFS_ZBUF_END);
+	assert_int_equal(block->bzh_link_type, 65535);
+	assert_int_equal(block->bzh_kernel_gen, 2);
 	process_release(&p);
 	pfs_blocks_free(blocks);
 }
@@ -453,10 +494,10 @@ static void threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(sizes),	 cmocka_unit_test(contract),
-		cmocka_unit_test(records),	 cmocka_unit_test(backwards),
-		cmocka_unit_test(against_model), cmocka_unit_test(liar),
-		cmocka_unit_test(threads),
+		cmocka_unit_test(sizes),     cmocka_unit_test(contract),
+		cmocka_unit_test(records),   cmocka_unit_test(links_and_end),
+		cmocka_unit_test(backwards), cmocka_unit_test(against_model),
+		cmocka_unit_test(liar),	     cmocka_unit_test(threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
