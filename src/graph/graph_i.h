@@ -399,6 +399,14 @@ uint64_t pfs_node_lost_sum(const struct pfs_node *node);
 void pfs_domain_kick(struct pfs_domain *domain);
 void pfs_node_kick_all(struct pfs_node *node);			   /* of the tree in which it is */
 void pfs_readers_text(struct pfs_node *node, struct pfs_buf *out); /* control */
+/*
+ * A reader that is given refs, not bytes, by one thread at a time: up to max, some perhaps control refs, of which it
+ * needs nothing; 0: the end; -EAGAIN. After a return > 0 they are pinned; unpin says how many of them were taken.
+ */
+ssize_t pfs_reader_pin(struct pfs_reader *reader, struct pfs_ref *refs, size_t max);
+void pfs_reader_unpin(struct pfs_reader *reader, const struct pfs_ref *refs, size_t n);
+bool pfs_reader_begins(const struct pfs_reader *reader); /* there is something before its first record */
+struct pfs_node *pfs_reader_node(struct pfs_reader *reader); /* borrowed */
 /* Control. What its own readers got and missed, those that have left too, and what waits for the slowest. */
 void pfs_readers_sum(const struct pfs_node *node, uint64_t *delivered, uint64_t *missed, uint64_t *lag);
 uint64_t pfs_node_dropped(const struct pfs_node *node);

@@ -355,7 +355,7 @@ static bool is_silent(const struct pfs_ref *ref)
 	return ref->flags & PFS_REF_CONTROL ? !(ref->flags & PFS_REF_EOF) : ref->len == 0;
 }
 
-static void count_empty(struct pfs_reader *reader, const struct pfs_ref *refs, size_t n)
+static void count_given(struct pfs_reader *reader, const struct pfs_ref *refs, size_t n)
 {
 	uint64_t empty = 0;
 
@@ -372,7 +372,7 @@ static bool take_controls(struct pfs_reader *reader, const struct pfs_ref *refs,
 	while (i < n && is_silent(&refs[i]))
 		i++;
 	if (i < n && (refs[i].flags & PFS_REF_EOF)) {
-		count_empty(reader, refs, i);
+		count_given(reader, refs, i);
 		pfs_cursor_unpin(&reader->cursor, i + 1);
 		reader->moved = true;
 		reader->generation_over = true;
@@ -477,7 +477,7 @@ static ssize_t get_queued(struct pfs_reader *reader, struct reply *reply, bool r
 		reader->last_given = refs[i];
 	}
 	if (reply->total == 0) { /* nothing to read was there */
-		count_empty(reader, refs, reader->full);
+		count_given(reader, refs, reader->full);
 		pfs_cursor_unpin(&reader->cursor, reader->full);
 		reader->moved = true;
 		return -EAGAIN;
@@ -599,6 +599,43 @@ void pfs_reader_done(struct pfs_reader *reader, bool delivered)
 	else
 		done_queued(reader, delivered);
 	pfs_moved_on(node, false);
+}
+
+/* --- refs instead of bytes -------------------------------------------------------------------------- */
+
+struct pfs_node *pfs_reader_node(struct pfs_reader *reader)
+{
+	return reader->node;
+}
+
+bool pfs_reader_begins(const struct pfs_reader *reader)
+{
+	return reader->has_preamble;
+}
+
+ssize_t pfs_reader_pin(struct pfs_reader *reader, struct pfs_ref *refs, size_t max)
+{
+	size_t n = pfs_cursor_pin(&reader->cursor, refs, max), i = 0;
+
+	if (n == 0) {
+		pfs_moved_on(reader->node, false);
+		return at_end(reader) ? 0 : -EAGAIN;
+	}
+	if (take_controls(reader, refs, n)) {
+		pfs_moved_on(reader->node, false);
+		return 0;
+	}
+	while (i < n && !(refs[i].flags & PFS_REF_EOF))
+		i++;
+	reader->generation_over = false;
+	return (ssize_t)i;
+}
+
+void pfs_reader_unpin(struct pfs_reader *reader, const struct pfs_ref *refs, size_t n)
+{
+	count_given(reader, refs, n);
+	pfs_cursor_unpin(&reader->cursor, n);
+	pfs_moved_on(reader->node, false);
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------ */
