@@ -1,7 +1,6 @@
 #include "graph/fill.h"
 
-#include <sys/eventfd.h>
-
+#include "base/socket.h"
 #include "graph/graph_i.h"
 #include "ring/blocks.h"
 
@@ -13,7 +12,7 @@ struct pfs_fill {
 	const struct pfs_rings *rings;
 	struct pfs_blocks *blocks; /* lock; owned */
 	struct pfs_waiter waiter;
-	int wake_fd; /* borrowed */
+	int nudge_fd; /* borrowed */
 	void (*last)(void *arg);
 	void *arg;
 	_Atomic unsigned refs; /* the opener, a parked waiter, who runs */
@@ -131,7 +130,7 @@ static void tell(struct pfs_fill *fill, uint32_t state)
 	handed = pfs_blocks_handed(fill->blocks);
 	pthread_mutex_unlock(&fill->lock);
 	if (handed || (state & PFS_ZBUF_END))
-		eventfd_write(fill->wake_fd, 1);
+		pfs_nudge(fill->nudge_fd);
 }
 
 /* Is a block ours after all? It was given back while PFS_ZBUF_WAITS was not yet there to be seen. */
@@ -208,7 +207,7 @@ static void fill_wake(struct pfs_waiter *waiter)
 
 /* --- open, close, ask ------------------------------------------------------------------------------- */
 
-int pfs_fill_open(struct pfs_reader *reader, size_t size, int wake_fd, void (*last)(void *arg),
+int pfs_fill_open(struct pfs_reader *reader, size_t size, int nudge_fd, void (*last)(void *arg),
 		  void *arg, struct pfs_fill **ret_fill, struct pfs_diag *diag)
 {
 	struct pfs_node *node = pfs_reader_node(reader);
@@ -231,7 +230,7 @@ int pfs_fill_open(struct pfs_reader *reader, size_t size, int wake_fd, void (*la
 	fill->list = &node->queue->waiters;
 	fill->rings = node->graph->rings;
 	fill->waiter.wake = fill_wake;
-	fill->wake_fd = wake_fd;
+	fill->nudge_fd = nudge_fd;
 	fill->last = last;
 	fill->arg = arg;
 	fill->refs = 1;

@@ -407,6 +407,9 @@ ssize_t pfs_reader_pin(struct pfs_reader *reader, struct pfs_ref *refs, size_t m
 void pfs_reader_unpin(struct pfs_reader *reader, const struct pfs_ref *refs, size_t n);
 bool pfs_reader_begins(const struct pfs_reader *reader); /* there is something before its first record */
 struct pfs_node *pfs_reader_node(struct pfs_reader *reader); /* borrowed */
+struct pfs_node *pfs_writer_node(struct pfs_writer *writer); /* borrowed */
+uid_t pfs_writer_uid(const struct pfs_writer *writer);
+size_t pfs_writer_max(const struct pfs_writer *writer); /* bytes of a record */
 /* Control. What its own readers got and missed, those that have left too, and what waits for the slowest. */
 void pfs_readers_sum(const struct pfs_node *node, uint64_t *delivered, uint64_t *missed, uint64_t *lag);
 uint64_t pfs_node_dropped(const struct pfs_node *node);

@@ -470,6 +470,21 @@ void pfs_writer_close(struct pfs_writer *writer)
 	pfs_due_give(graph, uid, PFS_DUE_OPENS, 1);
 }
 
+struct pfs_node *pfs_writer_node(struct pfs_writer *writer)
+{
+	return writer->node;
+}
+
+size_t pfs_writer_max(const struct pfs_writer *writer)
+{
+	return pfs_min(PFS_WRITE_MAX, pfs_ring_max_record(writer->node->inject->ring));
+}
+
+uid_t pfs_writer_uid(const struct pfs_writer *writer)
+{
+	return writer->uid;
+}
+
 /* --- writing ------------------------------------------------------------------------------------------ */
 
 /* A record of n bytes, not committed yet, with what all of a writer's have. Inject lock. */
@@ -487,7 +502,7 @@ static int store_begin(struct pfs_writer *writer, size_t n, struct pfs_record **
 
 static int store_refused(const struct pfs_writer *writer, size_t n)
 {
-	if (n > PFS_WRITE_MAX || n > pfs_ring_max_record(writer->node->inject->ring))
+	if (n > pfs_writer_max(writer))
 		return -EMSGSIZE;
 	if (atomic_load(&writer->node->dead) || atomic_load(&writer->node->graph->shutdown))
 		return -EPIPE;

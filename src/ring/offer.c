@@ -16,6 +16,7 @@ struct head {
 	_Atomic uint64_t wanted; /* giver: be woken when taken has come there; 0 by the taker, who wakes */
 	_Alignas(64) _Atomic uint64_t taken; /* the taker writes it */
 	_Atomic uint32_t rests;		     /* 1 by the taker; 0 by the giver, who wakes then */
+	_Atomic uint32_t over; /* the taker: an errno, why nothing is taken any more */
 };
 
 struct pfs_offer {
@@ -123,11 +124,21 @@ static uint64_t record_size(size_t len)
 
 /* --- giver -------------------------------------------------------------------------------------- */
 
+/* An errno, or 0. */
+static int offer_over(const struct pfs_offer *offer)
+{
+	uint32_t over = atomic_load(&offer->head->over);
+
+	return over < 4096 ? (int)over : EPROTO;
+}
+
 int pfs_offer_reserve(struct pfs_offer *offer, size_t len, void **ret_bytes)
 {
 	/* Pairs with the store in pfs_offer_take(): what was there has been copied. */
 	uint64_t used = offer->given - atomic_load_explicit(&offer->head->taken, memory_order_acquire);
 
+	if (offer_over(offer))
+		return -offer_over(offer);
 	if (len == 0)
 		return -EINVAL;
 	if (len > pfs_offer_record_max(offer))
@@ -158,7 +169,7 @@ static bool wait_for(struct pfs_offer *offer, uint64_t wanted)
 	if (wanted > offer->given)
 		return false; /* more than everything */
 	atomic_store(&offer->head->wanted, wanted);
-	if (atomic_load(&offer->head->taken) < wanted)
+	if (atomic_load(&offer->head->taken) < wanted && !offer_over(offer))
 		return true;
 	/* Whoever was first: then we are woken, and find nothing to do. */
 	atomic_store(&offer->head->wanted, 0);
@@ -179,6 +190,15 @@ bool pfs_offer_wait(struct pfs_offer *offer, size_t len)
 bool pfs_offer_wait_empty(struct pfs_offer *offer)
 {
 	return wait_for(offer, offer->given);
+}
+
+int pfs_offer_flushed(const struct pfs_offer *offer)
+{
+	if (offer_over(offer))
+		return -offer_over(offer);
+	return atomic_load_explicit(&offer->head->taken, memory_order_acquire) == offer->given
+		       ? 0
+		       : -EAGAIN;
 }
 
 /* --- taker -------------------------------------------------------------------------------------- */
@@ -231,6 +251,14 @@ bool pfs_offer_take(struct pfs_offer *offer)
 	atomic_store(&offer->head->taken, offer->taken);
 	wanted = atomic_load(&offer->head->wanted);
 	return wanted && offer->taken >= wanted && atomic_exchange(&offer->head->wanted, 0);
+}
+
+bool pfs_offer_end(struct pfs_offer *offer, int error)
+{
+	offer->broken = true;
+	/* Then a look at `wanted`; its twin is in wait_for(). */
+	atomic_store(&offer->head->over, (uint32_t)error);
+	return atomic_load(&offer->head->wanted) && atomic_exchange(&offer->head->wanted, 0);
 }
 
 bool pfs_offer_rest(struct pfs_offer *offer)

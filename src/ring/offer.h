@@ -44,15 +44,17 @@ size_t pfs_offer_record_max(const struct pfs_offer *offer);
 
 /*
  * Room for a record of up to len bytes, aligned to 8, until commit; asked again, it is the same room. -EAGAIN: the ring
- * is full; -EINVAL: len is 0; -EMSGSIZE; -EPROTO: the memory is not what it was.
+ * is full; -EINVAL: len is 0; -EMSGSIZE; -EPROTO: the memory is not what it was; or what pfs_offer_end() said.
  */
 int pfs_offer_reserve(struct pfs_offer *offer, size_t len, void **ret_bytes);
 /* The first len bytes (not 0) of what was reserved are a record. True: the taker rests and must be woken. */
 bool pfs_offer_commit(struct pfs_offer *offer, size_t len);
 /* From now on a take that leaves room for len bytes, or for more, wakes. False: there is room already. */
 bool pfs_offer_wait(struct pfs_offer *offer, size_t len);
-/* The same, for the take after which nothing is left. False: all was taken. */
+/* The same, for the take after which nothing is left. False: all was taken, or pfs_offer_end() was called. */
 bool pfs_offer_wait_empty(struct pfs_offer *offer);
+/* Has all that was committed been taken? -EAGAIN: no; or what pfs_offer_end() said. */
+int pfs_offer_flushed(const struct pfs_offer *offer);
 
 /* --- taker -------------------------------------------------------------------------------------- */
 
@@ -60,6 +62,8 @@ bool pfs_offer_wait_empty(struct pfs_offer *offer);
 int pfs_offer_peek(struct pfs_offer *offer, const void **ret_bytes, size_t *ret_len);
 /* After peek said 1: that record was copied. True: the giver waits for this and must be woken. */
 bool pfs_offer_take(struct pfs_offer *offer);
+/* Nothing is taken any more: the giver is told why, a positive errno. True: it waits and must be woken. */
+bool pfs_offer_end(struct pfs_offer *offer, int error);
 /* From now on the next commit wakes. False: there is something already, or nonsense. */
 bool pfs_offer_rest(struct pfs_offer *offer);
 

@@ -5,9 +5,9 @@
 #include "help.h"
 
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 
+#include "base/socket.h"
 #include "graph/fill.h"
 #include "ring/blocks.h"
 
@@ -16,7 +16,7 @@
 struct process {
 	struct pfs_reader *reader;
 	struct pfs_fill *fill;
-	int wake_fd;
+	int nudge[2]; /* the fill's, the process's */
 	_Atomic unsigned lasts;
 	uint8_t *memory;
 	unsigned turn;
@@ -36,8 +36,8 @@ static void process_open(struct process *p, struct pfs_node *node, int policy)
 	int r;
 
 	*p = (struct process){ .reader = open_reader(node, NULL, policy) };
-	p->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = pfs_fill_open(p->reader, SIZE, p->wake_fd, process_last, p, &p->fill, &diag);
+	assert_int_equal(pfs_nudge_pair(p->nudge), 0);
+	r = pfs_fill_open(p->reader, SIZE, p->nudge[0], process_last, p, &p->fill, &diag);
 	assert_string_equal(diag.text, "");
 	assert_int_equal(r, 0);
 	p->memory = mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -51,7 +51,8 @@ static void process_close(struct process *p)
 	while (atomic_load(&p->lasts) == 0)
 		sched_yield();
 	munmap(p->memory, 2 * SIZE);
-	close(p->wake_fd);
+	close(p->nudge[0]);
+	close(p->nudge[1]);
 	pfs_reader_close(p->reader);
 }
 
@@ -89,6 +90,13 @@ static bool take(struct process *p)
 	return true;
 }
 
+static bool nudged(const struct process *p)
+{
+	struct pollfd poll_fd = { .fd = p->nudge[1], .events = POLLIN };
+
+	return poll(&poll_fd, 1, 0) == 1 && pfs_nudge_clear(p->nudge[1]);
+}
+
 static void write_number(struct pfs_writer *writer, uint64_t number)
 {
 	CHECK(pfs_writer_write(writer, &number, sizeof(number)) == sizeof(number));
@@ -102,7 +110,6 @@ static void test_on_demand_and_the_end(void **state)
 	struct pfs_node *accept = make_path(graph, "accept");
 	struct pfs_writer *writer = open_writer(accept);
 	struct process p;
-	eventfd_t count;
 	unsigned which;
 	size_t len;
 
@@ -110,7 +117,7 @@ static void test_on_demand_and_the_end(void **state)
 	assert_int_equal(pfs_fill_rotate(p.fill, &which, &len), 0);
 	write_number(writer, 0);
 	assert_false(take(&p));
-	assert_int_equal(eventfd_read(p.wake_fd, &count), -1);
+	assert_false(nudged(&p));
 	assert_int_equal(pfs_fill_rotate(p.fill, &which, &len), 1);
 	assert_int_equal(which, 0);
 	assert_int_equal(len, 40);
@@ -119,7 +126,7 @@ static void test_on_demand_and_the_end(void **state)
 	assert_int_equal(state_of(&p), 0);
 	pfs_writer_close(writer);
 	assert_int_equal(state_of(&p), PFS_ZBUF_END);
-	assert_int_equal(eventfd_read(p.wake_fd, &count), 0);
+	assert_true(nudged(&p));
 	assert_true(take(&p));
 	assert_int_equal(p.next, 2);
 	assert_int_equal(number_of(accept, PFS_TEXT_READERS, "delivered"), 2);
@@ -275,14 +282,13 @@ static void test_threads(void **state)
 	struct pfs_node *accept = make_path(graph, "accept");
 	struct process p;
 	pthread_t thread;
-	eventfd_t count;
 	unsigned which;
 	size_t len;
 
 	process_open(&p, accept, 1);
 	assert_int_equal(pthread_create(&thread, NULL, write_many, accept), 0);
 	for (;;) {
-		struct pollfd poll_fd = { .fd = p.wake_fd, .events = POLLIN };
+		struct pollfd poll_fd = { .fd = p.nudge[1], .events = POLLIN };
 
 		if (take(&p)) {
 			atomic_thread_fence(memory_order_seq_cst);
@@ -290,7 +296,7 @@ static void test_threads(void **state)
 				(void)pfs_fill_rotate(p.fill, &which, &len);
 			continue;
 		}
-		(void)eventfd_read(p.wake_fd, &count);
+		assert_true(pfs_nudge_clear(p.nudge[1]));
 		if (take(&p) || pfs_zbuf_yours(header(&p, p.turn)))
 			continue;
 		if (state_of(&p) & PFS_ZBUF_END) {
