@@ -25,6 +25,9 @@ struct pfs_fill {
 	bool waits;	     /* by who runs: for a block */
 	struct pfs_ref part; /* by who runs: bytes of a stream that go into several blocks */
 	uint32_t part_done;
+	struct pfs_graph *graph; /* borrowed */
+	uid_t payer;
+	size_t charged; /* of memory */
 };
 
 static void fill_unref(struct pfs_fill *fill)
@@ -35,6 +38,7 @@ static void fill_unref(struct pfs_fill *fill)
 	if (atomic_fetch_sub(&fill->refs, 1) > 1)
 		return;
 	pfs_blocks_free(fill->blocks);
+	pfs_due_give(fill->graph, fill->payer, PFS_DUE_MEMORY, fill->charged);
 	pthread_mutex_destroy(&fill->lock);
 	free(fill);
 	last(arg);
@@ -217,17 +221,24 @@ int pfs_fill_open(struct pfs_reader *reader, size_t size, int nudge_fd, void (*l
 	if (node->kind == PFS_NODE_VIEW || pfs_reader_begins(reader))
 		return pfs_diag_set(diag, EINVAL,
 				    "what is read there has a beginning: blocks hold records");
+	if (size > PFS_BLOCK_MAX)
+		return pfs_diag_set(diag, EINVAL, "a block has at most %zu bytes", PFS_BLOCK_MAX);
+	r = pfs_due_take(node->graph, pfs_reader_uid(reader), PFS_DUE_MEMORY, 2 * size);
+	if (r < 0)
+		return pfs_due_refused(node->graph, PFS_DUE_MEMORY, r, diag);
 	fill = pfs_zalloc(1, sizeof(*fill));
-	if (!fill)
-		return -ENOMEM;
-	r = pfs_blocks_new(size, &fill->blocks);
+	r = fill ? pfs_blocks_new(size, &fill->blocks) : -ENOMEM;
 	if (r < 0) {
+		pfs_due_give(node->graph, pfs_reader_uid(reader), PFS_DUE_MEMORY, 2 * size);
 		free(fill);
 		return pfs_diag_set(diag, -r, "no blocks of %zu bytes: %s", size, strerror(-r));
 	}
 	pthread_mutex_init(&fill->lock, NULL);
 	fill->reader = reader;
 	fill->list = &node->queue->waiters;
+	fill->graph = node->graph;
+	fill->payer = pfs_reader_uid(reader);
+	fill->charged = 2 * size;
 	fill->rings = node->graph->rings;
 	fill->waiter.wake = fill_wake;
 	fill->nudge_fd = nudge_fd;

@@ -19,7 +19,7 @@ struct pfs_fill;
 /*
  * From now on the reader is its: borrowed, until last(arg) is called, once, some time after pfs_fill_close(), on
  * any thread. nudge_fd is borrowed likewise. size: bytes of one block. -EINVAL: no such size; or what is read there
- * does not consist of records (views, tables). -ENOMEM.
+ * does not consist of records (views, tables). -ENOMEM, -EDQUOT: its user pays for the blocks.
  */
 int pfs_fill_open(struct pfs_reader *reader, size_t size, int nudge_fd, void (*last)(void *arg),
 		  void *arg, struct pfs_fill **ret_fill, struct pfs_diag *diag);

@@ -408,6 +408,7 @@ void pfs_reader_unpin(struct pfs_reader *reader, const struct pfs_ref *refs, siz
 bool pfs_reader_begins(const struct pfs_reader *reader); /* there is something before its first record */
 struct pfs_node *pfs_reader_node(struct pfs_reader *reader); /* borrowed */
 struct pfs_node *pfs_writer_node(struct pfs_writer *writer); /* borrowed */
+uid_t pfs_reader_uid(const struct pfs_reader *reader);
 uid_t pfs_writer_uid(const struct pfs_writer *writer);
 size_t pfs_writer_max(const struct pfs_writer *writer); /* bytes of a record */
 /* Control. What its own readers got and missed, those that have left too, and what waits for the slowest. */

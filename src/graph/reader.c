@@ -608,6 +608,11 @@ struct pfs_node *pfs_reader_node(struct pfs_reader *reader)
 	return reader->node;
 }
 
+uid_t pfs_reader_uid(const struct pfs_reader *reader)
+{
+	return reader->cred.uid;
+}
+
 bool pfs_reader_begins(const struct pfs_reader *reader)
 {
 	return reader->has_preamble;

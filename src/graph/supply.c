@@ -23,7 +23,10 @@ struct pfs_supply {
 	bool closing, ended;	 /* lock */
 	struct pfs_waiter waiter;
 	pthread_mutex_t bell;
-	bool parked; /* bell: by the thread; not, once it is woken */
+	bool parked;		 /* bell: by the thread; not, once it is woken */
+	struct pfs_graph *graph; /* borrowed */
+	uid_t payer;
+	uint64_t size; /* of its ring; charged */
 };
 
 /* --- taking ------------------------------------------------------------------------------------------ */
@@ -104,6 +107,7 @@ static int step(struct pfs_supply *supply, size_t *ret_len)
 static void supply_free(struct pfs_supply *supply)
 {
 	pfs_offer_free(supply->offer);
+	pfs_due_give(supply->graph, supply->payer, PFS_DUE_MEMORY, supply->size);
 	pfs_closep(&supply->bell_fd);
 	pthread_mutex_destroy(&supply->bell);
 	pthread_mutex_destroy(&supply->lock);
@@ -231,13 +235,30 @@ static int thread_start(struct pfs_supply *supply)
 }
 
 int pfs_supply_open(struct pfs_writer *writer, uint64_t size, int nudge_fd, void (*last)(void *arg),
-		    void *arg, struct pfs_supply **ret_supply)
+		    void *arg, struct pfs_supply **ret_supply, struct pfs_diag *diag)
 {
-	struct pfs_supply *supply = pfs_zalloc(1, sizeof(*supply));
+	struct pfs_graph *graph = pfs_writer_node(writer)->graph;
+	struct pfs_supply *supply;
 	int r;
 
-	if (!supply)
+	if (size < PFS_OFFER_MIN || size > PFS_OFFER_MAX || (size & (size - 1)))
+		return pfs_diag_set(diag, EINVAL,
+				    "a producer's ring has a power of two from %llu to %llu bytes",
+				    (unsigned long long)PFS_OFFER_MIN,
+				    (unsigned long long)PFS_OFFER_MAX);
+	while (size > PFS_OFFER_MIN && size / 4 > pfs_writer_max(writer))
+		size /= 2;
+	r = pfs_due_take(graph, pfs_writer_uid(writer), PFS_DUE_MEMORY, size);
+	if (r < 0)
+		return pfs_due_refused(graph, PFS_DUE_MEMORY, r, diag);
+	supply = pfs_zalloc(1, sizeof(*supply));
+	if (!supply) {
+		pfs_due_give(graph, pfs_writer_uid(writer), PFS_DUE_MEMORY, size);
 		return -ENOMEM;
+	}
+	supply->graph = graph;
+	supply->payer = pfs_writer_uid(writer);
+	supply->size = size;
 	supply->writer = writer;
 	supply->nudge_fd = nudge_fd;
 	supply->last = last;
@@ -246,19 +267,21 @@ int pfs_supply_open(struct pfs_writer *writer, uint64_t size, int nudge_fd, void
 	pthread_mutex_init(&supply->lock, NULL);
 	pthread_mutex_init(&supply->bell, NULL);
 	supply->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = supply->bell_fd < 0 ? -errno : 0;
-	while (size > PFS_OFFER_MIN && size / 4 > pfs_writer_max(writer))
-		size /= 2;
-	if (r == 0)
-		r = pfs_offer_new(size, &supply->offer);
+	r = supply->bell_fd < 0 ? -errno : pfs_offer_new(size, &supply->offer);
 	if (r == 0)
 		r = thread_start(supply);
 	if (r < 0) {
 		supply_free(supply);
-		return r;
+		return pfs_diag_set(diag, -r, "no producer's ring of %llu bytes: %s",
+				    (unsigned long long)size, strerror(-r));
 	}
 	*ret_supply = supply;
 	return 0;
+}
+
+uint64_t pfs_supply_size(const struct pfs_supply *supply)
+{
+	return supply->size;
 }
 
 int pfs_supply_memory(const struct pfs_supply *supply)

@@ -219,14 +219,17 @@ static void test_long_and_refused(void **state)
 	struct pfs_diag diag;
 	struct process p;
 	size_t at = 0, len;
+	uint64_t memory;
 	unsigned which;
 
 	assert_int_equal(pfs_fill_open(view, SIZE, -1, process_last, NULL, &fill, &diag), -EINVAL);
 	assert_non_null(strstr(diag.text, "beginning"));
 	pfs_reader_close(view);
+	memory = pfs_graph_memory(graph);
 	for (size_t i = 0; i < sizeof(out); i++)
 		out[i] = (uint8_t)(i * 7 + i / 256);
 	process_open(&p, accept, 1);
+	assert_in_range(pfs_graph_memory(graph), memory + 2 * SIZE, memory + (4 << 20));
 	assert_int_equal(pfs_fill_open(p.reader, 4095, -1, process_last, NULL, &fill, &diag), -EINVAL);
 	assert_int_equal(pfs_writer_write(writer, out, sizeof(out)), sizeof(out));
 	while (at < sizeof(out)) {

@@ -30,10 +30,12 @@ static void producer_last(void *arg)
 
 static void producer_open(struct producer *p, struct pfs_node *node)
 {
+	struct pfs_diag diag;
+
 	*p = (struct producer){ .writer = open_writer(node) };
 	assert_int_equal(pfs_nudge_pair(p->nudge), 0);
-	assert_int_equal(pfs_supply_open(p->writer, SIZE, p->nudge[0], producer_last, p, &p->supply),
-			 0);
+	assert_int_equal(
+		pfs_supply_open(p->writer, SIZE, p->nudge[0], producer_last, p, &p->supply, &diag), 0);
 	assert_int_equal(pfs_offer_open(pfs_supply_memory(p->supply), &p->offer), 0);
 }
 
