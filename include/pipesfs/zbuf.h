@@ -28,6 +28,7 @@
 #ifndef PIPESFS_ZBUF_H
 #define PIPESFS_ZBUF_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -85,6 +86,37 @@ __attribute__((unused)) static inline void pfs_zbuf_give(struct pfs_zbuf_header 
 {
 	__atomic_store_n(&block->bzh_user_gen, block->bzh_kernel_gen, __ATOMIC_RELEASE);
 }
+
+/* --- of a path -------------------------------------------------------------------------------- */
+
+/*
+ * Opens a pipe file (".../all", or with ",policy=reliable" and the like) as a reader, whose records come in two blocks
+ * of `size` bytes each: whole pages, at most 2 MiB; 0: 512 KiB. The kernel and the mount check the caller's rights as
+ * for any open. What one open reads is shared with no other.
+ *
+ * Returns 0, or: what open(2) says; -EINVAL: no such size, or no records are read there (views, tables); -EDQUOT and
+ * -ENOMEM: the blocks are more than the mount, or this user's share of it, has; -ENOTTY: no file of pipesfs, or of a
+ * mount that has no block mode; -EPROTO: nonsense was answered. The error's sentence is in the mount's .refused.
+ */
+struct pfs_blocks;
+int pfs_blocks_open(const char *path, size_t size, struct pfs_blocks **ret_blocks);
+/*
+ * The next block: 1, in *ret_block, until pfs_blocks_ack(); -EAGAIN: none is yours yet; 0: that was all (a directory
+ * whose writers have gone, or that was removed); -ENOTCONN: the mount has ended. Makes no system call while there is
+ * one. Both blocks may be taken before either is given back.
+ */
+int pfs_blocks_next(struct pfs_blocks *blocks, struct pfs_zbuf_header **ret_block);
+/* Gives a block back. As pfs_zbuf_give(), and tells the mount if that waits for it. */
+void pfs_blocks_ack(struct pfs_blocks *blocks, struct pfs_zbuf_header *block);
+/*
+ * Asks for what is there, when poll(2) has timed out: BIOCROTZBUF. 1: a block was handed over, which pfs_blocks_next()
+ * returns; 0: there is nothing, or one is handed over already; -errno. One system call.
+ */
+int pfs_blocks_rotate(struct pfs_blocks *blocks);
+/* For poll(2), epoll(7): readable after -EAGAIN, when it is worth to look again. Belongs to `blocks`. */
+int pfs_blocks_fd(const struct pfs_blocks *blocks);
+/* NULL is fine. Its blocks are gone. */
+void pfs_blocks_close(struct pfs_blocks *blocks);
 
 #ifdef __cplusplus
 }

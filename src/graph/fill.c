@@ -2,7 +2,7 @@
 
 #include "base/socket.h"
 #include "graph/graph_i.h"
-#include "ring/blocks.h"
+#include "ring/zbuf.h"
 
 #define BATCH 256
 
@@ -10,7 +10,7 @@ struct pfs_fill {
 	struct pfs_reader *reader; /* borrowed */
 	struct pfs_waitlist *list; /* borrowed: of the reader's queue */
 	const struct pfs_rings *rings;
-	struct pfs_blocks *blocks; /* lock; owned */
+	struct pfs_zbuf *blocks; /* lock; owned */
 	struct pfs_waiter waiter;
 	int nudge_fd; /* borrowed */
 	void (*last)(void *arg);
@@ -37,7 +37,7 @@ static void fill_unref(struct pfs_fill *fill)
 
 	if (atomic_fetch_sub(&fill->refs, 1) > 1)
 		return;
-	pfs_blocks_free(fill->blocks);
+	pfs_zbuf_free(fill->blocks);
 	pfs_due_give(fill->graph, fill->payer, PFS_DUE_MEMORY, fill->charged);
 	pthread_mutex_destroy(&fill->lock);
 	free(fill);
@@ -73,7 +73,7 @@ static int fill_one(struct pfs_fill *fill, const struct pfs_ref *ref)
 	const struct pfs_origin *origin = pfs_origin_get(fill->rings, ref->origin);
 	const uint8_t *bytes = pfs_ref_bytes(fill->rings, ref);
 	struct pfs_meta meta;
-	struct pfs_blocks_record record = {
+	struct pfs_zbuf_record record = {
 		.link_type = ref->flags & PFS_REF_IN_STREAM ? PFS_LINK_BYTES : origin->link_type,
 	};
 	size_t done = is_part(fill, ref) ? fill->part_done : 0, max;
@@ -82,15 +82,15 @@ static int fill_one(struct pfs_fill *fill, const struct pfs_ref *ref)
 	pfs_ref_meta(fill->rings, ref, &meta);
 	record.time = meta.time;
 	record.link_len = link_len(record.link_type);
-	max = pfs_blocks_record_max(fill->blocks, record.link_len);
+	max = pfs_zbuf_record_max(fill->blocks, record.link_len);
 	if (record.link_type != PFS_LINK_BYTES || ref->len <= max) {
 		record.len = ref->len;
 		record.wire_len = meta.wire_len;
-		return pfs_blocks_put(fill->blocks, &record, bytes);
+		return pfs_zbuf_put(fill->blocks, &record, bytes);
 	}
 	while (r == 0 && done < ref->len) {
 		record.len = (uint32_t)pfs_min(ref->len - done, max);
-		r = pfs_blocks_put(fill->blocks, &record, bytes + done);
+		r = pfs_zbuf_put(fill->blocks, &record, bytes + done);
 		done += r == 0 ? record.len : 0;
 	}
 	fill->part = *ref;
@@ -129,9 +129,9 @@ static void tell(struct pfs_fill *fill, uint32_t state)
 
 	pthread_mutex_lock(&fill->lock);
 	if (state & PFS_ZBUF_END)
-		pfs_blocks_end(fill->blocks);
-	pfs_blocks_state(fill->blocks, state);
-	handed = pfs_blocks_handed(fill->blocks);
+		pfs_zbuf_end(fill->blocks);
+	pfs_zbuf_state(fill->blocks, state);
+	handed = pfs_zbuf_handed(fill->blocks);
 	pthread_mutex_unlock(&fill->lock);
 	if (handed || (state & PFS_ZBUF_END))
 		pfs_nudge(fill->nudge_fd);
@@ -143,7 +143,7 @@ static bool room(struct pfs_fill *fill)
 	bool yes;
 
 	pthread_mutex_lock(&fill->lock);
-	yes = pfs_blocks_room(fill->blocks);
+	yes = pfs_zbuf_room(fill->blocks);
 	pthread_mutex_unlock(&fill->lock);
 	return yes;
 }
@@ -227,7 +227,7 @@ int pfs_fill_open(struct pfs_reader *reader, size_t size, int nudge_fd, void (*l
 	if (r < 0)
 		return pfs_due_refused(node->graph, PFS_DUE_MEMORY, r, diag);
 	fill = pfs_zalloc(1, sizeof(*fill));
-	r = fill ? pfs_blocks_new(size, &fill->blocks) : -ENOMEM;
+	r = fill ? pfs_zbuf_new(size, &fill->blocks) : -ENOMEM;
 	if (r < 0) {
 		pfs_due_give(node->graph, pfs_reader_uid(reader), PFS_DUE_MEMORY, 2 * size);
 		free(fill);
@@ -266,7 +266,12 @@ void pfs_fill_close(struct pfs_fill *fill)
 
 int pfs_fill_memory(const struct pfs_fill *fill)
 {
-	return pfs_blocks_memory(fill->blocks);
+	return pfs_zbuf_memory(fill->blocks);
+}
+
+void pfs_fill_on(struct pfs_fill *fill)
+{
+	fill_run(fill);
 }
 
 int pfs_fill_rotate(struct pfs_fill *fill, unsigned *ret_block, size_t *ret_len)
@@ -275,8 +280,8 @@ int pfs_fill_rotate(struct pfs_fill *fill, unsigned *ret_block, size_t *ret_len)
 
 	fill_run(fill);
 	pthread_mutex_lock(&fill->lock);
-	rotated = pfs_blocks_rotate(fill->blocks, ret_block, ret_len);
-	(void)pfs_blocks_handed(fill->blocks); /* who asks is told by this */
+	rotated = pfs_zbuf_rotate(fill->blocks, ret_block, ret_len);
+	(void)pfs_zbuf_handed(fill->blocks); /* who asks is told by this */
 	pthread_mutex_unlock(&fill->lock);
 	return rotated;
 }

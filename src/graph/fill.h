@@ -1,5 +1,5 @@
 /*
- * fill - the records of a reader, put into blocks that a process has mapped (ring/blocks.h)
+ * fill - the records of a reader, put into blocks that a process has mapped (ring/zbuf.h)
  *
  * Whoever pushes records for the reader's directory fills the blocks, on his thread; nothing is asked of the process.
  * When no block is ours, what comes stays where it is for any reader: a reliable one holds its writers up, a lossy
@@ -24,8 +24,10 @@ struct pfs_fill;
 int pfs_fill_open(struct pfs_reader *reader, size_t size, int nudge_fd, void (*last)(void *arg),
 		  void *arg, struct pfs_fill **ret_fill, struct pfs_diag *diag);
 void pfs_fill_close(struct pfs_fill *fill);
-int pfs_fill_memory(const struct pfs_fill *fill); /* of pfs_blocks_memory() */
-/* First it is filled, if something waits; then handed over what is there: 1, see pfs_blocks_rotate(). 0: nothing is. */
+int pfs_fill_memory(const struct pfs_fill *fill); /* of pfs_zbuf_memory() */
+/* The process has given a block back, and something waited for that. */
+void pfs_fill_on(struct pfs_fill *fill);
+/* First it is filled, if something waits; then handed over what is there: 1, see pfs_zbuf_rotate(). 0: nothing is. */
 int pfs_fill_rotate(struct pfs_fill *fill, unsigned *ret_block, size_t *ret_len);
 
 #endif

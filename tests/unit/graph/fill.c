@@ -9,7 +9,7 @@
 
 #include "base/socket.h"
 #include "graph/fill.h"
-#include "ring/blocks.h"
+#include "ring/zbuf.h"
 
 #define SIZE 4096
 

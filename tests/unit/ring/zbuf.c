@@ -1,5 +1,5 @@
 /*
- * blocks - FreeBSD's contract: against a plain model of it, record by record, with a process that takes, waits, asks
+ * zbuf - FreeBSD's contract: against a plain model of it, record by record, with a process that takes, waits, asks
  * and lies; by two threads; and the example of the manual
  */
 #include <pthread.h>
@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <cmocka.h>
 
-#include "ring/blocks.h"
+#include "ring/zbuf.h"
 
 #define SIZE 4096
 #define ROOM (SIZE - 32)
@@ -22,12 +22,12 @@ struct process {
 	unsigned turn;
 };
 
-static void process_init(struct process *p, const struct pfs_blocks *blocks, size_t size)
+static void process_init(struct process *p, const struct pfs_zbuf *blocks, size_t size)
 {
 	p->size = size;
 	p->turn = 0;
-	p->memory = mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_SHARED,
-			 pfs_blocks_memory(blocks), 0);
+	p->memory =
+		mmap(NULL, 2 * size, PROT_READ | PROT_WRITE, MAP_SHARED, pfs_zbuf_memory(blocks), 0);
 	assert_ptr_not_equal(p->memory, MAP_FAILED);
 }
 
@@ -52,26 +52,26 @@ static void process_release(struct process *p)
 	munmap(p->memory, 2 * p->size);
 }
 
-static struct pfs_blocks *blocks_make(size_t size)
+static struct pfs_zbuf *blocks_make(size_t size)
 {
-	struct pfs_blocks *blocks;
+	struct pfs_zbuf *blocks;
 
-	assert_int_equal(pfs_blocks_new(size, &blocks), 0);
+	assert_int_equal(pfs_zbuf_new(size, &blocks), 0);
 	return blocks;
 }
 
-static int put(struct pfs_blocks *blocks, uint32_t n, uint32_t len, uint32_t link_len)
+static int put(struct pfs_zbuf *blocks, uint32_t n, uint32_t len, uint32_t link_len)
 {
 	uint8_t *bytes = malloc(len ? len : 1);
-	struct pfs_blocks_record record = { .time = n * 1000003ull,
-					    .len = len,
-					    .wire_len = len + n % 3,
-					    .link_len = (uint16_t)link_len };
+	struct pfs_zbuf_record record = { .time = n * 1000003ull,
+					  .len = len,
+					  .wire_len = len + n % 3,
+					  .link_len = (uint16_t)link_len };
 	int r;
 
 	for (uint32_t i = 0; i < len; i++)
 		bytes[i] = (uint8_t)(n * 7 + i);
-	r = pfs_blocks_put(blocks, &record, bytes);
+	r = pfs_zbuf_put(blocks, &record, bytes);
 	free(bytes);
 	return r;
 }
@@ -100,59 +100,59 @@ static const uint8_t *record_check(const uint8_t *p, uint32_t n, uint32_t len, u
 static void sizes(void **state)
 {
 	static const size_t bad[] = { 0, 1, 4095, 4097, PFS_BLOCK_MAX + 4096, SIZE_MAX };
-	struct pfs_blocks *blocks;
+	struct pfs_zbuf *blocks;
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_int_equal(pfs_blocks_new(bad[i], &blocks), -EINVAL);
-	assert_int_equal(pfs_blocks_new(PFS_BLOCK_MAX, &blocks), 0);
-	assert_int_equal(ftruncate(pfs_blocks_memory(blocks), 0), -1); /* sealed */
-	assert_int_equal(ftruncate(pfs_blocks_memory(blocks), 8 * PFS_BLOCK_MAX), -1);
-	pfs_blocks_free(blocks);
-	pfs_blocks_free(NULL);
+		assert_int_equal(pfs_zbuf_new(bad[i], &blocks), -EINVAL);
+	assert_int_equal(pfs_zbuf_new(PFS_BLOCK_MAX, &blocks), 0);
+	assert_int_equal(ftruncate(pfs_zbuf_memory(blocks), 0), -1); /* sealed */
+	assert_int_equal(ftruncate(pfs_zbuf_memory(blocks), 8 * PFS_BLOCK_MAX), -1);
+	pfs_zbuf_free(blocks);
+	pfs_zbuf_free(NULL);
 }
 
 /* Handed over when full, early when there is no other, on demand; given back by copying the generation. */
 static void contract(void **state)
 {
-	struct pfs_blocks *blocks = blocks_make(SIZE);
+	struct pfs_zbuf *blocks = blocks_make(SIZE);
 	struct process p;
 	unsigned which;
 	size_t len;
 
 	process_init(&p, blocks, SIZE);
-	assert_false(pfs_blocks_rotate(blocks, &which, &len)); /* there is nothing */
+	assert_false(pfs_zbuf_rotate(blocks, &which, &len)); /* there is nothing */
 	for (uint32_t n = 0; n < 2; n++)
 		assert_int_equal(put(blocks, n, 2000, 0), 0);
-	assert_false(pfs_blocks_handed(blocks));
+	assert_false(pfs_zbuf_handed(blocks));
 	assert_null(process_take(&p));
 	assert_int_equal(put(blocks, 2, 2000, 0), 0); /* into the other one */
-	assert_true(pfs_blocks_handed(blocks));
-	assert_false(pfs_blocks_handed(blocks));
+	assert_true(pfs_zbuf_handed(blocks));
+	assert_false(pfs_zbuf_handed(blocks));
 	assert_int_equal(process_block(&p, 0)->bzh_kernel_gen, 1);
 	assert_int_equal(process_block(&p, 0)->bzh_kernel_len, 2032 + 2000 + 32);
-	assert_false(pfs_blocks_rotate(blocks, &which, &len)); /* one is held */
+	assert_false(pfs_zbuf_rotate(blocks, &which, &len)); /* one is held */
 	assert_false(pfs_zbuf_yours(process_block(&p, 1)));
 	assert_int_equal(put(blocks, 3, 2000, 0), 0);
 	assert_int_equal(put(blocks, 4, 2000, 0), -EAGAIN);
-	assert_true(pfs_blocks_handed(blocks)); /* early, both are the process's now */
+	assert_true(pfs_zbuf_handed(blocks)); /* early, both are the process's now */
 	assert_true(pfs_zbuf_yours(process_block(&p, 0)) && pfs_zbuf_yours(process_block(&p, 1)));
 	assert_int_equal(put(blocks, 4, 1, 0), -EAGAIN);
-	assert_false(pfs_blocks_handed(blocks));
-	assert_false(pfs_blocks_room(blocks));
+	assert_false(pfs_zbuf_handed(blocks));
+	assert_false(pfs_zbuf_room(blocks));
 	pfs_zbuf_give(process_take(&p));
-	assert_true(pfs_blocks_room(blocks));
+	assert_true(pfs_zbuf_room(blocks));
 	assert_int_equal(put(blocks, 4, 1, 0), 0);
-	assert_false(pfs_blocks_handed(blocks));
+	assert_false(pfs_zbuf_handed(blocks));
 	assert_int_equal(process_block(&p, 0)->bzh_kernel_gen, 1); /* not handed over again */
-	assert_false(pfs_blocks_rotate(blocks, &which, &len));
+	assert_false(pfs_zbuf_rotate(blocks, &which, &len));
 	pfs_zbuf_give(process_take(&p));
-	assert_true(pfs_blocks_rotate(blocks, &which, &len));
+	assert_true(pfs_zbuf_rotate(blocks, &which, &len));
 	assert_int_equal(which, 0);
 	assert_int_equal(len, 33);
-	assert_true(pfs_blocks_handed(blocks));
+	assert_true(pfs_zbuf_handed(blocks));
 	record_check((const uint8_t *)(process_take(&p) + 1), 4, 1, 0);
 	process_release(&p);
-	pfs_blocks_free(blocks);
+	pfs_zbuf_free(blocks);
 }
 
 /* What no block holds is cut, and says so; empty ones are records, too; times to their ends. */
@@ -160,7 +160,7 @@ static void records(void **state)
 {
 	static const uint64_t times[] = { 0,	     1, 999999999, 1000000000, 1700000000123456789,
 					  UINT64_MAX };
-	struct pfs_blocks *blocks = blocks_make(SIZE);
+	struct pfs_zbuf *blocks = blocks_make(SIZE);
 	static uint8_t bytes[SIZE * 2];
 	const struct pfs_xhdr *h;
 	struct process p;
@@ -169,19 +169,19 @@ static void records(void **state)
 
 	process_init(&p, blocks, SIZE);
 	h = (const void *)(process_block(&p, 0) + 1);
-	assert_int_equal(pfs_blocks_record_max(blocks, 14), ROOM - 26);
+	assert_int_equal(pfs_zbuf_record_max(blocks, 14), ROOM - 26);
 	assert_int_equal(put(blocks, 0, sizeof(bytes), 14), 0);
-	assert_true(pfs_blocks_rotate(blocks, &which, &len));
+	assert_true(pfs_zbuf_rotate(blocks, &which, &len));
 	assert_int_equal(len, ROOM);
 	assert_int_equal(h->bh_caplen, ROOM - 26);
 	assert_int_equal(h->bh_datalen, sizeof(bytes));
 	pfs_zbuf_give(process_take(&p));
 	for (size_t i = 0; i < ARRAY_SIZE(times); i++) {
-		struct pfs_blocks_record record = { .time = times[i] };
+		struct pfs_zbuf_record record = { .time = times[i] };
 		struct pfs_zbuf_header *block;
 
-		assert_int_equal(pfs_blocks_put(blocks, &record, bytes), 0);
-		assert_true(pfs_blocks_rotate(blocks, &which, &len));
+		assert_int_equal(pfs_zbuf_put(blocks, &record, bytes), 0);
+		assert_true(pfs_zbuf_rotate(blocks, &which, &len));
 		block = process_take(&p);
 		h = (const void *)(block + 1);
 		assert_int_equal(h->bh_caplen, 0);
@@ -192,26 +192,26 @@ static void records(void **state)
 		pfs_zbuf_give(block);
 	}
 	process_release(&p);
-	pfs_blocks_free(blocks);
+	pfs_zbuf_free(blocks);
 }
 
 /* A block has records of one link type only, and says which. At the end all is handed over, whoever has what. */
 static void links_and_end(void **state)
 {
 	static const uint16_t types[] = { 1, 1, 101, 101, 65535 };
-	struct pfs_blocks *blocks = blocks_make(SIZE);
+	struct pfs_zbuf *blocks = blocks_make(SIZE);
 	struct pfs_zbuf_header *block;
 	struct process p;
 	int r = 0;
 
 	process_init(&p, blocks, SIZE);
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
-		struct pfs_blocks_record record = { .len = 1, .link_type = types[i] };
+		struct pfs_zbuf_record record = { .len = 1, .link_type = types[i] };
 
-		r = pfs_blocks_put(blocks, &record, "x");
+		r = pfs_zbuf_put(blocks, &record, "x");
 		assert_int_equal(r, i < 4 ? 0 : -EAGAIN);
 	}
-	pfs_blocks_end(blocks);
+	pfs_zbuf_end(blocks);
 	for (unsigned i = 0; i < 2; i++) {
 		block = process_take(&p);
 		assert_non_null(block);
@@ -219,20 +219,19 @@ static void links_and_end(void **state)
 		assert_int_equal(block->bzh_kernel_len, 40 + 33);
 		pfs_zbuf_give(block);
 	}
-	assert_int_equal(pfs_blocks_put(blocks,
-					&(struct pfs_blocks_record){ .len = 1, .link_type = 65535 },
-					"x"),
-			 0);
+	assert_int_equal(
+		pfs_zbuf_put(blocks, &(struct pfs_zbuf_record){ .len = 1, .link_type = 65535 }, "x"),
+		0);
 	assert_null(process_take(&p));
-	pfs_blocks_end(blocks);
-	pfs_blocks_end(blocks);
-	pfs_blocks_state(blocks, PFS_ZBUF_END);
+	pfs_zbuf_end(blocks);
+	pfs_zbuf_end(blocks);
+	pfs_zbuf_state(blocks, PFS_ZBUF_END);
 	block = process_take(&p);
 	assert_int_equal(block->bzh_state, PFS_ZBUF_END);
 	assert_int_equal(block->bzh_link_type, 65535);
 	assert_int_equal(block->bzh_kernel_gen, 2);
 	process_release(&p);
-	pfs_blocks_free(blocks);
+	pfs_zbuf_free(blocks);
 }
 
 /* --- model ------------------------------------------------------------------------------------------ */
@@ -298,7 +297,7 @@ static uint32_t rnd(uint32_t *x)
 }
 
 struct trial {
-	struct pfs_blocks *blocks;
+	struct pfs_zbuf *blocks;
 	struct process p;
 	struct model m;
 	struct pfs_zbuf_header *taken[2]; /* by the process, oldest first */
@@ -370,7 +369,7 @@ static void against_model(void **state)
 				give(&t);
 				break;
 			case 2:
-				assert_int_equal(pfs_blocks_rotate(t.blocks, &which, &got),
+				assert_int_equal(pfs_zbuf_rotate(t.blocks, &which, &got),
 						 model_rotate(&t.m));
 				break;
 			default:
@@ -383,14 +382,14 @@ static void against_model(void **state)
 			same(&t);
 		}
 		process_release(&t.p);
-		pfs_blocks_free(t.blocks);
+		pfs_zbuf_free(t.blocks);
 	}
 }
 
 /* Given back in the other order: nothing is lost or twice, and both are there again in the end. */
 static void backwards(void **state)
 {
-	struct pfs_blocks *blocks = blocks_make(SIZE);
+	struct pfs_zbuf *blocks = blocks_make(SIZE);
 	struct process p;
 	unsigned which;
 	size_t len;
@@ -401,26 +400,26 @@ static void backwards(void **state)
 	assert_int_equal(put(blocks, 2, 3000, 0), -EAGAIN);
 	pfs_zbuf_give(process_block(&p, 1));
 	assert_int_equal(put(blocks, 2, 3000, 0), -EAGAIN);
-	assert_false(pfs_blocks_rotate(blocks, &which, &len));
+	assert_false(pfs_zbuf_rotate(blocks, &which, &len));
 	pfs_zbuf_give(process_block(&p, 0));
-	assert_false(pfs_blocks_rotate(blocks, &which, &len)); /* it has been there already */
+	assert_false(pfs_zbuf_rotate(blocks, &which, &len)); /* it has been there already */
 	for (uint32_t n = 2; n < 4; n++)
 		assert_int_equal(put(blocks, n, 3000, 0), 0);
 	assert_true(pfs_zbuf_yours(process_block(&p, 0)));
 	assert_false(pfs_zbuf_yours(process_block(&p, 1)));
 	record_check((const uint8_t *)(process_block(&p, 0) + 1), 2, 3000, 0);
 	pfs_zbuf_give(process_block(&p, 0));
-	assert_true(pfs_blocks_rotate(blocks, &which, &len));
+	assert_true(pfs_zbuf_rotate(blocks, &which, &len));
 	assert_int_equal(which, 1);
 	record_check((const uint8_t *)(process_block(&p, 1) + 1), 3, 3000, 0);
 	process_release(&p);
-	pfs_blocks_free(blocks);
+	pfs_zbuf_free(blocks);
 }
 
 /* Whatever is written into all of it: puts end in 0 or -EAGAIN, and memory beside it is not touched. */
 static void liar(void **state)
 {
-	struct pfs_blocks *blocks = blocks_make(SIZE);
+	struct pfs_zbuf *blocks = blocks_make(SIZE);
 	struct process p;
 	uint32_t x = 5;
 	unsigned which;
@@ -435,18 +434,18 @@ static void liar(void **state)
 									    : UINT32_MAX - rnd(&x);
 		r = put(blocks, i, rnd(&x) % 700, 14);
 		assert_true(r == 0 || r == -EAGAIN);
-		if (pfs_blocks_rotate(blocks, &which, &len))
+		if (pfs_zbuf_rotate(blocks, &which, &len))
 			assert_true(which < 2 && len <= ROOM);
 	}
 	process_release(&p);
-	pfs_blocks_free(blocks);
+	pfs_zbuf_free(blocks);
 }
 
 /* --- threads ---------------------------------------------------------------------------------------- */
 
 #define MANY 200000
 
-static struct pfs_blocks *taken_from;
+static struct pfs_zbuf *taken_from;
 static atomic_bool taken_all;
 
 /* In the same mapping: ThreadSanitizer goes by addresses. */
@@ -455,7 +454,7 @@ static void *taker(void *arg)
 	uint32_t n = 0;
 
 	for (unsigned turn = 0; n < MANY;) {
-		struct pfs_zbuf_header *block = pfs_blocks_header(taken_from, turn);
+		struct pfs_zbuf_header *block = pfs_zbuf_header(taken_from, turn);
 		const uint8_t *at, *end;
 
 		if (!pfs_zbuf_yours(block))
@@ -473,7 +472,7 @@ static void *taker(void *arg)
 
 static void threads(void **state)
 {
-	struct pfs_blocks *blocks = blocks_make(SIZE);
+	struct pfs_zbuf *blocks = blocks_make(SIZE);
 	pthread_t thread;
 	unsigned which;
 	size_t len;
@@ -483,12 +482,12 @@ static void threads(void **state)
 	for (uint32_t n = 0; n < MANY;) {
 		n += put(blocks, n, n % 300, 0) == 0;
 		if (n % 1000 == 0)
-			(void)pfs_blocks_rotate(blocks, &which, &len);
+			(void)pfs_zbuf_rotate(blocks, &which, &len);
 	}
 	while (!atomic_load(&taken_all))
-		(void)pfs_blocks_rotate(blocks, &which, &len);
+		(void)pfs_zbuf_rotate(blocks, &which, &len);
 	pthread_join(thread, NULL);
-	pfs_blocks_free(blocks);
+	pfs_zbuf_free(blocks);
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-#include "ring/blocks.h"
+#include "ring/zbuf.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -18,7 +18,7 @@ struct block {
 	bool assigned;	     /* handed over, and not taken back yet */
 };
 
-struct pfs_blocks {
+struct pfs_zbuf {
 	struct block block[2];
 	struct block *store, *hold, *free; /* hold and free: one of the two, the other NULL */
 	size_t len;			   /* bytes of records in store */
@@ -31,7 +31,7 @@ struct pfs_blocks {
 
 /* --- memory ------------------------------------------------------------------------------------- */
 
-static int blocks_map(struct pfs_blocks *blocks)
+static int blocks_map(struct pfs_zbuf *blocks)
 {
 	const size_t size = 2 * blocks->size;
 	void *p;
@@ -47,9 +47,9 @@ static int blocks_map(struct pfs_blocks *blocks)
 	return 0;
 }
 
-int pfs_blocks_new(size_t size, struct pfs_blocks **ret_blocks)
+int pfs_zbuf_new(size_t size, struct pfs_zbuf **ret_blocks)
 {
-	struct pfs_blocks *blocks;
+	struct pfs_zbuf *blocks;
 	int r;
 
 	if (size < PFS_BLOCK_MIN || size > PFS_BLOCK_MAX || size % (size_t)sysconf(_SC_PAGESIZE))
@@ -60,7 +60,7 @@ int pfs_blocks_new(size_t size, struct pfs_blocks **ret_blocks)
 	blocks->size = size;
 	r = blocks_map(blocks);
 	if (r < 0) {
-		pfs_blocks_free(blocks);
+		pfs_zbuf_free(blocks);
 		return r;
 	}
 	for (size_t i = 0; i < 2; i++)
@@ -71,7 +71,7 @@ int pfs_blocks_new(size_t size, struct pfs_blocks **ret_blocks)
 	return 0;
 }
 
-void pfs_blocks_free(struct pfs_blocks *blocks)
+void pfs_zbuf_free(struct pfs_zbuf *blocks)
 {
 	if (!blocks)
 		return;
@@ -81,12 +81,12 @@ void pfs_blocks_free(struct pfs_blocks *blocks)
 	free(blocks);
 }
 
-int pfs_blocks_memory(const struct pfs_blocks *blocks)
+int pfs_zbuf_memory(const struct pfs_zbuf *blocks)
 {
 	return blocks->fd;
 }
 
-struct pfs_zbuf_header *pfs_blocks_header(const struct pfs_blocks *blocks, unsigned which)
+struct pfs_zbuf_header *pfs_zbuf_header(const struct pfs_zbuf *blocks, unsigned which)
 {
 	return (struct pfs_zbuf_header *)(void *)blocks->block[which].memory;
 }
@@ -94,7 +94,7 @@ struct pfs_zbuf_header *pfs_blocks_header(const struct pfs_blocks *blocks, unsig
 /* --- whose it is -------------------------------------------------------------------------------- */
 
 /* The length first, then the generation: its twin is in pfs_zbuf_yours(). */
-static void block_assign(struct pfs_blocks *blocks, struct block *block)
+static void block_assign(struct pfs_zbuf *blocks, struct block *block)
 {
 	struct pfs_zbuf_header *header = (struct pfs_zbuf_header *)(void *)block->memory;
 
@@ -116,7 +116,7 @@ static bool block_given_back(const struct block *block)
 	return __atomic_load_n(&header->bzh_user_gen, __ATOMIC_ACQUIRE) == block->generation;
 }
 
-static void reclaim(struct pfs_blocks *blocks)
+static void reclaim(struct pfs_zbuf *blocks)
 {
 	if (!blocks->hold || !block_given_back(blocks->hold))
 		return;
@@ -124,7 +124,7 @@ static void reclaim(struct pfs_blocks *blocks)
 	blocks->free->assigned = false;
 }
 
-static void rotate(struct pfs_blocks *blocks)
+static void rotate(struct pfs_zbuf *blocks)
 {
 	block_assign(blocks, blocks->store);
 	blocks->hold = blocks->store;
@@ -132,7 +132,7 @@ static void rotate(struct pfs_blocks *blocks)
 	blocks->len = 0;
 }
 
-bool pfs_blocks_rotate(struct pfs_blocks *blocks, unsigned *ret_block, size_t *ret_len)
+bool pfs_zbuf_rotate(struct pfs_zbuf *blocks, unsigned *ret_block, size_t *ret_len)
 {
 	size_t len = blocks->len;
 	bool known = blocks->store->assigned;
@@ -148,18 +148,18 @@ bool pfs_blocks_rotate(struct pfs_blocks *blocks, unsigned *ret_block, size_t *r
 	return true;
 }
 
-void pfs_blocks_end(struct pfs_blocks *blocks)
+void pfs_zbuf_end(struct pfs_zbuf *blocks)
 {
 	if (blocks->len)
 		block_assign(blocks, blocks->store);
 }
 
-void pfs_blocks_state(struct pfs_blocks *blocks, uint32_t state)
+void pfs_zbuf_state(struct pfs_zbuf *blocks, uint32_t state)
 {
-	__atomic_store_n(&pfs_blocks_header(blocks, 0)->bzh_state, state, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&pfs_zbuf_header(blocks, 0)->bzh_state, state, __ATOMIC_SEQ_CST);
 }
 
-bool pfs_blocks_handed(struct pfs_blocks *blocks)
+bool pfs_zbuf_handed(struct pfs_zbuf *blocks)
 {
 	bool handed = blocks->handed;
 
@@ -167,7 +167,7 @@ bool pfs_blocks_handed(struct pfs_blocks *blocks)
 	return handed;
 }
 
-bool pfs_blocks_room(struct pfs_blocks *blocks)
+bool pfs_zbuf_room(struct pfs_zbuf *blocks)
 {
 	reclaim(blocks);
 	return blocks->free || !blocks->store->assigned;
@@ -182,7 +182,7 @@ static size_t header_len(uint32_t link_len)
 	return PFS_ZBUF_WORDALIGN(HDR + link_len) - link_len;
 }
 
-size_t pfs_blocks_record_max(const struct pfs_blocks *blocks, uint32_t link_len)
+size_t pfs_zbuf_record_max(const struct pfs_zbuf *blocks, uint32_t link_len)
 {
 	return blocks->size - sizeof(struct pfs_zbuf_header) - header_len(link_len);
 }
@@ -200,7 +200,7 @@ static struct pfs_zbuf_time time_of(uint64_t ns)
 }
 
 /* Records begin at multiples of PFS_ZBUF_ALIGNMENT. What lies between them is zero. */
-static void append(struct pfs_blocks *blocks, const struct pfs_blocks_record *record, size_t header,
+static void append(struct pfs_zbuf *blocks, const struct pfs_zbuf_record *record, size_t header,
 		   size_t caplen, const void *bytes)
 {
 	const size_t at = PFS_ZBUF_WORDALIGN(blocks->len);
@@ -219,7 +219,7 @@ static void append(struct pfs_blocks *blocks, const struct pfs_blocks_record *re
 	blocks->len = at + header + caplen;
 }
 
-int pfs_blocks_put(struct pfs_blocks *blocks, const struct pfs_blocks_record *record, const void *bytes)
+int pfs_zbuf_put(struct pfs_zbuf *blocks, const struct pfs_zbuf_record *record, const void *bytes)
 {
 	const size_t room = blocks->size - sizeof(struct pfs_zbuf_header);
 	const size_t header = header_len(record->link_len);

@@ -1,5 +1,5 @@
 /*
- * blocks - two blocks of memory that are filled and handed to a process in turn, as FreeBSD's zero-copy BPF does
+ * zbuf - two blocks of memory that are filled and handed to a process in turn, as FreeBSD's zero-copy BPF does
  *
  * The contract with that process is include/pipesfs/zbuf.h. Here are the three places that a block can have:
  *
@@ -19,8 +19,8 @@
  *
  * Threads: one at a time, whichever; the process on the other side is one more.
  */
-#ifndef PFS_RING_BLOCKS_H
-#define PFS_RING_BLOCKS_H
+#ifndef PFS_RING_ZBUF_H
+#define PFS_RING_ZBUF_H
 
 #include <pipesfs/zbuf.h>
 
@@ -30,10 +30,10 @@
 #define PFS_BLOCK_MIN ((size_t)4096)
 #define PFS_BLOCK_MAX ((size_t)2 << 20)
 
-struct pfs_blocks;
+struct pfs_zbuf;
 
 /* A record to be put. */
-struct pfs_blocks_record {
+struct pfs_zbuf_record {
 	uint64_t time; /* ns since the epoch */
 	uint32_t len;
 	uint32_t wire_len;  /* if it is more than len */
@@ -42,29 +42,28 @@ struct pfs_blocks_record {
 };
 
 /* Of `size` bytes each (-EINVAL: no whole pages, or too few or too many). A sealed memfd. -ENOMEM, -errno. */
-int pfs_blocks_new(size_t size, struct pfs_blocks **ret_blocks);
-void pfs_blocks_free(struct pfs_blocks *blocks);	/* NULL is fine */
-int pfs_blocks_memory(const struct pfs_blocks *blocks); /* the memfd, borrowed: both blocks in a row */
+int pfs_zbuf_new(size_t size, struct pfs_zbuf **ret_blocks);
+void pfs_zbuf_free(struct pfs_zbuf *blocks);	    /* NULL is fine */
+int pfs_zbuf_memory(const struct pfs_zbuf *blocks); /* the memfd, borrowed: both blocks in a row */
 /* The first or the second one, as this process has it mapped; borrowed. Whose it is says pfs_zbuf_yours(). */
-struct pfs_zbuf_header *pfs_blocks_header(const struct pfs_blocks *blocks, unsigned which);
+struct pfs_zbuf_header *pfs_zbuf_header(const struct pfs_zbuf *blocks, unsigned which);
 /* The most bytes of a record, with this link_len, that one block holds. */
-size_t pfs_blocks_record_max(const struct pfs_blocks *blocks, uint32_t link_len);
+size_t pfs_zbuf_record_max(const struct pfs_zbuf *blocks, uint32_t link_len);
 
-/* Copies it, cut if no block could hold it. -EAGAIN: no block is ours. Either way look at pfs_blocks_handed(). */
-int pfs_blocks_put(struct pfs_blocks *blocks, const struct pfs_blocks_record *record,
-		   const void *bytes);
+/* Copies it, cut if no block could hold it. -EAGAIN: no block is ours. Either way look at pfs_zbuf_handed(). */
+int pfs_zbuf_put(struct pfs_zbuf *blocks, const struct pfs_zbuf_record *record, const void *bytes);
 /*
  * Hands over what is in store, if there is something and no block is held. What was given back meanwhile is taken
  * before that, where FreeBSD leaves it until the next packet: who waits for no other would never get the last ones.
  */
-bool pfs_blocks_rotate(struct pfs_blocks *blocks, unsigned *ret_block, size_t *ret_len);
+bool pfs_zbuf_rotate(struct pfs_zbuf *blocks, unsigned *ret_block, size_t *ret_len);
 /* Hands over what is in store, come what may: nothing will be put any more. */
-void pfs_blocks_end(struct pfs_blocks *blocks);
+void pfs_zbuf_end(struct pfs_zbuf *blocks);
 /* Writes bzh_state (sequentially consistent). */
-void pfs_blocks_state(struct pfs_blocks *blocks, uint32_t state);
+void pfs_zbuf_state(struct pfs_zbuf *blocks, uint32_t state);
 /* Was a block handed over since this was asked last? Whoever waits for one is woken then. */
-bool pfs_blocks_handed(struct pfs_blocks *blocks);
+bool pfs_zbuf_handed(struct pfs_zbuf *blocks);
 /* After -EAGAIN: may it be worth trying again? */
-bool pfs_blocks_room(struct pfs_blocks *blocks);
+bool pfs_zbuf_room(struct pfs_zbuf *blocks);
 
 #endif
