@@ -28,6 +28,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <pipesfs/producer.h>
+#include <pipesfs/zbuf.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -3,12 +3,9 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/un.h>
 
-#include "base/socket.h"
 #include "client/client_i.h"
-
-#define ANSWER 5000 /* ms that the mount has to answer a token */
+#include "client/ticket.h"
 
 /* --- the file ------------------------------------------------------------------------------ */
 
@@ -58,56 +55,6 @@ static int file_open(struct pfs_client *client, const char *path, uint32_t polic
 	if (ioctl(client->file, PFS_IOC_READER, ret_ticket) < 0)
 		return errno == ENOTTY ? -EINVAL : -errno;
 	return ret_ticket->version == PFS_SHARED_VERSION ? 0 : -EPROTO;
-}
-
-/* --- the socket ------------------------------------------------------------------------------ */
-
-static int connect_to(const char *name, bool abstract)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	size_t len = strlen(name), at = abstract ? 1 : 0;
-	PFS_CLOSE int fd = -1;
-
-	if (len == 0 || at + len >= sizeof(address.sun_path))
-		return -ENOTCONN;
-	memcpy(address.sun_path + at, name, len);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (connect(fd, (struct sockaddr *)&address,
-		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + at + len)) < 0)
-		return errno == ECONNREFUSED || errno == ENOENT ? -ENOTCONN : -errno;
-	return TAKE_FD(fd);
-}
-
-/* Says the token and takes what is given. */
-static int shake_hands(struct pfs_client *client, const struct pfs_ticket *ticket,
-		       int fds[PFS_GIVEN_COUNT], char *why, size_t why_size)
-{
-	struct timeval answer = { .tv_sec = ANSWER / 1000 };
-	struct pfs_shared_word word = { .version = PFS_SHARED_VERSION };
-	struct iovec iov = { &word, sizeof(word) };
-	ssize_t n;
-
-	client->socket = connect_to(ticket->name, true);
-	if (client->socket == -ENOTCONN)
-		client->socket = connect_to(ticket->path, false);
-	if (client->socket < 0)
-		return client->socket;
-	memcpy(word.token, ticket->token, sizeof(word.token));
-	setsockopt(client->socket, SOL_SOCKET, SO_RCVTIMEO, &answer, sizeof(answer));
-	n = pfs_socket_send(client->socket, &iov, 1, 0, NULL, 0);
-	if (n >= 0)
-		n = pfs_socket_receive(client->socket, &client->hello, sizeof(client->hello), 0,
-				       fds, PFS_GIVEN_COUNT);
-	if (n < (ssize_t)sizeof(client->hello.head))
-		return n == -EAGAIN ? -ETIMEDOUT : n < 0 ? (int)n : -ENOTCONN;
-	client->hello.head.why[sizeof(client->hello.head.why) - 1] = '\0';
-	if (client->hello.head.error) {
-		snprintf(why, why_size, "%s", client->hello.head.why);
-		return -client->hello.head.error;
-	}
-	return n == (ssize_t)sizeof(client->hello) ? 0 : -EPROTO;
 }
 
 /* --- the mappings ------------------------------------------------------------------------------ */
@@ -198,7 +145,8 @@ static int client_open(struct pfs_client *client, const char *path, uint32_t pol
 	int r = file_open(client, path, policy, &ticket);
 
 	if (r == 0)
-		r = shake_hands(client, &ticket, fds, why, why_size);
+		r = pfs_ticket_redeem(&ticket, &client->hello.head, sizeof(client->hello), fds,
+				      PFS_GIVEN_COUNT, &client->socket, why, why_size);
 	if (r == 0)
 		r = map_all(client, fds);
 	for (size_t i = 0; i < PFS_GIVEN_COUNT; i++)

@@ -146,6 +146,8 @@ static void pipe_close(struct pfs_job *job)
 	if (pipe->reader)
 		pfs_reader_close(pipe->reader);
 	pfs_channel_release(&pipe->channel);
+	pfs_closep(&pipe->lent.nudge[0]);
+	pfs_closep(&pipe->lent.nudge[1]);
 	free(pipe);
 }
 
@@ -174,6 +176,7 @@ static struct pfs_pipe *pipe_new(struct pfs_mount *mount, struct pfs_entry *entr
 	if (!pipe)
 		return NULL;
 	pfs_channel_init(&pipe->channel, mount, entry, &pfs_kind_pipe, &pipe_ops);
+	pipe->lent.nudge[0] = pipe->lent.nudge[1] = -1;
 	pipe->close.run = pipe_close;
 	pipe->close.uid = uid;
 	return pipe;
@@ -190,7 +193,7 @@ static void pipe_release(struct pfs_file *file)
 	 * A writer ends here and now, which never waits, even if what it wrote is still at work on another thread:
 	 * who opens next in the same shell would else be counted first, and the generations of the two be one.
 	 */
-	if (pipe->writer)
+	if (!pfs_pipe_reclaim(pipe) && pipe->writer)
 		pfs_writer_end(pipe->writer);
 	if (atomic_fetch_sub(&channel->refs, 1) > 1)
 		return;
@@ -308,6 +311,7 @@ const struct pfs_kind pfs_kind_pipe = {
 	.read = pfs_channel_read,
 	.write = pfs_channel_write,
 	.poll = pfs_channel_poll,
+	.ioctl = pfs_pipe_size,
 	.answer = pfs_pipe_answer,
 	.release = pipe_release,
 };

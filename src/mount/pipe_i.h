@@ -4,10 +4,13 @@
  *	pipe.c		names, open, release
  *	pipe_io.c	what is read and written, and where it waits
  *	pipe_share.c	clients that map what the reader gets
+ *	pipe_lend.c	clients that are lent memory: producers, block mode
  */
 #ifndef PFS_MOUNT_PIPE_I_H
 #define PFS_MOUNT_PIPE_I_H
 
+#include "graph/fill.h"
+#include "graph/supply.h"
 #include "mount/channel_i.h"
 #include "mount/share.h"
 
@@ -17,6 +20,14 @@ struct pfs_pipe {
 	struct pfs_writer *writer; /* owned; NULL: not open for writing */
 	struct pfs_job close;
 	struct pfs_given given; /* to its client */
+	struct {		/* to its client, instead: pipe_lend.c */
+		_Atomic(struct pfs_fill *) fill;
+		_Atomic(struct pfs_supply *) supply;
+		_Atomic bool reads, writes; /* that direction is the client's */
+		_Atomic unsigned size;	    /* asked for; 0: nothing was */
+		int nudge[2];		    /* owned; ours, the client's */
+		struct pfs_shared_lent hello;
+	} lent;
 };
 
 static inline struct pfs_pipe *pfs_pipe_of(struct pfs_channel *channel)
@@ -28,6 +39,11 @@ int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, const struct pfs_a
 int pfs_pipe_put(struct pfs_channel *channel, fuse_req_t req, const char *bytes, size_t size,
 		 size_t *done);
 int pfs_pipe_answer(struct pfs_file *file, unsigned command, void *ret, size_t size);
+/* ioctls of the client of what is lent. */
+int pfs_pipe_size(struct pfs_file *file, unsigned command, int value);
+int pfs_pipe_lend(struct pfs_file *file, unsigned command, void *ret, size_t size);
+/* It is over, now or as soon as what was written has gone its way. True: that was a producer's, who ends the stream. */
+bool pfs_pipe_reclaim(struct pfs_pipe *pipe);
 void pfs_pipe_ran(struct pfs_channel *channel);
 unsigned pfs_pipe_ready(struct pfs_channel *channel);
 bool pfs_pipe_park_read(struct pfs_channel *channel, struct pfs_waiter *waiter, size_t size);

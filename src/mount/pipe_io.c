@@ -66,8 +66,9 @@ int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, const struct pfs_a
 	ssize_t n;
 	int r;
 
-	if (!buf) {
-		fuse_reply_err(req, ENOMEM);
+	if (!buf || pipe->lent.reads) {
+		pfs_buffer_put(buf);
+		fuse_reply_err(req, pipe->lent.reads ? EBUSY : ENOMEM);
 		return 0;
 	}
 	n = pfs_reader_get(pipe->reader, size, asked->record, largest, buf, iov, &niov);
@@ -90,7 +91,8 @@ int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, const struct pfs_a
 int pfs_pipe_put(struct pfs_channel *channel, fuse_req_t req, const char *bytes, size_t size,
 		 size_t *done)
 {
-	ssize_t n = pfs_writer_store(pfs_pipe_of(channel)->writer, bytes, size);
+	struct pfs_pipe *pipe = pfs_pipe_of(channel);
+	ssize_t n = pipe->lent.writes ? -EBUSY : pfs_writer_store(pipe->writer, bytes, size);
 
 	/* All or nothing. */
 	(void)done;
@@ -114,7 +116,7 @@ unsigned pfs_pipe_ready(struct pfs_channel *channel)
 	struct pfs_pipe *pipe = pfs_pipe_of(channel);
 	unsigned events = 0;
 
-	if (pipe->reader && pfs_reader_ready(pipe->reader))
+	if (pipe->reader && (pipe->lent.reads || pfs_reader_ready(pipe->reader)))
 		events |= POLLIN | POLLRDNORM;
 	if (pipe->writer && pfs_writer_ready(pipe->writer, PFS_POLL_ROOM))
 		events |= POLLOUT | POLLWRNORM;

@@ -52,9 +52,9 @@ int pfs_pipe_answer(struct pfs_file *file, unsigned command, void *ret, size_t s
 
 	if (command == PFS_IOC_READER && size == sizeof(struct pfs_ticket) && pipe->reader)
 		return pfs_share_ticket(file, &readers, pipe->close.uid, ret);
-	if (command == PFS_IOC_ON && size == 0 && pipe->reader) {
+	if (command == PFS_IOC_ON && size == 0 && pipe->reader && !pipe->lent.reads) {
 		pfs_reader_on(pipe->reader);
 		return 0;
 	}
-	return -ENOTTY;
+	return pfs_pipe_lend(file, command, ret, size);
 }

@@ -107,8 +107,30 @@ enum {
 	PFS_GIVEN_COUNT,
 };
 
+/* To a client that is lent memory: a ring for a producer (ring/offer.h), two blocks (pipesfs/zbuf.h). */
+struct pfs_shared_lent {
+	struct pfs_shared_head head;
+	uint64_t size; /* of the ring, of one block */
+};
+
+enum {
+	PFS_LENT_MEMORY,
+	PFS_LENT_NUDGE, /* an end of a pair by which both sides wake each other (base/socket.h) */
+	PFS_LENT_COUNT,
+};
+
+/* What PFS_IOC_ROTATE has handed over: len 0, nothing. */
+struct pfs_rotated {
+	uint32_t block;
+	uint32_t len;
+};
+
 /* On an open pipe file. */
 #define PFS_IOC_READER _IOR(0xb7, 1, struct pfs_ticket) /* a ticket for its reader */
 #define PFS_IOC_ON _IO(0xb7, 2) /* its client has moved on, or wants what comes after an end */
+#define PFS_IOC_SIZE _IOW(0xb7, 3, int)			  /* bytes of the ring or of a block, before the ticket */
+#define PFS_IOC_PRODUCER _IOR(0xb7, 4, struct pfs_ticket) /* a ticket for a producer's ring */
+#define PFS_IOC_BLOCKS _IOR(0xb7, 5, struct pfs_ticket)	  /* a ticket for blocks */
+#define PFS_IOC_ROTATE _IOR(0xb7, 6, struct pfs_rotated)  /* hand over what is there */
 
 #endif

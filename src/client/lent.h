@@ -1,0 +1,23 @@
+/*
+ * lent - memory that the mount lends to who has a pipe file open: how a client comes by it
+ *
+ * The ticket of ring/shared.h is asked for and redeemed; of what is given there is one memfd, and one end of a pair by
+ * which both sides wake each other.
+ */
+#ifndef PFS_CLIENT_LENT_H
+#define PFS_CLIENT_LENT_H
+
+#include "ring/shared.h"
+
+struct pfs_lent {
+	int memory_fd, nudge_fd; /* the caller's */
+	uint64_t size;
+};
+
+/*
+ * command: which ticket, on the open file fd; size: bytes wanted. -ENOTTY, -EPROTO, -ENOTCONN, and what the mount
+ * says.
+ */
+int pfs_lent_get(int fd, unsigned long command, size_t size, struct pfs_lent *ret_lent);
+
+#endif

@@ -1,0 +1,108 @@
+#include <pipesfs/producer.h>
+
+#include <fcntl.h>
+
+#include "base/socket.h"
+#include "client/lent.h"
+#include "ring/offer.h"
+
+#define RING_USUAL ((size_t)1 << 20)
+
+struct pfs_producer {
+	struct pfs_offer *offer; /* owned */
+	int fd;			 /* owned: the open file, which is what lets it write */
+	int nudge_fd;		 /* owned */
+	size_t reserved;
+};
+
+static int producer_lend(struct pfs_producer *producer, size_t size)
+{
+	PFS_CLOSE int memory_fd = -1;
+	struct pfs_lent lent;
+	int r = pfs_lent_get(producer->fd, PFS_IOC_PRODUCER, size, &lent);
+
+	if (r < 0)
+		return r;
+	memory_fd = lent.memory_fd;
+	producer->nudge_fd = lent.nudge_fd;
+	return pfs_offer_open(memory_fd, &producer->offer);
+}
+
+int pfs_producer_open(const char *path, size_t ring_size, struct pfs_producer **ret_producer)
+{
+	struct pfs_producer *producer = pfs_zalloc(1, sizeof(*producer));
+	int r;
+
+	if (!producer)
+		return -ENOMEM;
+	producer->nudge_fd = -1;
+	producer->fd = open(path, O_WRONLY | O_CLOEXEC);
+	r = producer->fd < 0 ? -errno : producer_lend(producer, ring_size ? ring_size : RING_USUAL);
+	if (r < 0) {
+		pfs_producer_close(producer);
+		return r;
+	}
+	*ret_producer = producer;
+	return 0;
+}
+
+size_t pfs_producer_max(const struct pfs_producer *producer)
+{
+	return pfs_offer_record_max(producer->offer);
+}
+
+/* What woke us is old news; from now on we are to be woken. False: look again now. */
+static bool wait_for_room(struct pfs_producer *producer, size_t len, int *ret_error)
+{
+	*ret_error = pfs_nudge_clear(producer->nudge_fd) ? -EAGAIN : -EPIPE;
+	return *ret_error == -EPIPE ||
+	       (len ? pfs_offer_wait(producer->offer, len) : pfs_offer_wait_empty(producer->offer));
+}
+
+int pfs_producer_reserve(struct pfs_producer *producer, size_t len, void **ret_bytes)
+{
+	int r, error;
+
+	producer->reserved = 0;
+	while ((r = pfs_offer_reserve(producer->offer, len, ret_bytes)) == -EAGAIN)
+		if (wait_for_room(producer, len, &error))
+			return error;
+	if (r == 0)
+		producer->reserved = len;
+	return r;
+}
+
+int pfs_producer_commit(struct pfs_producer *producer, size_t len)
+{
+	if (len == 0 || len > producer->reserved)
+		return -EINVAL;
+	producer->reserved = 0;
+	if (pfs_offer_commit(producer->offer, len))
+		pfs_nudge(producer->nudge_fd);
+	return 0;
+}
+
+int pfs_producer_flush(struct pfs_producer *producer)
+{
+	int r, error;
+
+	while ((r = pfs_offer_flushed(producer->offer)) == -EAGAIN)
+		if (wait_for_room(producer, 0, &error))
+			return error;
+	return r;
+}
+
+int pfs_producer_fd(const struct pfs_producer *producer)
+{
+	return producer->nudge_fd;
+}
+
+void pfs_producer_close(struct pfs_producer *producer)
+{
+	if (!producer)
+		return;
+	pfs_offer_free(producer->offer);
+	pfs_closep(&producer->fd);
+	pfs_closep(&producer->nudge_fd);
+	free(producer);
+}

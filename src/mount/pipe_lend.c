@@ -1,0 +1,184 @@
+/*
+ * pipe_lend - what the client of an open pipe file is lent besides its reader: a ring for a producer, blocks
+ *
+ * Either stands for the file's own reads or writes from then on, which are refused. The memory lives as long as its
+ * fill or supply, which hold the file open for that; they end with its last close, or with a client that was given
+ * nothing in time.
+ */
+#include "mount/pipe_i.h"
+
+#include <limits.h>
+
+#define SIZE_USUAL (1 << 19) /* of a block, of a ring: what nobody has asked for */
+
+static struct pfs_pipe *pipe_of(struct pfs_file *file)
+{
+	return pfs_pipe_of(pfs_channel_of(file));
+}
+
+static void pipe_unref(void *arg)
+{
+	struct pfs_pipe *pipe = arg;
+
+	pfs_channel_unref(&pipe->channel);
+}
+
+/* --- what is given -------------------------------------------------------------------------------- */
+
+static void gift_make(struct pfs_pipe *pipe, uint64_t size, int memory_fd, struct pfs_gift *ret_gift)
+{
+	pipe->lent.hello = (struct pfs_shared_lent){
+		.head = { .version = PFS_SHARED_VERSION },
+		.size = size,
+	};
+	*ret_gift = (struct pfs_gift){
+		.hello = &pipe->lent.hello,
+		.size = sizeof(pipe->lent.hello),
+		.fds = { [PFS_LENT_MEMORY] = memory_fd, [PFS_LENT_NUDGE] = pipe->lent.nudge[1] },
+		.nfds = PFS_LENT_COUNT,
+	};
+}
+
+/* Nobody reads or writes, or waits for it: from now on, nobody will. */
+static int take_lane(struct pfs_pipe *pipe, struct pfs_lane *lane, _Atomic bool *taken,
+		     struct pfs_diag *diag)
+{
+	if (pfs_lane_enter(&pipe->channel, lane) != 1)
+		return pfs_diag_set(diag, EBUSY, "somebody uses this open file already");
+	*taken = true;
+	pfs_lane_leave(&pipe->channel, lane);
+	return 0;
+}
+
+static int producer_give(struct pfs_file *file, int socket, struct pfs_gift *ret_gift,
+			 struct pfs_diag *diag)
+{
+	struct pfs_pipe *pipe = pipe_of(file);
+	struct pfs_supply *supply;
+	int r = take_lane(pipe, &pipe->channel.write, &pipe->lent.writes, diag);
+
+	(void)socket;
+	if (r == 0)
+		r = pfs_nudge_pair(pipe->lent.nudge);
+	if (r < 0)
+		return r;
+	pfs_channel_ref(&pipe->channel);
+	r = pfs_supply_open(pipe->writer, pipe->lent.size, pipe->lent.nudge[0], pipe_unref, pipe,
+			    &supply, diag);
+	if (r < 0) {
+		pfs_channel_unref(&pipe->channel);
+		return r;
+	}
+	gift_make(pipe, pfs_supply_size(supply), pfs_supply_memory(supply), ret_gift);
+	atomic_store(&pipe->lent.supply, supply);
+	return 0;
+}
+
+static int blocks_give(struct pfs_file *file, int socket, struct pfs_gift *ret_gift,
+		       struct pfs_diag *diag)
+{
+	struct pfs_pipe *pipe = pipe_of(file);
+	struct pfs_fill *fill;
+	int r = take_lane(pipe, &pipe->channel.read, &pipe->lent.reads, diag);
+
+	(void)socket;
+	if (r == 0)
+		r = pfs_nudge_pair(pipe->lent.nudge);
+	if (r < 0)
+		return r;
+	pfs_channel_ref(&pipe->channel);
+	r = pfs_fill_open(pipe->reader, (size_t)pipe->lent.size, pipe->lent.nudge[0], pipe_unref,
+			  pipe, &fill, diag);
+	if (r < 0) {
+		pfs_channel_unref(&pipe->channel);
+		return r;
+	}
+	gift_make(pipe, (uint64_t)pipe->lent.size, pfs_fill_memory(fill), ret_gift);
+	atomic_store(&pipe->lent.fill, fill);
+	return 0;
+}
+
+bool pfs_pipe_reclaim(struct pfs_pipe *pipe)
+{
+	struct pfs_supply *supply = atomic_exchange(&pipe->lent.supply, NULL);
+
+	pfs_fill_close(atomic_exchange(&pipe->lent.fill, NULL));
+	pfs_supply_close(supply);
+	return supply;
+}
+
+/* The connection is not needed any more. But if the file was closed while this was being given, it is over. */
+static void lent_mute(struct pfs_file *file)
+{
+	if (pipe_of(file)->channel.closing)
+		pfs_pipe_reclaim(pipe_of(file));
+}
+
+static void lent_hold(struct pfs_file *file)
+{
+	pfs_channel_ref(pfs_channel_of(file));
+}
+
+static void lent_drop(struct pfs_file *file)
+{
+	pfs_channel_unref(pfs_channel_of(file));
+}
+
+static const struct pfs_share_kind producers = {
+	.give = producer_give,
+	.mute = lent_mute,
+	.hold = lent_hold,
+	.drop = lent_drop,
+};
+
+static const struct pfs_share_kind blocks = {
+	.give = blocks_give,
+	.mute = lent_mute,
+	.hold = lent_hold,
+	.drop = lent_drop,
+};
+
+/* --- ioctls --------------------------------------------------------------------------------------- */
+
+int pfs_pipe_size(struct pfs_file *file, unsigned command, int value)
+{
+	if (command != PFS_IOC_SIZE)
+		return -ENOTTY;
+	if (value <= 0)
+		return -EINVAL;
+	pipe_of(file)->lent.size = (unsigned)value;
+	return 0;
+}
+
+static int rotate(struct pfs_pipe *pipe, struct pfs_rotated *ret)
+{
+	struct pfs_fill *fill = atomic_load(&pipe->lent.fill);
+	unsigned which = 0;
+	size_t len = 0;
+
+	if (!fill)
+		return -EINVAL;
+	if (pfs_fill_rotate(fill, &which, &len))
+		*ret = (struct pfs_rotated){ .block = which, .len = (uint32_t)len };
+	return 0;
+}
+
+int pfs_pipe_lend(struct pfs_file *file, unsigned command, void *ret, size_t size)
+{
+	struct pfs_pipe *pipe = pipe_of(file);
+	struct pfs_fill *fill = atomic_load(&pipe->lent.fill);
+
+	if (!pipe->lent.size)
+		pipe->lent.size = SIZE_USUAL;
+	if (command == PFS_IOC_PRODUCER && size == sizeof(struct pfs_ticket) && pipe->writer)
+		return pfs_share_ticket(file, &producers, pipe->close.uid, ret);
+	if (command == PFS_IOC_BLOCKS && size == sizeof(struct pfs_ticket) && pipe->reader)
+		return pfs_share_ticket(file, &blocks, pipe->close.uid, ret);
+	if (command == PFS_IOC_ROTATE && size == sizeof(struct pfs_rotated))
+		return rotate(pipe, ret);
+	if (command == PFS_IOC_ON && size == 0 && fill) {
+		pfs_fill_on(fill);
+		return 0;
+	}
+	return -ENOTTY;
+}

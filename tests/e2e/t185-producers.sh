@@ -1,0 +1,117 @@
+#!/bin/sh
+# timeout: 120
+# Producers: what they commit comes out as it went in, byte for byte and record for record, one beside `cat >`, and many;
+# with small rings and a slow reader; one that is killed ends like a writer that is killed.
+. "$T_LIB"
+. "$TOP/tests/tools/streams.sh"
+produce=$T_BUILD/src/example-produce
+[ -x "$produce" ] || t_skip "the library was not built"
+t_mount -o ring=4M
+mkdir "$P/accept"
+seq 1 400000 >numbers
+
+# reading: a cat of all, which is there
+reading() {
+	cat "$P/accept/${1-}all" >got &
+	cat=$!
+	t_wait_for 20 grep -q command=cat "$P/accept/${1-}.readers"
+}
+
+for size in "7 4096" "100 65536" "4096" "200000 8388608"; do
+	reading
+	# shellcheck disable=SC2086
+	t_ok "records of $size" "$produce" "$P/accept/all" $size <numbers
+	wait $cat
+	t_same "... come out" got numbers
+done
+
+# --- record for record: each commit is one, as each write(2) would be ---------------------------
+
+mkdir "$P/accept/count"
+reading
+"$produce" "$P/accept/all" 1000 <numbers
+wait $cat
+bytes=$(wc -c <numbers)
+t_eq "as many records as commits" "$(sed -n 's/^in //p' "$P/accept/count/.stats")" $(((bytes + 999) / 1000))
+rmdir "$P/accept/count"
+
+# --- beside a writer, and many -------------------------------------------------------------------
+
+mkdir "$P/accept/lines"
+reading lines/
+for i in 1 2 3 4; do
+	sed "s/^/$i:/" numbers >"in$i"
+done
+exec 9>"$P/accept/all" # until all are there, the generation goes on
+"$produce" "$P/accept/all" 777 65536 <in1 &
+p1=$!
+"$produce" "$P/accept/all" 4096 <in2 &
+p2=$!
+"$produce" "$P/accept/all" 60000 <in3 &
+p3=$!
+cat in4 >"$P/accept/all" &
+p4=$!
+for p in $p1 $p2 $p3 $p4; do
+	wait $p || t_fail "one of four"
+done
+exec 9>&-
+wait $cat
+for i in 1 2 3 4; do
+	grep "^$i:" got >"out$i"
+	t_same "stream $i of four, whole and in order" "out$i" "in$i"
+done
+t_eq "nothing else" "$(wc -l <got)" 1600000
+rmdir "$P/accept/lines"
+
+# --- full: nobody reads --------------------------------------------------------------------------
+
+seq 1 1500000 >large # more than the directory's ring
+"$produce" "$P/accept/all" 1000 4096 <large &
+full=$!
+t_cleanup kill -9 $full
+t_wait_for 20 grep -q '^State:.S' /proc/$full/status # it waits for room, as it waits for nothing else
+reading
+wait $full || t_fail "a producer that met a full ring"
+wait $cat
+t_same "a full ring: it waits and goes on" got large
+
+# --- killed ----------------------------------------------------------------------------------------
+
+mkfifo slow
+reading
+"$produce" "$P/accept/all" 6 <slow &
+victim=$!
+exec 8>slow
+printf 'first secon' >&8
+t_wait_for 20 test -s got
+kill -9 $victim
+wait $victim || :
+exec 8>&-
+t_ends 20 sh -c "while kill -0 $cat 2>/dev/null; do sleep 0.02; done"
+wait $cat
+t_eq "killed: what was committed, and then the end" "$(cat got)" "first "
+t_fails "nobody is left in the books" grep -q example "$P/accept/.readers"
+
+# --- nonsense in its ring --------------------------------------------------------------------------
+
+for what in $([ -e "$T_BUILD/src/libpipesfs.so" ] && echo length position); do
+	reading
+	exec 9>"$P/accept/all"
+	"$produce" "$P/accept/all" 1000 <numbers &
+	good=$!
+	t_eq "nonsense, $what: its producer is told" \
+		"$(timeout "$(t_seconds 60)" python3 "$TOP/tests/tools/producer.py" "$T_BUILD/src/libpipesfs.so" "$P/accept/all" $what)" \
+		EPROTO
+	wait $good || t_fail "a good one beside it"
+	exec 9>&-
+	wait $cat
+	sed 's/before//' got >rest
+	t_same "... and what came before it, and of the other one, is there" rest numbers
+	t_ok "... in a sentence" grep -q "producer's ring holds what is no record" "$P/.errors"
+done
+
+# --- refused ---------------------------------------------------------------------------------------
+
+t_fails "nothing is written into a view" "$produce" "$P/accept/all.txt" </dev/null
+t_fails "no such size" "$produce" "$P/accept/all" 10 5000 </dev/null
+t_fails "no file of ours" "$produce" numbers 10 </dev/null

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""producer - a producer that writes what it likes into the memory it shares with the mount
+
+    producer.py LIBRARY PATH WHAT
+
+WHAT: length or position: what of its ring is nonsense, after a record "before". Prints the errno with which the ring
+was ended.
+"""
+import ctypes
+import errno
+import os
+import select
+import socket
+import struct
+import sys
+
+
+def mapped(name):
+    """Where this memory is mapped: the page with the positions, and the ring, twice."""
+    with open("/proc/self/maps", encoding="ascii") as f:
+        return [int(line.split("-")[0], 16) for line in f if name in line]
+
+
+def main():
+    library, path, what = sys.argv[1:]
+    lib = ctypes.CDLL(library)
+    producer = ctypes.c_void_p()
+    r = lib.pfs_producer_open(path.encode(), ctypes.c_size_t(4096), ctypes.byref(producer))
+    if r < 0:
+        sys.exit(f"open: {errno.errorcode[-r]}")
+
+    def commit(text):
+        room = ctypes.c_void_p()
+        r = lib.pfs_producer_reserve(producer, ctypes.c_size_t(len(text)), ctypes.byref(room))
+        if r < 0:
+            return r
+        ctypes.memmove(room, text, len(text))
+        return lib.pfs_producer_commit(producer, ctypes.c_size_t(len(text)))
+
+    def flush():
+        while (r := lib.pfs_producer_flush(producer)) == -errno.EAGAIN:
+            select.select([lib.pfs_producer_fd(producer)], [], [])
+        return r
+
+    maps = mapped("pipesfs-offer")
+    assert commit(b"before") == 0 and flush() == 0
+    first = {struct.unpack("Q", ctypes.string_at(at, 8))[0]: at for at in maps}
+    page, ring = first[16], first[6]  # begins with the position; with the length of "before"
+    # What reserve and commit do, but for what is written: then the mount has to be woken, by a record behind it.
+    if what == "length":
+        ctypes.memmove(ring + 16, struct.pack("Q", 2**64 - 1), 8)
+        ctypes.memmove(page, struct.pack("Q", 32), 8)
+    else:
+        ctypes.memmove(page, struct.pack("Q", 2**40 + 1), 8)
+    with socket.socket(fileno=os.dup(lib.pfs_producer_fd(producer))) as s:
+        s.send(b"x")
+    while (r := lib.pfs_producer_flush(producer)) in (0, -errno.EAGAIN):
+        select.select([lib.pfs_producer_fd(producer)], [], [], 0.05)
+    print(errno.errorcode[-r])
+
+
+main()
