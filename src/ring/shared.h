@@ -128,7 +128,7 @@ struct pfs_rotated {
 /* On an open pipe file. */
 #define PFS_IOC_READER _IOR(0xb7, 1, struct pfs_ticket) /* a ticket for its reader */
 #define PFS_IOC_ON _IO(0xb7, 2) /* its client has moved on, or wants what comes after an end */
-#define PFS_IOC_SIZE _IOW(0xb7, 3, int)			  /* bytes of the ring or of a block, before the ticket */
+#define PFS_IOC_SIZE _IOW(0xb7, 3, int) /* bytes of the ring or of a block, before the ticket */
 #define PFS_IOC_PRODUCER _IOR(0xb7, 4, struct pfs_ticket) /* a ticket for a producer's ring */
 #define PFS_IOC_BLOCKS _IOR(0xb7, 5, struct pfs_ticket)	  /* a ticket for blocks */
 #define PFS_IOC_ROTATE _IOR(0xb7, 6, struct pfs_rotated)  /* hand over what is there */

@@ -52,7 +52,7 @@ p3=$!
 cat in4 >"$P/accept/all" &
 p4=$!
 for p in $p1 $p2 $p3 $p4; do
-	wait $p || t_fail "one of four"
+	wait "$p" || t_fail "one of four"
 done
 exec 9>&-
 wait $cat
@@ -100,7 +100,7 @@ for what in $([ -e "$T_BUILD/src/libpipesfs.so" ] && echo length position); do
 	"$produce" "$P/accept/all" 1000 <numbers &
 	good=$!
 	t_eq "nonsense, $what: its producer is told" \
-		"$(timeout "$(t_seconds 60)" python3 "$TOP/tests/tools/producer.py" "$T_BUILD/src/libpipesfs.so" "$P/accept/all" $what)" \
+		"$(timeout "$(t_seconds 60)" python3 "$TOP/tests/tools/producer.py" "$T_BUILD/src/libpipesfs.so" "$P/accept/all" "$what")" \
 		EPROTO
 	wait $good || t_fail "a good one beside it"
 	exec 9>&-
