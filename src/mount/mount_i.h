@@ -451,6 +451,8 @@ uint8_t *pfs_buffer_get(void);
 void pfs_buffer_put(uint8_t *buf);
 /* At the very end: frees them. */
 void pfs_pipe_finish(void);
+/* All files are closed, and the graph is shut down: until nobody is in it on behalf of a producer. -ETIMEDOUT */
+int pfs_pipe_supplies_wait(unsigned ms);
 void pfs_pipe_list(const struct pfs_node_info *info, struct pfs_listing *listing);
 int pfs_text_name(const struct pfs_node_info *info, const char *name, struct pfs_entry *like);
 void pfs_text_list(const struct pfs_node_info *info, struct pfs_listing *listing);

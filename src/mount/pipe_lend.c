@@ -9,6 +9,13 @@
 
 #include <limits.h>
 
+/* Supplies whose threads are in the graph: it stays until they have gone. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_cond_t gone;
+	unsigned n; /* lock */
+} supplies = { .lock = PTHREAD_MUTEX_INITIALIZER, .gone = PTHREAD_COND_INITIALIZER };
+
 #define SIZE_USUAL (1 << 19) /* of a block, of a ring: what nobody has asked for */
 
 static struct pfs_pipe *pipe_of(struct pfs_file *file)
@@ -21,6 +28,35 @@ static void pipe_unref(void *arg)
 	struct pfs_pipe *pipe = arg;
 
 	pfs_channel_unref(&pipe->channel);
+}
+
+static void supplies_add(unsigned n)
+{
+	pthread_mutex_lock(&supplies.lock);
+	supplies.n += n;
+	if (supplies.n == 0)
+		pthread_cond_broadcast(&supplies.gone);
+	pthread_mutex_unlock(&supplies.lock);
+}
+
+static void supply_last(void *arg)
+{
+	pipe_unref(arg);
+	supplies_add(-1u);
+}
+
+int pfs_pipe_supplies_wait(unsigned ms)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000;
+	pthread_mutex_lock(&supplies.lock);
+	while (supplies.n && r == 0)
+		r = -pthread_cond_timedwait(&supplies.gone, &supplies.lock, &until);
+	pthread_mutex_unlock(&supplies.lock);
+	return r;
 }
 
 /* --- what is given -------------------------------------------------------------------------------- */
@@ -63,10 +99,11 @@ static int producer_give(struct pfs_file *file, int socket, struct pfs_gift *ret
 	if (r < 0)
 		return r;
 	pfs_channel_ref(&pipe->channel);
-	r = pfs_supply_open(pipe->writer, pipe->lent.size, pipe->lent.nudge[0], pipe_unref, pipe,
+	supplies_add(1);
+	r = pfs_supply_open(pipe->writer, pipe->lent.size, pipe->lent.nudge[0], supply_last, pipe,
 			    &supply, diag);
 	if (r < 0) {
-		pfs_channel_unref(&pipe->channel);
+		supply_last(pipe);
 		return r;
 	}
 	gift_make(pipe, pfs_supply_size(supply), pfs_supply_memory(supply), ret_gift);

@@ -176,6 +176,8 @@ static void mount_release(struct pfs_mount *mount)
 	pfs_shares_free(mount);
 	r = pfs_gate_free(mount);
 	if (r == 0)
+		r = pfs_pipe_supplies_wait(FINISH);
+	if (r == 0)
 		r = pfs_pool_stop(&mount->make, FINISH);
 	if (r == 0)
 		r = pfs_pool_stop(&mount->open, FINISH);

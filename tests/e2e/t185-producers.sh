@@ -115,3 +115,24 @@ done
 t_fails "nothing is written into a view" "$produce" "$P/accept/all.txt" </dev/null
 t_fails "no such size" "$produce" "$P/accept/all" 10 5000 </dev/null
 t_fails "no file of ours" "$produce" numbers 10 </dev/null
+
+# --- the mount ends ----------------------------------------------------------------------------------
+
+mkdir "$P/accept:last"
+cat "$P/accept:last/all" >got &
+cat=$!
+t_wait_for 20 grep -q command=cat "$P/accept:last/.readers"
+"$produce" "$P/accept:last/all" 6 <slow 2>err &
+client=$!
+exec 8>slow
+printf 'before' >&8
+t_wait_for 20 test -s got
+t_unmount "$P" >unmount.log 2>&1
+t_ends 20 sh -c "while kill -0 $cat 2>/dev/null; do sleep 0.02; done"
+printf 'afterwards' >&8 || :
+exec 8>&-
+t_ends 20 sh -c "while kill -0 $client 2>/dev/null; do sleep 0.02; done"
+if wait $client; then
+	t_fail "a producer of a mount that has ended: status 0"
+fi
+t_has "it is told" "$(cat err)" "produce: "
