@@ -22,11 +22,13 @@ static void slot_store(struct pfs_queue *queue, uint64_t index, const struct pfs
 static inline void slot_load(const struct pfs_queue *queue, uint64_t index, struct pfs_ref *ret_ref)
 {
 	_Atomic uint64_t *slot = &queue->slots[(index & (queue->size - 1)) * WORDS];
-	uint64_t words[WORDS];
 
-	for (int i = 0; i < WORDS; i++)
-		words[i] = atomic_load_explicit(&slot[i], memory_order_relaxed);
-	memcpy(ret_ref, words, sizeof(words));
+	for (size_t i = 0; i < WORDS; i++) {
+		/* Word by word, too: a wider load of what has just been stored in pieces would wait for it. */
+		uint64_t word = atomic_load_explicit(&slot[i], memory_order_relaxed);
+
+		memcpy((uint8_t *)ret_ref + i * sizeof(word), &word, sizeof(word));
+	}
 }
 
 /* --- the cursors of a tree ------------------------------------------------------------------ */
