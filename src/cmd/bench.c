@@ -11,11 +11,11 @@
 #include <limits.h>
 #include <stdio.h>
 
-static const char *const benchmarks[] = { "capfile",	"grep",	     "hops",	  "http",
-					  "interspace", "latency",   "lsf",	  "nreaders",
-					  "pffilter",	"pfset",     "pipe",	  "portal",
-					  "portalfd",	"redirdata", "redirmeta", "reshape",
-					  "scanflt",	"urfs",	     NULL };
+static const char *const benchmarks[] = { "capfile",	"grep",	    "hops",	  "http",
+					  "interspace", "latency",  "libpipesfs", "lsf",
+					  "nreaders",	"pffilter", "pfset",	  "pipe",
+					  "portal",	"portalfd", "redirdata",  "redirmeta",
+					  "reshape",	"scanflt",  "urfs",	  NULL };
 
 /* Where this program is: with a build beside it. 0 or -errno. */
 static int build_dir(char *path, size_t size)
