@@ -11,8 +11,8 @@
  *	if (pfs_open("/p/dev/eth0/tcp/all", NULL, &client) < 0)
  *		...
  *	while ((n = pfs_next(client, recs, 64)) != 0) {
- *		if (n == -EAGAIN)
- *			n = pfs_wait(client, -1);
+ *		if (n == -EAGAIN && pfs_wait(client, -1) >= 0)
+ *			continue;
  *		for (int i = 0; i < n; i++)
  *			use(recs[i].data, recs[i].len);
  *		pfs_release(client);
@@ -85,7 +85,7 @@ void pfs_close(struct pfs_client *client);
 /*
  * The next records, at most `max` > 0: how many. -EAGAIN: there is nothing now, and pfs_fd() will poll readable when
  * there is. 0: the end; there may be more after it if another writer comes, as after the end of a FIFO. -ENOTCONN: the
- * mount has died.
+ * mount has died. -ENOBUFS: nothing can be copied any more before pfs_release().
  * Their bytes stay as they are until pfs_release(), and so do those of calls before.
  */
 int pfs_next(struct pfs_client *client, struct pfs_rec *recs, int max);

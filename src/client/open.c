@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "client/client_i.h"
 #include "client/ticket.h"
@@ -21,20 +22,21 @@ static const char *policy_word(uint32_t policy)
 	}
 }
 
-/* As the path is, but where a link leads to the file: the name beside it is another. */
+/*
+ * As the path is, but where a link leads to the file: the name beside it is another. (What /proc says of a descriptor
+ * may be "(deleted)": the kernel forgets names here whenever it asks again.)
+ */
 static int file_name(const char *path, uint32_t policy, char name[PATH_MAX])
 {
-	char link[64], real[PATH_MAX];
-	PFS_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
-	ssize_t len;
+	char real[PATH_MAX];
+	struct stat st;
 	int n;
 
-	if (fd < 0)
+	if (lstat(path, &st) < 0)
 		return -errno;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	len = readlink(link, real, sizeof(real) - 1);
-	if (len > 0) {
-		real[len] = '\0';
+	if (S_ISLNK(st.st_mode)) {
+		if (!realpath(path, real))
+			return -errno;
 		path = real;
 	}
 	n = snprintf(name, PATH_MAX, "%s%s,client", path, policy_word(policy));
