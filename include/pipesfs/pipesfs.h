@@ -64,6 +64,7 @@ struct pfs_rec {
 #define PFS_POLICY_DEFAULT 0  /* that of the source: what `cat` would get */
 #define PFS_POLICY_LOSSY 1    /* who is too slow loses, and is told how much */
 #define PFS_POLICY_RELIABLE 2 /* the writers wait for this reader; needs the right to write there */
+#define PFS_POLICY_IN_PLACE 3 /* lossy, and nothing is copied: see pfs_release() */
 
 struct pfs_options {
 	uint32_t size;	 /* sizeof(struct pfs_options) */
@@ -89,8 +90,12 @@ void pfs_close(struct pfs_client *client);
  * Their bytes stay as they are until pfs_release(), and so do those of calls before.
  */
 int pfs_next(struct pfs_client *client, struct pfs_rec *recs, int max);
-/* All records that were given are done with. */
-void pfs_release(struct pfs_client *client);
+/*
+ * All records that were given are done with: 0. With PFS_POLICY_IN_PLACE they lay where the mount goes on writing: how many
+ * of them may have been overwritten while they were looked at, always the oldest ones. What was made of these is worth
+ * nothing; pfs_lost() counts them.
+ */
+int pfs_release(struct pfs_client *client);
 
 /*
  * A descriptor for poll(2), select(2), epoll(7), level-triggered: readable after pfs_next() said -EAGAIN and there is

@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -35,11 +36,12 @@ static bool ref_load(const struct pfs_client *client, uint64_t index, struct pfs
 		     uint32_t *ret_before)
 {
 	const _Atomic uint64_t *slot = &client->slots[(index & (client->hello.slots - 1)) * WORDS];
-	uint64_t words[WORDS];
 
-	for (int i = 0; i < WORDS; i++)
-		words[i] = atomic_load_explicit((_Atomic uint64_t *)&slot[i], memory_order_relaxed);
-	memcpy(ret_ref, words, sizeof(words));
+	for (size_t i = 0; i < WORDS; i++) { /* as slot_load() in ring/queue.c */
+		uint64_t word = atomic_load_explicit((_Atomic uint64_t *)&slot[i], memory_order_relaxed);
+
+		memcpy((uint8_t *)ret_ref + i * sizeof(word), &word, sizeof(word));
+	}
 	*ret_before = records_before(client, index);
 	return !ref_gone(client, index);
 }
@@ -60,6 +62,10 @@ static void step_over(struct pfs_client *client)
 	client->next = next;
 	client->records += passed;
 	client->lost += passed;
+	/* What was given in place before is gone, too. */
+	client->torn += client->given;
+	client->given = 0;
+	client->first = next;
 }
 
 /* --- records -------------------------------------------------------------------------------------- */
@@ -149,8 +155,9 @@ static int take(struct pfs_client *client, const struct pfs_ref *ref, struct pfs
 		return 0;
 	if (ref->len == 0 && !(ref->flags & PFS_REF_GAP))
 		return 0;
-	if (client->hello.reliable) {
+	if (client->hello.reliable || client->in_place) {
 		record_fill(client, ref, rec);
+		client->given += pfs_ref_weight(ref);
 		return 1;
 	}
 	r = record_copy(client, ref, rec);
@@ -273,11 +280,42 @@ static void hold_move(struct pfs_client *client)
 		ioctl(client->file, PFS_IOC_ON);
 }
 
-void pfs_release(struct pfs_client *client)
+/* Of what was given in place, what may have been overwritten before now. Twin: tail, in pfs_ring_reclaim(). */
+static uint64_t overwritten(const struct pfs_client *client)
 {
+	uint64_t n = 0, tail;
+
+	atomic_thread_fence(memory_order_acquire);
+	tail = atomic_load_explicit(&((struct pfs_client *)client)->ring->tail, memory_order_relaxed);
+	for (uint64_t i = client->first; i < client->next && n < client->given; i++) {
+		struct pfs_ref ref;
+		uint32_t before;
+
+		if (!ref_load(client, i, &ref, &before))
+			n++;
+		else if (ref.flags & PFS_REF_CONTROL)
+			continue;
+		else if (ref.pos < tail)
+			n += pfs_ref_weight(&ref);
+		else
+			break; /* it and all behind it are there */
+	}
+	return pfs_min64(n, client->given);
+}
+
+int pfs_release(struct pfs_client *client)
+{
+	uint64_t torn = client->torn;
+
 	client->copied = 0;
 	if (client->hello.reliable)
 		hold_move(client);
+	else if (client->in_place && client->given)
+		torn += overwritten(client);
+	client->lost += torn;
+	client->torn = client->given = 0;
+	client->first = client->next;
+	return (int)pfs_min64(torn, INT_MAX);
 }
 
 int pfs_wait(struct pfs_client *client, int timeout)

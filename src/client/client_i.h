@@ -8,6 +8,7 @@
  *
  * - reliable: records are given in place; `hold` keeps them until they are released.
  * - lossy: nothing is held. Records are copied into `copies`, and counted as lost if they were overwritten meanwhile.
+ *   Or they are given in place, and what was overwritten is found when they are released.
  */
 #ifndef PFS_CLIENT_CLIENT_I_H
 #define PFS_CLIENT_CLIENT_I_H
@@ -32,6 +33,10 @@ struct pfs_client {
 	uint64_t lost;
 	uint8_t *copies; /* owned; lossy */
 	size_t copied, copies_size;
+	bool in_place;	/* lossy, and not copied */
+	uint64_t first; /* ref behind the last release */
+	uint64_t given; /* records since then that lie in the ring */
+	uint64_t torn;	/* of records since then, those overwritten as far as is known */
 	bool armed; /* `asleep` was set: a byte may have come */
 	bool ended; /* an end was given: what comes after it has to be asked for */
 	bool dead;  /* the socket has come to its end */

@@ -114,7 +114,7 @@ static int map_all(struct pfs_client *client, const int fds[PFS_GIVEN_COUNT])
 	if (page == MAP_FAILED)
 		return -errno;
 	client->page = (struct pfs_shared_cursor *)(void *)page;
-	client->next = atomic_load(&client->page->next);
+	client->next = client->first = atomic_load(&client->page->next);
 	client->records = atomic_load(&client->page->records);
 	return map_ring(client, fds[PFS_GIVEN_RING]);
 }
@@ -164,7 +164,7 @@ int pfs_open(const char *path, const struct pfs_options *options, struct pfs_cli
 	struct pfs_client *client;
 	int r;
 
-	if (options && (options->size != sizeof(*options) || policy > PFS_POLICY_RELIABLE))
+	if (options && (options->size != sizeof(*options) || policy > PFS_POLICY_IN_PLACE))
 		return -EINVAL;
 	if (why_size)
 		*why = '\0';
@@ -172,7 +172,8 @@ int pfs_open(const char *path, const struct pfs_options *options, struct pfs_cli
 	if (!client)
 		return -ENOMEM;
 	client->file = client->socket = -1;
-	r = client_open(client, path, policy, why, why_size);
+	client->in_place = policy == PFS_POLICY_IN_PLACE;
+	r = client_open(client, path, client->in_place ? PFS_POLICY_LOSSY : policy, why, why_size);
 	if (r < 0) {
 		pfs_close(client);
 		return r;
