@@ -266,7 +266,10 @@ int pfs_next(struct pfs_client *client, struct pfs_rec *recs, int max)
 	return n;
 }
 
-/* Lets go of what was held. Twin: client_want() in ring/queue.c. */
+/*
+ * Lets go of what was held. Twin: client_want() in ring/queue.c. The server is told when half of the queue is free, not
+ * for every few slots: each time costs a system call, and makes it run.
+ */
 static void hold_move(struct pfs_client *client)
 {
 	struct pfs_shared_cursor *page = client->page;
@@ -275,6 +278,9 @@ static void hold_move(struct pfs_client *client)
 		return;
 	atomic_store(&page->hold, client->next);
 	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&client->queue->head, memory_order_relaxed) - client->next >
+	    client->hello.slots / 2)
+		return;
 	if (atomic_load_explicit(&page->wanted, memory_order_relaxed) &&
 	    atomic_exchange(&page->wanted, 0))
 		ioctl(client->file, PFS_IOC_ON);

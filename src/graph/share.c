@@ -165,6 +165,7 @@ int pfs_reader_share(struct pfs_reader *reader, int socket, struct pfs_given *re
 	r = share_new(reader, socket, &share);
 	if (r < 0)
 		return r;
+	assert(share); /* set on success, and errors are negative */
 	pfs_task_lock(node->task);
 	r = share_locked(reader, share, ret_given, diag);
 	pfs_task_unlock(node->task);

@@ -7,12 +7,12 @@ t_need python3
 follow=$T_BUILD/src/example-follow
 [ -x "$follow" ] || t_skip "the library was not built"
 t_mount
-client="python3 $TOP/tests/tools/client.py"
+liar=$TOP/tests/tools/client.py
 mkdir "$P/accept"
 seq 1 3000000 >numbers # more than the ring of the copy holds
 
-t_ok "what is mapped cannot be written" $client seals "$P/accept/all"
-t_ok "tokens" $client tokens "$P/accept/all"
+t_ok "what is mapped cannot be written" python3 "$liar" seals "$P/accept/all"
+t_ok "tokens" python3 "$liar" tokens "$P/accept/all"
 
 # beside WHAT...: a good client and a cat get everything
 beside() {
@@ -29,10 +29,11 @@ beside() {
 }
 
 for how in lie hang; do
-	mkfifo $how
-	$client $how "$P/accept/all" lossy <$how >here &
+	fifo=fifo.$how
+	mkfifo "$fifo"
+	python3 "$liar" "$how" "$P/accept/all" lossy <"$fifo" >here &
 	bad=$!
-	exec 7>$how
+	exec 7>"$fifo"
 	t_wait_for 20 grep -q here here
 	[ $how = lie ] || kill -STOP $bad
 	beside "beside one that does: $how"
@@ -46,7 +47,7 @@ done
 
 # One that the writers have to wait for holds them up, and no longer than it lives.
 mkfifo stuck
-$client hang "$P/accept/all" reliable <stuck >here &
+python3 "$liar" hang "$P/accept/all" reliable <stuck >here &
 bad=$!
 exec 7>stuck
 t_wait_for 20 grep -q here here
@@ -72,7 +73,7 @@ t_wait_for 20 nobody
 
 # Of a reliable one's nonsense some says that it holds a lot: the others come through all the same.
 mkfifo lies
-$client lie "$P/accept/all" reliable <lies >here &
+python3 "$liar" lie "$P/accept/all" reliable <lies >here &
 bad=$!
 exec 7>lies
 t_wait_for 20 grep -q here here

@@ -12,7 +12,7 @@ seq 1 200000 >numbers
 
 clients=
 for n in $(seq 16); do
-	"$follow" "$P/accept/lines/all" >got$n 2>err$n &
+	"$follow" "$P/accept/lines/all" >got"$n" 2>err"$n" &
 	clients="$clients $!"
 done
 there() {
@@ -25,8 +25,8 @@ for client in $clients; do
 	wait "$client" || t_fail "a client ended with an error"
 done
 for n in $(seq 16); do
-	cmp numbers got$n || t_fail "client $n got something else"
-	t_eq "client $n lost nothing" "$(cat err$n)" "lost 0"
+	cmp numbers got"$n" || t_fail "client $n got something else"
+	t_eq "client $n lost nothing" "$(cat err"$n")" "lost 0"
 done
 
 "$follow" "$P/accept/lines/all" >got 2>err &
