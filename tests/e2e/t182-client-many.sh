@@ -42,10 +42,12 @@ t_same "what came to the old place" got numbers
 
 library=$T_BUILD/src/libpipesfs.so
 nm -D --defined-only "$library" | sed -n 's/.* T \(pfs_[a-z_]*\)@.*/\1/p' | sort >exported
-sed -n 's/^[a-z].*[ *]\(pfs_[a-z_]*\)(.*/\1/p' "$TOP/include/pipesfs/pipesfs.h" | sort >declared
-sed -n 's/^\.Nm \(pfs_[a-z_]*\).*/\1/p' "$TOP/man/pipesfs.3" | sort >named
-t_same "it exports what the header declares" exported declared
-t_same "and its manual names" exported named
+sed -n 's/^[a-z].*[ *]\(pfs_[a-z_]*\)(.*/\1/p' "$TOP/include/pipesfs/pipesfs.h" \
+	"$TOP/include/pipesfs/producer.h" "$TOP/include/pipesfs/zbuf.h" | sort >declared
+sed -n 's/^\.Nm \(pfs_[a-z_]*\).*/\1/p' "$TOP/man/pipesfs.3" "$TOP/man/pfs_producer.3" \
+	"$TOP/man/pfs_blocks.3" | sort >named
+t_same "it exports what the headers declare" exported declared
+t_same "and its manuals name" exported named
 t_eq "it needs nothing but libc" "$(readelf -d "$library" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p')" libc.so.6
 echo '#include <pipesfs/pipesfs.h>' >h.cc
 ! command -v c++ >/dev/null || t_ok "the header is C++" c++ -std=c++98 -Wall -Wextra -pedantic -Wno-long-long -I"$TOP/include" -fsyntax-only h.cc
