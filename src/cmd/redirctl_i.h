@@ -62,8 +62,8 @@ int redirctl_do(const struct redirctl *ctl, const struct redirctl_word *word, ch
 /* May a filter have that name? */
 bool redirctl_is_name(const char *filter);
 /*
- * Prints what the named filters are asked (none: those that can be read; ends with NULL), until it is killed, nobody
- * reads, or once. -errno with a sentence; -ENODEV: one that is named is not there.
+ * Prints what the named filters are asked (none: those that can be read; ends with NULL), until it is killed, `q` is
+ * pressed, nobody reads, or once. -errno with a sentence; -ENODEV: one that is named is not there.
  */
 int redirctl_top(const struct redirctl *ctl, char *const *named, struct pfs_diag *diag);
 

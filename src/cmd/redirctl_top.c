@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 
+#include "cmd/keys.h"
 #include "cmd/tree.h"
 #include "cmd/units.h"
 #include "redir/tap.h"
@@ -40,6 +41,8 @@ struct tops {
 	struct stream *stream;
 	size_t n;
 	double elapsed;
+	int keys; /* a descriptor; -1: there are none */
+	bool quit;
 };
 
 struct shown {
@@ -240,18 +243,31 @@ static int take(struct stream *stream)
 	return 0;
 }
 
+static void take_key(struct tops *tops)
+{
+	int key = keys_read();
+
+	tops->quit = key == 'q' || key == 'Q';
+	if (key < 0)
+		tops->keys = -1;
+}
+
 static int count_interval(struct tops *tops)
 {
 	uint64_t start = pfs_clock_mono(), now = start;
 	uint64_t end = start + (uint64_t)(tops->ctl->interval * 1e9);
 	PFS_FREE struct pollfd *fds = pfs_zalloc(tops->n + 1, sizeof(*fds));
+	struct pollfd *keys = fds + tops->n;
 	int r = fds ? 0 : -ENOMEM;
 
-	for (; r == 0 && now < end; now = pfs_clock_mono()) {
+	for (; r == 0 && now < end && !tops->quit; now = pfs_clock_mono()) {
 		for (size_t i = 0; i < tops->n; i++)
 			fds[i] = (struct pollfd){ .fd = tops->stream[i].fd, .events = POLLIN };
-		if (poll(fds, tops->n, (int)((end - now) / 1000000 + 1)) < 0 && errno != EINTR)
+		*keys = (struct pollfd){ .fd = tops->keys, .events = POLLIN };
+		if (poll(fds, tops->n + 1, (int)((end - now) / 1000000 + 1)) < 0 && errno != EINTR)
 			return -errno;
+		if (keys->revents)
+			take_key(tops);
 		for (size_t i = 0; r == 0 && i < tops->n; i++)
 			if (fds[i].revents && tops->stream[i].fd >= 0)
 				r = take(&tops->stream[i]);
@@ -370,17 +386,20 @@ static int print(const struct tops *tops)
 
 int redirctl_top(const struct redirctl *ctl, char *const *named, struct pfs_diag *diag)
 {
-	PFS_CLEANUP(tops_release) struct tops tops = { .ctl = ctl, .named = named };
+	PFS_CLEANUP(tops_release) struct tops tops = { .ctl = ctl, .named = named, .keys = -1 };
 	int r = open_streams(&tops, true, diag);
 
+	if (r == 0 && !ctl->once)
+		tops.keys = keys_begin();
 	while (r == 0) {
 		r = count_interval(&tops);
-		if (r == 0)
+		if (r == 0 && !tops.quit)
 			r = print(&tops);
-		if (r < 0 || ctl->once)
+		if (r < 0 || ctl->once || tops.quit)
 			break;
 		forget(&tops);
 		r = open_streams(&tops, false, diag);
 	}
+	keys_end();
 	return r;
 }
