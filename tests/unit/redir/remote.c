@@ -589,6 +589,33 @@ static void test_stopped(void **state)
 	}
 }
 
+/*
+ * More are asked than its socket takes: nobody waits for room there. All get their answers in time, whom it does not
+ * concern at once, and when it goes on it gets what comes from then on.
+ */
+static void test_full(void **state)
+{
+	struct how how = { "good", 100, RFS_FAIL_CLOSED, 1000, 0, false, false };
+	static struct opener openers[1500];
+	struct rd_filter_stat stat;
+	pid_t pid = spawn(&how);
+	uint64_t start;
+	int status;
+
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+	start = pfs_clock_mono();
+	openers_start(openers, ARRAY_SIZE(openers), in("plain"));
+	assert_int_equal(file_op(config, "/elsewhere/plain", RD_OPEN), 0);
+	openers_end(openers, ARRAY_SIZE(openers), -EPERM);
+	assert_true(pfs_clock_mono() - start < 20000000000); /* each 1 s after it came, on a loaded machine */
+	assert_int_equal(rd_config_stat(config, "good", &stat), 0);
+	assert_int_equal(stat.late, ARRAY_SIZE(openers));
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	UNTIL(file_op(config, in("stop"), RD_OPEN) == -EACCES);
+	assert_int_equal(end(pid, SIGTERM), 0);
+}
+
 /* What the filter's process, or a child of it, does in the tree is not asked of it. */
 static void test_own(void **state)
 {
@@ -676,9 +703,9 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_good),	 T(test_two),	  T(test_own_loop), T(test_kept), T(test_open_file),
-		T(test_many),	 T(test_killed),  T(test_stopped),  T(test_own),  T(test_modify),
-		T(test_refused), T(test_program), T(test_wakes),
+		T(test_good),	T(test_two),	 T(test_own_loop), T(test_kept),  T(test_open_file),
+		T(test_many),	T(test_killed),	 T(test_stopped),  T(test_full),  T(test_own),
+		T(test_modify), T(test_refused), T(test_program),  T(test_wakes),
 	};
 	int r;
 
