@@ -36,8 +36,9 @@ struct connection {
 };
 
 struct pfs_shares {
-	pthread_t thread;
 	pthread_mutex_t lock;
+	pthread_t thread;
+	bool running;		   /* lock; from the first ticket on */
 	struct shared *files;	   /* lock */
 	struct connection *others; /* lock; the newest first */
 	struct sockaddr_un address;
@@ -316,37 +317,66 @@ static struct shared *file_find(struct pfs_shares *shares, const struct pfs_file
 	return NULL;
 }
 
+/* Lock held. */
+static int thread_start(struct pfs_shares *shares)
+{
+	sigset_t all, old;
+	int r;
+
+	if (shares->running)
+		return 0;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = -pthread_create(&shares->thread, NULL, shares_thread, shares);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	shares->running = r == 0;
+	return r;
+}
+
+/* The file's ticket, or a new one without a token. Lock held. */
+static int ticket_of(struct pfs_shares *shares, struct pfs_file *file, uid_t uid,
+		     struct shared **ret_shared)
+{
+	struct shared *shared = file_find(shares, file);
+
+	*ret_shared = shared;
+	if (shared)
+		return shared->state == TICKET ? 0 : -EBUSY;
+	shared = pfs_zalloc(1, sizeof(*shared));
+	if (!shared)
+		return -ENOMEM;
+	shared->file = file;
+	shared->uid = uid;
+	shared->next = shares->files;
+	shares->files = shared;
+	file->shared = true;
+	*ret_shared = shared;
+	return 0;
+}
+
 int pfs_share_ticket(struct pfs_file *file, const struct pfs_share_kind *kind, uid_t uid,
 		     struct pfs_ticket *ret_ticket)
 {
 	struct pfs_shares *shares = file->mount->shares;
 	uint8_t token[PFS_TOKEN_SIZE];
 	struct shared *shared;
+	int r;
 
 	if (!shares)
 		return -ENOTCONN;
 	if (getrandom(token, sizeof(token), GRND_NONBLOCK) != (ssize_t)sizeof(token))
 		return -EAGAIN;
 	pthread_mutex_lock(&shares->lock);
-	shared = file_find(shares, file);
-	if (!shared) {
-		shared = pfs_zalloc(1, sizeof(*shared));
-		if (!shared) {
-			pthread_mutex_unlock(&shares->lock);
-			return -ENOMEM;
-		}
-		shared->file = file;
-		shared->uid = uid;
-		shared->next = shares->files;
-		shares->files = shared;
-		file->shared = true;
-	} else if (shared->state != TICKET) {
-		pthread_mutex_unlock(&shares->lock);
-		return -EBUSY;
+	r = thread_start(shares);
+	if (r == 0)
+		r = ticket_of(shares, file, uid, &shared);
+	if (r == 0) {
+		shared->kind = kind;
+		memcpy(shared->token, token, sizeof(token));
 	}
-	shared->kind = kind;
-	memcpy(shared->token, token, sizeof(token));
 	pthread_mutex_unlock(&shares->lock);
+	if (r < 0)
+		return r;
 	*ret_ticket = (struct pfs_ticket){ .version = PFS_SHARED_VERSION };
 	memcpy(ret_ticket->token, token, sizeof(token));
 	snprintf(ret_ticket->name, sizeof(ret_ticket->name), "%s", shares->address.sun_path + 1);
@@ -406,7 +436,6 @@ static int listen_abstract(struct pfs_shares *shares)
 int pfs_shares_new(struct pfs_mount *mount)
 {
 	struct pfs_shares *shares = pfs_zalloc(1, sizeof(*shares));
-	sigset_t all, old;
 	int r;
 
 	if (!shares)
@@ -420,12 +449,6 @@ int pfs_shares_new(struct pfs_mount *mount)
 		r = watch(shares, shares->stop_fd, &shares->stop_fd);
 	if (r == 0)
 		r = watch(shares, shares->listen_fd, &shares->listen_fd);
-	if (r == 0) {
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		r = -pthread_create(&shares->thread, NULL, shares_thread, shares);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-	}
 	if (r < 0) {
 		pfs_closep(&shares->epoll_fd);
 		pfs_closep(&shares->listen_fd);
@@ -444,7 +467,8 @@ void pfs_shares_free(struct pfs_mount *mount)
 	if (!shares)
 		return;
 	eventfd_write(shares->stop_fd, 1);
-	pthread_join(shares->thread, NULL);
+	if (shares->running)
+		pthread_join(shares->thread, NULL);
 	while (shares->others)
 		connection_close(shares, shares->others);
 	assert(!shares->files);
