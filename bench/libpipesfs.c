@@ -2,12 +2,14 @@
  * libpipesfs - a reader through the library, and the same with read(2)
  *
  *	libpipesfs map PATH RECORDS SUM		through libpipesfs
+ *	libpipesfs place PATH RECORDS SUM	the same, where they lie, which may be written over
  *	libpipesfs read PATH RECORDS SUM BYTES	with read(2) of 1 MiB; so many bytes are a record
  *	libpipesfs one PATH RECORDS SUM BYTES	with read(2) of one record each
  *	libpipesfs memory MIB			memcpy and reading of memory that no cache holds
  *
- * SUM 1 looks at every byte, as who works on it must; 0 at the first eight of each record. Says "open" and for
- * each line of input takes RECORDS records (0: what is there; all there are until SIGINT, if fewer) and prints {"seconds", "cpu" (of this process), "records", "bytes", "lost"}.
+ * SUM 1 looks at every byte, as who works on it must; 0 at the first eight of each record. Says "open" and for each line
+ * of input takes RECORDS records (0: what is there; all until SIGINT or the end, if fewer) and prints {"seconds", "end"
+ * (CLOCK_MONOTONIC), "cpu" (of this process), "records", "bytes", "lost"}.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -87,9 +89,10 @@ static bool asked(struct taken *taken)
 
 static void tell(const struct taken *taken)
 {
-	printf("{\"seconds\":%.9f,\"cpu\":%.9f,\"records\":%" PRIu64 ",\"bytes\":%" PRIu64
-	       ",\"lost\":%" PRIu64 "}\n",
-	       now() - taken->start, cpu() - taken->busy, taken->records, taken->bytes, taken->lost);
+	printf("{\"seconds\":%.9f,\"end\":%.9f,\"cpu\":%.9f,\"records\":%" PRIu64
+	       ",\"bytes\":%" PRIu64 ",\"lost\":%" PRIu64 "}\n",
+	       now() - taken->start, now(), cpu() - taken->busy, taken->records, taken->bytes,
+	       taken->lost);
 }
 
 /* Takes them as they come. */
@@ -120,10 +123,12 @@ static int take_mapped(struct pfs_client *client, uint64_t want, bool all, struc
 	return 0;
 }
 
-static int run_map(const char *path, uint64_t want, bool all)
+static int run_map(const char *path, uint32_t policy, uint64_t want, bool all)
 {
 	char why[256] = "";
-	struct pfs_options options = { .size = sizeof(options), .why = why, .why_size = sizeof(why) };
+	struct pfs_options options = {
+		.size = sizeof(options), .policy = policy, .why = why, .why_size = sizeof(why)
+	};
 	struct pfs_client *client;
 	struct taken taken;
 	int r = pfs_open(path, &options, &client);
@@ -217,13 +222,15 @@ int main(int argc, char **argv)
 
 	sigaction(SIGINT, &action, NULL);
 	if (!strcmp(how, "map") && argc == 5)
-		return run_map(argv[2], want, all);
+		return run_map(argv[2], PFS_POLICY_DEFAULT, want, all);
+	if (!strcmp(how, "place") && argc == 5)
+		return run_map(argv[2], PFS_POLICY_IN_PLACE, want, all);
 	if (!strcmp(how, "read") && argc == 6 && record)
 		return run_read(argv[2], want, all, record, BLOCK);
 	if (!strcmp(how, "one") && argc == 6 && record)
 		return run_read(argv[2], want, all, record, record);
 	if (!strcmp(how, "memory") && argc == 3)
 		return run_memory(strtoul(argv[2], NULL, 0));
-	fputs("usage: libpipesfs map|read|one PATH RECORDS SUM [BYTES] | memory MIB\n", stderr);
+	fputs("usage: libpipesfs map|place|read|one PATH RECORDS SUM [BYTES] | memory MIB\n", stderr);
 	return 2;
 }
