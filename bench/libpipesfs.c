@@ -7,9 +7,10 @@
  *	libpipesfs one PATH RECORDS SUM BYTES	with read(2) of one record each
  *	libpipesfs memory MIB			memcpy and reading of memory that no cache holds
  *
- * SUM 1 looks at every byte, as who works on it must; 0 at the first eight of each record. Says "open" and for each line
- * of input takes RECORDS records (0: what is there; all until SIGINT or the end, if fewer) and prints {"seconds", "end"
- * (CLOCK_MONOTONIC), "cpu" (of this process), "records", "bytes", "lost"}.
+ * SUM 1 looks at every byte, as who works on it must; 0 at the first eight of each record.
+ *
+ * Says "open", and for each line of input takes RECORDS records (0: what is there; all until SIGINT or the end,
+ * if fewer) and prints {"seconds", "end" (CLOCK_MONOTONIC), "cpu" (of this process), "records", "bytes", "lost"}.
  */
 #include <errno.h>
 #include <fcntl.h>

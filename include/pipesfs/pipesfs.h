@@ -91,9 +91,9 @@ void pfs_close(struct pfs_client *client);
  */
 int pfs_next(struct pfs_client *client, struct pfs_rec *recs, int max);
 /*
- * All records that were given are done with: 0. With PFS_POLICY_IN_PLACE they lay where the mount goes on writing: how many
- * of them may have been overwritten while they were looked at, always the oldest ones. What was made of these is worth
- * nothing; pfs_lost() counts them.
+ * All records that were given are done with: 0. With PFS_POLICY_IN_PLACE they lay where the mount goes on writing: how
+ * many of them may have been overwritten while they were looked at, always the oldest ones. What was made of these is
+ * worth nothing; pfs_lost() counts them.
  */
 int pfs_release(struct pfs_client *client);
 

@@ -38,7 +38,8 @@ static bool ref_load(const struct pfs_client *client, uint64_t index, struct pfs
 	const _Atomic uint64_t *slot = &client->slots[(index & (client->hello.slots - 1)) * WORDS];
 
 	for (size_t i = 0; i < WORDS; i++) { /* as slot_load() in ring/queue.c */
-		uint64_t word = atomic_load_explicit((_Atomic uint64_t *)&slot[i], memory_order_relaxed);
+		uint64_t word =
+			atomic_load_explicit((_Atomic uint64_t *)&slot[i], memory_order_relaxed);
 
 		memcpy((uint8_t *)ret_ref + i * sizeof(word), &word, sizeof(word));
 	}

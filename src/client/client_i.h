@@ -37,9 +37,9 @@ struct pfs_client {
 	uint64_t first; /* ref behind the last release */
 	uint64_t given; /* records since then that lie in the ring */
 	uint64_t torn;	/* of records since then, those overwritten as far as is known */
-	bool armed; /* `asleep` was set: a byte may have come */
-	bool ended; /* an end was given: what comes after it has to be asked for */
-	bool dead;  /* the socket has come to its end */
+	bool armed;	/* `asleep` was set: a byte may have come */
+	bool ended;	/* an end was given: what comes after it has to be asked for */
+	bool dead;	/* the socket has come to its end */
 };
 
 #endif

@@ -5,6 +5,9 @@
 . "$TOP/tests/tools/streams.sh"
 t_need_root
 t_cable
+# No word of the stacks' own among the frames that are counted.
+quiet='echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6'
+sh -c "$quiet" && t_in far sh -c "$quiet"
 t_mount
 t_read dev/near/all got.raw
 READER=$BG

@@ -80,7 +80,7 @@ t_eq "nothing has come by" "$(ask release)" "overwritten 0 of 1000, lost 0, righ
 
 head -n 3000 numbers >&6
 t_eq "as many again" "$(ask take 3000)" "held 3000"
-for n in $(seq 20); do
+for _ in $(seq 20); do
 	cat numbers >&6
 done
 seen() {
