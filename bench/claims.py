@@ -48,6 +48,11 @@ CLAIMS = [
      [f"{what} 1 MiB by its own process against in ours" for what in ("write", "read")]),
     ("an open asked about in our process and in a filter's own, time against a fanotify permission event", "{} and {}", "urfs",
      ["asking a filter in ours against a permission event", "asking a filter in its own process against a permission event"]),
+    ("packets of 64 bytes by libpipesfs, in place, against read(2) of `all`, of `all.pcapng`, and a record a call", "{}, {}, {}", "libpipesfs",
+     [f"64-byte packets: libpipesfs against read(2){which}" for which in (" of all", " of all.pcapng", ", a record a call")]),
+    ("packets a CPU second of the reader, against tcpdump", "{}", "libpipesfs", ["records a CPU second of the reader, against tcpdump"]),
+    ("producer, four stages, client: median and 99.9 % of the time, against pipe(2) (less is better)", "{} and {}", "latency",
+     [f"producer to client, 64 bytes, {what}, against pipe(2)" for what in ("median", "99.9 %")]),
 ]
 
 

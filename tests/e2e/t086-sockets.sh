@@ -169,7 +169,8 @@ end serve 4712 "to be seen" >ready &
 t_cleanup kill $!
 t_wait_for 10 grep -q ready ready
 attached() {
-	[ "$(wc -l </proc/net/packet)" -gt 1 ] || ! kill -0 "$BG"
+	# The packet socket comes first, what takes packets after it, and then it is active.
+	{ [ "$(wc -l </proc/net/packet)" -gt 1 ] && [ "$(t_stat "run:$BG/dev:lo" active 2>/dev/null)" = 1 ]; } || ! kill -0 "$BG"
 }
 t_wait_for 10 attached
 socat -u TCP:127.0.0.1:4712 - >seen
