@@ -98,6 +98,13 @@ int pfs_next(struct pfs_client *client, struct pfs_rec *recs, int max);
 int pfs_release(struct pfs_client *client);
 
 /*
+ * Goes back to the oldest record that is still in memory, whether it was given before or not; 0. What was given is
+ * released. Memory holds what the directory's clients have had since the first of them came. -EOPNOTSUPP: for a
+ * reliable reader nothing is kept but what it has yet to take.
+ */
+int pfs_seek_oldest(struct pfs_client *client);
+
+/*
  * A descriptor for poll(2), select(2), epoll(7), level-triggered: readable after pfs_next() said -EAGAIN and there is
  * something, or the mount is gone. Nothing else may be done with it. It stays the client's.
  */

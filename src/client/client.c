@@ -325,6 +325,34 @@ int pfs_release(struct pfs_client *client)
 	return (int)pfs_min64(torn, INT_MAX);
 }
 
+/* Goes to the first ref from `index` on whose record is still there. */
+static void go_back(struct pfs_client *client, uint64_t index)
+{
+	for (; index < client->next; index++) {
+		struct pfs_ref ref;
+		uint32_t before;
+
+		if (!ref_load(client, index, &ref, &before) || (ref.flags & PFS_REF_CONTROL) ||
+		    ref.pos < atomic_load((_Atomic uint64_t *)(uintptr_t)&client->ring->tail))
+			continue;
+		client->records -= (uint32_t)client->records - before;
+		client->next = client->first = index;
+		client->ended = false;
+		return;
+	}
+}
+
+int pfs_seek_oldest(struct pfs_client *client)
+{
+	uint64_t claim = atomic_load(&client->queue->claim);
+
+	(void)pfs_release(client);
+	if (client->hello.reliable)
+		return -EOPNOTSUPP;
+	go_back(client, claim > client->hello.slots ? claim - client->hello.slots : 0);
+	return 0;
+}
+
 int pfs_wait(struct pfs_client *client, int timeout)
 {
 	struct pollfd fd = { .fd = client->socket, .events = POLLIN };

@@ -14,7 +14,7 @@ cat >inplace.c <<'END'
 #include <stdlib.h>
 #include <string.h>
 
-/* For each line "take N" or "release": what came of it. A record that is right is a line with the next number. */
+/* For each line "take N", "oldest" or "release": what came of it. A record that is right is a line with the next number. */
 int main(int argc, char **argv)
 {
 	struct pfs_options options = { .size = sizeof(options), .policy = PFS_POLICY_IN_PLACE };
@@ -37,6 +37,9 @@ int main(int argc, char **argv)
 				held += n > 0 && recs[held].len > 0;
 			}
 			printf("held %d\n", held);
+		} else if (line[0] == 'o') {
+			printf("oldest %d\n", pfs_seek_oldest(client));
+			held = 0;
 		} else {
 			for (int i = 0; i < held; i++) {
 				snprintf(mine, sizeof(mine), "%07d\n", i);
@@ -78,6 +81,11 @@ head -n 1000 numbers >&6
 t_eq "they are there" "$(ask take 1000)" "held 1000"
 t_eq "nothing has come by" "$(ask release)" "overwritten 0 of 1000, lost 0, right at least those that are left"
 
+t_eq "back to the oldest one" "$(ask oldest)" "oldest 0"
+t_eq "they are there once more" "$(ask take 1000)" "held 1000"
+t_eq "the same ones, and none is lost" "$(ask release)" "overwritten 0 of 1000, lost 0, right at least those that are left"
+t_has "nor counted twice" "$(cat "$P/accept/lines/.readers")" "delivered=1000 lost=0 lag=0 seen=1000"
+
 head -n 3000 numbers >&6
 t_eq "as many again" "$(ask take 3000)" "held 3000"
 for _ in $(seq 20); do
@@ -88,5 +96,7 @@ seen() {
 }
 t_wait_for 20 seen
 t_eq "all of them were written over" "$(ask release)" "overwritten 3000 of 3000, lost 3000, right at least those that are left"
+t_eq "back to the oldest one that was not" "$(ask oldest)" "oldest 0"
+t_has "many are there" "$(ask take 5000)" "held 5000"
 exec 5>&- 6>&-
 t_done $client
