@@ -158,14 +158,21 @@ static int client_open(struct pfs_client *client, const char *path, uint32_t pol
 
 int pfs_open(const char *path, const struct pfs_options *options, struct pfs_client **ret_client)
 {
-	uint32_t policy = options ? options->policy : PFS_POLICY_DEFAULT;
-	char unsaid[1], *why = options && options->why ? options->why : unsaid;
-	size_t why_size = why == unsaid ? sizeof(unsaid) : options->why_size;
+	static const struct pfs_options usual = { .size = sizeof(usual) };
+	char unsaid[1], *why = unsaid;
+	size_t why_size = sizeof(unsaid);
 	struct pfs_client *client;
+	uint32_t policy;
 	int r;
 
-	if (options && (options->size != sizeof(*options) || policy > PFS_POLICY_IN_PLACE))
+	options = options ? options : &usual;
+	policy = options->policy;
+	if (options->size != sizeof(*options) || policy > PFS_POLICY_IN_PLACE)
 		return -EINVAL;
+	if (options->why) {
+		why = options->why;
+		why_size = options->why_size;
+	}
 	if (why_size)
 		*why = '\0';
 	client = pfs_zalloc(1, sizeof(*client));

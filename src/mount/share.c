@@ -105,6 +105,7 @@ static bool make_room(struct pfs_shares *shares, uid_t uid)
 
 static void take_in(struct pfs_shares *shares)
 {
+	/* cppcheck-suppress nullPointer ; accept4(2) takes NULL, NULL: who called is asked below */
 	PFS_CLOSE int fd = accept4(shares->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct connection *connection;
 	int bytes = SOCKET_BYTES;
