@@ -219,8 +219,9 @@ static void load_indexed(struct gen *g, const struct pf_value *v, unsigned size,
 	mov32(g, R2, get(g, v->a, R2));
 	if (fits) {
 		/*
-		 * A value of its own for the verifier: else it brings what this comparison says to the base as well, and
-		 * what several of them leave of a multiple is a range that has none, where it goes on with nonsense.
+		 * A value of its own for the verifier: else it brings what this comparison says to the base as
+		 * well, and what several leave of a multiple is a range that has none, where it goes on with
+		 * nonsense.
 		 */
 		kcode_alu_imm(g->c, BPF_AND, R2, -(int32_t)(aligned ? size : 1));
 		kcode_jump_imm(g->c, BPF_JGT, R2, (int32_t)(g->size - size - v->k), beyond);
