@@ -75,15 +75,20 @@ static void gift_make(struct pfs_pipe *pipe, uint64_t size, int memory_fd, struc
 	};
 }
 
-/* Nobody reads or writes, or waits for it: from now on, nobody will. */
-static int take_lane(struct pfs_pipe *pipe, struct pfs_lane *lane, _Atomic bool *taken,
-		     struct pfs_diag *diag)
+/* Nobody reads or writes, or waits for it: from now on, nobody will. Then the file is held, for what is lent. */
+static int lend_begin(struct pfs_pipe *pipe, struct pfs_lane *lane, _Atomic bool *taken,
+		      struct pfs_diag *diag)
 {
+	int r;
+
 	if (pfs_lane_enter(&pipe->channel, lane) != 1)
 		return pfs_diag_set(diag, EBUSY, "somebody uses this open file already");
 	*taken = true;
 	pfs_lane_leave(&pipe->channel, lane);
-	return 0;
+	r = pfs_nudge_pair(pipe->lent.nudge);
+	if (r == 0)
+		pfs_channel_ref(&pipe->channel);
+	return r;
 }
 
 static int producer_give(struct pfs_file *file, int socket, struct pfs_gift *ret_gift,
@@ -91,14 +96,11 @@ static int producer_give(struct pfs_file *file, int socket, struct pfs_gift *ret
 {
 	struct pfs_pipe *pipe = pipe_of(file);
 	struct pfs_supply *supply;
-	int r = take_lane(pipe, &pipe->channel.write, &pipe->lent.writes, diag);
+	int r = lend_begin(pipe, &pipe->channel.write, &pipe->lent.writes, diag);
 
 	(void)socket;
-	if (r == 0)
-		r = pfs_nudge_pair(pipe->lent.nudge);
 	if (r < 0)
 		return r;
-	pfs_channel_ref(&pipe->channel);
 	supplies_add(1);
 	r = pfs_supply_open(pipe->writer, pipe->lent.size, pipe->lent.nudge[0], supply_last, pipe,
 			    &supply, diag);
@@ -116,14 +118,11 @@ static int blocks_give(struct pfs_file *file, int socket, struct pfs_gift *ret_g
 {
 	struct pfs_pipe *pipe = pipe_of(file);
 	struct pfs_fill *fill;
-	int r = take_lane(pipe, &pipe->channel.read, &pipe->lent.reads, diag);
+	int r = lend_begin(pipe, &pipe->channel.read, &pipe->lent.reads, diag);
 
 	(void)socket;
-	if (r == 0)
-		r = pfs_nudge_pair(pipe->lent.nudge);
 	if (r < 0)
 		return r;
-	pfs_channel_ref(&pipe->channel);
 	r = pfs_fill_open(pipe->reader, (size_t)pipe->lent.size, pipe->lent.nudge[0], pipe_unref,
 			  pipe, &fill, diag);
 	if (r < 0) {
