@@ -5,6 +5,7 @@
  *	libpipesfs place PATH RECORDS SUM	the same, where they lie, which may be written over
  *	libpipesfs read PATH RECORDS SUM BYTES	with read(2) of 1 MiB; so many bytes are a record
  *	libpipesfs one PATH RECORDS SUM BYTES	with read(2) of one record each
+ *	libpipesfs produce PATH CHUNKS		writes chunks of 1 MiB there through libpipesfs, and ends
  *	libpipesfs memory MIB			memcpy and reading of memory that no cache holds
  *
  * SUM 1 looks at every byte, as who works on it must; 0 at the first eight of each record.
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -181,6 +183,32 @@ static int run_read(const char *path, uint64_t want, bool all, size_t record, si
 	return 0;
 }
 
+static int run_produce(const char *path, uint64_t chunks)
+{
+	struct pfs_producer *producer;
+	struct pollfd fd = { .events = POLLIN };
+	int r = pfs_producer_open(path, 4 * PIECE, &producer);
+
+	if (r < 0) {
+		errno = -r;
+		return fail(path);
+	}
+	fd.fd = pfs_producer_fd(producer);
+	for (uint64_t i = 0; i < chunks && r == 0; i++) {
+		void *p;
+
+		while ((r = pfs_producer_reserve(producer, PIECE, &p)) == -EAGAIN)
+			poll(&fd, 1, -1);
+		if (r == 0) {
+			memset(p, (int)i, PIECE);
+			r = pfs_producer_commit(producer, PIECE);
+		}
+	}
+	pfs_producer_close(producer);
+	errno = -r;
+	return r < 0 ? fail(path) : 0;
+}
+
 /* The best of five: what the machine can, not what the others left of it. */
 static int run_memory(size_t mib)
 {
@@ -230,8 +258,11 @@ int main(int argc, char **argv)
 		return run_read(argv[2], want, all, record, BLOCK);
 	if (!strcmp(how, "one") && argc == 6 && record)
 		return run_read(argv[2], want, all, record, record);
+	if (!strcmp(how, "produce") && argc == 4)
+		return run_produce(argv[2], want);
 	if (!strcmp(how, "memory") && argc == 3)
 		return run_memory(strtoul(argv[2], NULL, 0));
-	fputs("usage: libpipesfs map|place|read|one PATH RECORDS SUM [BYTES] | memory MIB\n", stderr);
+	fputs("usage: libpipesfs map|place|read|one PATH RECORDS SUM [BYTES] | produce PATH CHUNKS | memory MIB\n",
+	      stderr);
 	return 2;
 }

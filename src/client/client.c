@@ -23,6 +23,16 @@ static uint32_t records_before(const struct pfs_client *client, uint64_t index)
 		memory_order_relaxed);
 }
 
+static const _Atomic uint64_t *slot_of(const struct pfs_client *client, uint64_t index)
+{
+	return &client->slots[(index & (client->hello.slots - 1)) * WORDS];
+}
+
+static uint64_t word_load(const _Atomic uint64_t *slot, size_t i)
+{
+	return atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&slot[i], memory_order_relaxed);
+}
+
 /* Was it overwritten, or is it about to be? Twin: claim is stored before the slots, in pfs_queue_room(). */
 static bool ref_gone(const struct pfs_client *client, uint64_t index)
 {
@@ -35,11 +45,10 @@ static bool ref_gone(const struct pfs_client *client, uint64_t index)
 static bool ref_load(const struct pfs_client *client, uint64_t index, struct pfs_ref *ret_ref,
 		     uint32_t *ret_before)
 {
-	const _Atomic uint64_t *slot = &client->slots[(index & (client->hello.slots - 1)) * WORDS];
+	const _Atomic uint64_t *slot = slot_of(client, index);
 
 	for (size_t i = 0; i < WORDS; i++) { /* as slot_load() in ring/queue.c */
-		uint64_t word =
-			atomic_load_explicit((_Atomic uint64_t *)&slot[i], memory_order_relaxed);
+		uint64_t word = word_load(slot, i);
 
 		memcpy((uint8_t *)ret_ref + i * sizeof(word), &word, sizeof(word));
 	}
@@ -121,10 +130,15 @@ static bool copies_room(struct pfs_client *client, size_t len)
 	return true;
 }
 
-/*
- * 1: it is the client's own. 0: it was overwritten. -EAGAIN: no room before a release. Twin: tail is stored before the
- * bytes are, in pfs_ring_reclaim().
- */
+/* Have bytes at this position been overwritten, or may they be by now? Twin: tail is stored first, in pfs_ring_reclaim(). */
+static bool ring_gone(const struct pfs_client *client, uint64_t pos)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return pos < atomic_load_explicit((_Atomic uint64_t *)(uintptr_t)&client->ring->tail,
+					  memory_order_relaxed);
+}
+
+/* 1: it is the client's own. 0: it was overwritten. -EAGAIN: no room before a release. */
 static int record_copy(struct pfs_client *client, const struct pfs_ref *ref, struct pfs_rec *rec)
 {
 	uint8_t *to;
@@ -135,9 +149,7 @@ static int record_copy(struct pfs_client *client, const struct pfs_ref *ref, str
 	to = client->copies + client->copied;
 	memcpy(to, rec->data, ref->len);
 	rec->data = to;
-	atomic_thread_fence(memory_order_acquire);
-	if (ref->pos <
-	    atomic_load_explicit(&((struct pfs_client *)client)->ring->tail, memory_order_relaxed))
+	if (ring_gone(client, ref->pos))
 		return 0;
 	client->copied += ref->len;
 	return 1;
@@ -167,6 +179,103 @@ static int take(struct pfs_client *client, const struct pfs_ref *ref, struct pfs
 	return r;
 }
 
+/* --- runs of records ---------------------------------------------------------------------------------- */
+
+#define AHEAD 16 /* records whose lines are asked for before they are looked at */
+
+/* The third word of a ref: by its ring, flags and header it is plain or not; origin, class and REC_* do not matter. */
+static uint64_t plain_word(uint16_t ring, uint8_t flags, uint8_t hdr)
+{
+	struct pfs_ref ref = { .ring = ring, .flags = flags, .hdr = hdr };
+	uint64_t word;
+
+	memcpy(&word, &ref.ring, sizeof(word));
+	return word;
+}
+
+/*
+ * Most refs are plain: to a record of the ring with its bytes. As many of those as follow each other, where they lie, with
+ * no look at the positions: the caller looks whether all were there. (The client's fields are in locals, because the
+ * compiler must think that a record given may change them.)
+ */
+static int fill_run(const struct pfs_client *client, struct pfs_rec *recs, int max)
+{
+	const uint64_t mask = plain_word(UINT16_MAX, (uint8_t)~PFS_REC_FLAGS, UINT8_MAX);
+	const uint64_t plain = plain_word((uint16_t)client->hello.ring, 0, PFS_HDR_RECORD);
+	const uint64_t next = client->next, slot_mask = client->hello.slots - 1;
+	const uint64_t ring_size = client->hello.ring_size, pos_mask = ring_size - 8;
+	const uint32_t link_type = client->hello.link_type;
+	const _Atomic uint64_t *slots = client->slots;
+	const uint8_t *data = client->data;
+	int n;
+
+	for (n = 0; n < max; n++) {
+		const _Atomic uint64_t *slot = &slots[((next + (uint64_t)n) & slot_mask) * WORDS];
+		const uint64_t pos = word_load(slot, 0), where = word_load(slot, 1),
+			       what = word_load(slot, 2);
+		const uint64_t off = (uint32_t)where, len = where >> 32;
+		const struct pfs_record *record = (const void *)(data + (pos & pos_mask));
+		const uint8_t *soon;
+
+		if ((what & mask) != plain || len == 0 || off + len > ring_size / 2)
+			break;
+		slot = &slots[((next + (uint64_t)n + AHEAD) & slot_mask) * WORDS];
+		soon = data + (word_load(slot, 0) & pos_mask);
+		__builtin_prefetch(soon);
+		__builtin_prefetch(soon + 64);
+		recs[n] = (struct pfs_rec){
+			.data = (const uint8_t *)(record + 1) + off,
+			.len = (uint32_t)len,
+			.wire_len = record->wire_len,
+			.time = record->time,
+			.stream = record->stream,
+			.mark = record->mark,
+			.link_type =
+				(uint16_t)(link_type == PFS_LINK_EACH ? record->ifindex : link_type),
+			.flags = what >> 48 & PFS_REC_FLAGS,
+		};
+	}
+	return n;
+}
+
+/* How many of them have become the client's own; 0: no room, or the first was overwritten meanwhile. */
+static int copy_run(struct pfs_client *client, struct pfs_rec *recs, int n, uint64_t first_pos)
+{
+	size_t copied = client->copied;
+	int i;
+
+	for (i = 0; i < n && copied + recs[i].len <= client->copies_size; i++) {
+		recs[i].data = memcpy(client->copies + copied, recs[i].data, recs[i].len);
+		copied += recs[i].len;
+	}
+	if (ring_gone(client, first_pos)) /* none behind it was, unless it was */
+		return 0;
+	client->copied = copied;
+	return i;
+}
+
+/* How many plain records were taken; 0: one at a time has to say what is there. */
+static int take_run(struct pfs_client *client, struct pfs_rec *recs, int max)
+{
+	bool stays = client->hello.reliable || client->in_place;
+	uint64_t records = client->records, pos = word_load(slot_of(client, client->next), 0);
+	int n = fill_run(client, recs, max);
+	struct pfs_ref last;
+	uint32_t before;
+
+	if (n > 0 && ref_gone(client, client->next)) /* none behind it is, unless it is */
+		return 0;
+	if (n > 0 && !stays)
+		n = copy_run(client, recs, n, pos);
+	if (n == 0 || !ref_load(client, client->next + (uint64_t)n - 1, &last, &before))
+		return 0;
+	client->next += (uint64_t)n;
+	client->records += (uint32_t)(before + pfs_ref_weight(&last) - (uint32_t)records);
+	if (stays)
+		client->given += client->records - records;
+	return n;
+}
+
 static void say(struct pfs_client *client)
 {
 	struct pfs_shared_cursor *page = client->page;
@@ -184,8 +293,13 @@ static int take_some(struct pfs_client *client, struct pfs_rec *recs, int max, u
 	while (n < max && client->next < head) {
 		struct pfs_ref ref;
 		uint32_t before;
-		int r;
+		int r = take_run(client, recs + n,
+				 (int)pfs_min64((uint64_t)(max - n), head - client->next));
 
+		if (r > 0) {
+			n += r;
+			continue;
+		}
 		if (!ref_load(client, client->next, &ref, &before)) {
 			step_over(client);
 			continue;
@@ -210,16 +324,13 @@ static int take_some(struct pfs_client *client, struct pfs_rec *recs, int max, u
 
 /* --- waiting ---------------------------------------------------------------------------------------- */
 
-/* Bytes that woke. */
+/* The byte that woke: one is sent for each time that it slept. */
 static void drain(struct pfs_client *client)
 {
-	char bytes[16];
-	ssize_t n;
+	char byte;
+	ssize_t n = recv(client->socket, &byte, 1, MSG_DONTWAIT);
 
 	client->armed = false;
-	do {
-		n = recv(client->socket, bytes, sizeof(bytes), MSG_DONTWAIT);
-	} while (n > 0);
 	client->dead = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
