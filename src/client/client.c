@@ -130,7 +130,7 @@ static bool copies_room(struct pfs_client *client, size_t len)
 	return true;
 }
 
-/* Have bytes at this position been overwritten, or may they be by now? Twin: tail is stored first, in pfs_ring_reclaim(). */
+/* Bytes at this position may have been overwritten. Twin: tail is stored first, in pfs_ring_reclaim(). */
 static bool ring_gone(const struct pfs_client *client, uint64_t pos)
 {
 	atomic_thread_fence(memory_order_acquire);
@@ -194,9 +194,9 @@ static uint64_t plain_word(uint16_t ring, uint8_t flags, uint8_t hdr)
 }
 
 /*
- * Most refs are plain: to a record of the ring with its bytes. As many of those as follow each other, where they lie, with
- * no look at the positions: the caller looks whether all were there. (The client's fields are in locals, because the
- * compiler must think that a record given may change them.)
+ * Most refs are plain: to a record of the ring with its bytes. As many of those as follow each other, where they lie,
+ * with no look at the positions: the caller looks whether all were there. (The client's fields are in locals, because
+ * the compiler must think that a record given may change them.)
  */
 static int fill_run(const struct pfs_client *client, struct pfs_rec *recs, int max)
 {
@@ -456,11 +456,12 @@ static void go_back(struct pfs_client *client, uint64_t index)
 int pfs_seek_oldest(struct pfs_client *client)
 {
 	uint64_t claim = atomic_load(&client->queue->claim);
+	uint64_t oldest = claim > client->hello.slots ? claim - client->hello.slots : 0;
 
 	(void)pfs_release(client);
 	if (client->hello.reliable)
 		return -EOPNOTSUPP;
-	go_back(client, claim > client->hello.slots ? claim - client->hello.slots : 0);
+	go_back(client, pfs_max64(oldest, client->hello.oldest));
 	return 0;
 }
 

@@ -219,6 +219,7 @@ struct pfs_reader_options {
 	const char *view; /* "pcapng", "json", "txt"; NULL: the bytes themselves */
 	int policy;	  /* -1: the source's default, 0: lossy, 1: reliable */
 	bool end;	  /* of a sink: no bytes, only the end, when it has done with the stream */
+	bool client;	  /* pfs_reader_share() is to follow */
 	struct pfs_cred cred;
 };
 

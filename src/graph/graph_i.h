@@ -229,6 +229,8 @@ struct pfs_inject {
 	pthread_mutex_t lock;
 	_Atomic uint64_t scan;	  /* writer: the task; records from here on are still to be run */
 	_Atomic unsigned writers; /* lock to change */
+	_Atomic unsigned clients; /* control to change: readers who map the ring, which stays meanwhile */
+	uint64_t since; /* control; of the node's queue: what came since the first of them is in the ring */
 	/* Ends that found no room in the ring come after all that is in it: streams first, then the generation. */
 	uint32_t *ends;		  /* lock; owned; streams; room for one of each open writer */
 	uint32_t nends, cap_ends; /* lock */
@@ -701,6 +703,13 @@ bool pfs_inject_waits(struct pfs_inject *inject, uint64_t to, uint64_t *ret_to);
 void pfs_inject_relabel(struct pfs_inject *inject); /* control: the link type of its node is another */
 /* Gives its ring up when nobody writes and nothing waits in it but ends. Run lock. */
 void pfs_inject_rest(struct pfs_inject *inject);
+/*
+ * May clients of this directory map the ring into which processes write (its inject's), with the queue of refs into it?
+ * Nothing else comes there then.
+ */
+bool pfs_inject_maps(const struct pfs_node *node);
+int pfs_inject_join(struct pfs_node *node);   /* control: one client more. -ENOMEM, -EDQUOT, ... */
+void pfs_inject_leave(struct pfs_node *node); /* control is free */
 void pfs_inject_free(struct pfs_inject *inject); /* NULL is fine */
 
 /* --- ticker.c ------------------------------------------------------------------------------- */

@@ -267,8 +267,8 @@ int pfs_node_queue(struct pfs_node *node)
 	node->queue_charged = true;
 	if (node->queue)
 		return 0;
-	/* Clients read where views are: share.h. */
-	r = node->kind == PFS_NODE_VIEW
+	/* Of these clients map the queue: share.c. */
+	r = node->kind == PFS_NODE_VIEW || pfs_inject_maps(node)
 		    ? pfs_queue_new_shared(size, node->domain->cursors, &node->queue)
 		    : pfs_queue_new(size, node->domain->cursors, &node->queue);
 	if (r < 0) {

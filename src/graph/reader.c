@@ -155,6 +155,7 @@ static int open_locked(struct pfs_reader *reader, struct pfs_node *dir,
 		       const struct pfs_reader_options *options, struct pfs_diag *diag)
 {
 	bool sink = dir->filter && (dir->filter->flags & PFS_FILTER_SINK);
+	const char *view = options->view;
 	struct pfs_node *node = dir;
 	bool reliable = false;
 	int r;
@@ -168,13 +169,23 @@ static int open_locked(struct pfs_reader *reader, struct pfs_node *dir,
 	r = policy_of(options, dir, &reliable, diag);
 	if (r < 0)
 		return r;
-	if (options->view) {
-		r = view_node(dir, options->view, &node, diag);
+	if (options->client && !view && pfs_inject_maps(dir)) {
+		r = pfs_inject_join(dir);
+		if (r < 0)
+			return pfs_due_refused(dir->graph, PFS_DUE_MEMORY, r, diag);
+		reader->maps = true;
+	} else if (options->client && !view) {
+		view = "copy";
+	}
+	if (view) {
+		r = view_node(dir, view, &node, diag);
 		if (r < 0)
 			return r;
 	}
 	reader->node = pfs_node_ref(node);
 	r = attach(reader, node, reliable, diag);
+	if (r == 0 && reader->maps && atomic_load(&node->inject->clients) == 1)
+		node->inject->since = atomic_load(&reader->cursor.next);
 	if (r < 0 && reader->cursor.queue)
 		detach(reader);
 	else if (r < 0)
@@ -210,6 +221,8 @@ int pfs_reader_open(struct pfs_node *node, const struct pfs_reader_options *opti
 	}
 	pthread_mutex_unlock(&graph->control);
 	if (r < 0) {
+		if (reader->maps)
+			pfs_inject_leave(reader->node);
 		pfs_due_give(graph, reader->cred.uid, PFS_DUE_OPENS, 1);
 		if (diag && !diag->text[0])
 			pfs_due_refused(graph, PFS_DUE_NODES, r, diag); /* of the view */
@@ -237,6 +250,8 @@ void pfs_reader_close(struct pfs_reader *reader)
 	pthread_mutex_lock(&graph->control);
 	detach(reader);
 	pthread_mutex_unlock(&graph->control);
+	if (reader->maps)
+		pfs_inject_leave(node);
 	pfs_node_kick_all(node);
 	pfs_due_give(graph, reader->cred.uid, PFS_DUE_OPENS, 1);
 	pfs_buf_release(&reader->preamble);

@@ -13,6 +13,7 @@ struct pfs_reader {
 	struct pfs_reader *next; /* control: node->first_reader */
 	struct pfs_cursor cursor;
 	struct pfs_cred cred;
+	bool maps;	       /* its client maps what processes write into: pfs_inject_join() */
 	pfs_counter delivered; /* records of its directory, whatever it is shown of them */
 	uint64_t first; /* control: of the records in its directory's queue, the first that is for it */
 	uint64_t cursor_first; /* of the records in its own queue */

@@ -107,7 +107,7 @@ static void give(struct pfs_reader *reader, const struct pfs_ring *ring, struct 
 {
 	const struct pfs_node *node = reader->node;
 	const struct pfs_share *share = reader->share;
-	bool copy = node->filter->out == PFS_FLOW_SAME;
+	bool copy = !reader->maps && node->filter->out == PFS_FLOW_SAME;
 
 	*ret_given = (struct pfs_given){
 		.hello = {
@@ -117,6 +117,7 @@ static void give(struct pfs_reader *reader, const struct pfs_ring *ring, struct 
 			.ring_size = ring->size,
 			.ring = ring->id,
 			.link_type = copy ? PFS_LINK_EACH : PFS_LINK_BYTES,
+			.oldest = reader->maps ? node->inject->since : 0,
 		},
 		.fds = {
 			[PFS_GIVEN_QUEUE] = node->queue->fd,
@@ -126,7 +127,7 @@ static void give(struct pfs_reader *reader, const struct pfs_ring *ring, struct 
 	};
 }
 
-/* With the view's run lock: nothing is pushed, and nobody reads. */
+/* With the run lock: nothing is pushed, and nobody reads. */
 static int share_locked(struct pfs_reader *reader, struct pfs_share *share,
 			struct pfs_given *ret_given, struct pfs_diag *diag)
 {
@@ -137,7 +138,7 @@ static int share_locked(struct pfs_reader *reader, struct pfs_share *share,
 		return pfs_diag_set(diag, EBUSY, "somebody reads from this open file already");
 	if (!task->plan) /* its directory was removed, and nothing more comes */
 		return -ENODEV;
-	ring = pfs_task_ring(task);
+	ring = reader->maps ? reader->node->inject->ring : pfs_task_ring(task);
 	if (!ring)
 		return pfs_due_refused(reader->node->graph, PFS_DUE_MEMORY, -ENOMEM, diag);
 	pfs_cursor_share(&reader->cursor, share->page);
@@ -155,10 +156,10 @@ int pfs_reader_share(struct pfs_reader *reader, int socket, struct pfs_given *re
 
 	if (diag)
 		diag->text[0] = '\0';
-	if (node->kind != PFS_NODE_VIEW)
+	if (node->kind != PFS_NODE_VIEW && !reader->maps)
 		return pfs_diag_set(diag, EINVAL,
 				    "this file was not opened for a client: open `all,client`");
-	if (node->filter->preamble)
+	if (!reader->maps && node->filter->preamble)
 		return pfs_diag_set(diag, EINVAL,
 				    "what `all.%s` says first is for each reader another: read it",
 				    node->name);

@@ -82,12 +82,22 @@ static int ends_reserve(struct pfs_inject *inject)
 	return 0;
 }
 
-/* One writer more; the ring is made again if it was given up meanwhile. */
-static int inject_enter(struct pfs_inject *inject)
+/* One more of these; the ring is made, or made again if it was given up meanwhile. Control. */
+static int inject_enter(struct pfs_node *node, bool client)
 {
-	struct pfs_task *owner = inject->node->owner;
+	struct pfs_task *owner = node->owner;
+	struct pfs_inject *inject = node->inject;
 	int r = 0;
 
+	if (!inject) {
+		r = inject_new(node, &inject);
+		if (r < 0)
+			return r;
+		node->inject = inject;
+		r = pfs_domain_replan(node->domain);
+		if (r < 0)
+			return r;
+	}
 	pfs_task_lock(owner);
 	pthread_mutex_lock(&inject->lock);
 	if (!inject->ring)
@@ -96,10 +106,44 @@ static int inject_enter(struct pfs_inject *inject)
 	if (r == 0)
 		r = ends_reserve(inject);
 	if (r == 0)
-		atomic_fetch_add(&inject->writers, 1);
+		atomic_fetch_add(client ? &inject->clients : &inject->writers, 1);
 	pthread_mutex_unlock(&inject->lock);
 	pfs_task_unlock(owner);
 	return r;
+}
+
+/* One of these has left. */
+static void inject_left(struct pfs_node *node)
+{
+	struct pfs_task *owner;
+	bool locked;
+
+	pthread_rwlock_rdlock(&node->graph->places);
+	owner = node->owner; /* and stays that as long as its lock is held */
+	locked = pthread_mutex_trylock(&owner->run) == 0;
+	pthread_rwlock_unlock(&node->graph->places);
+	/* Who is at the task now looks at it himself, at the end. */
+	if (locked) {
+		pfs_inject_rest(node->inject);
+		pfs_task_unlock(owner);
+	}
+	pfs_graph_reap(node->graph);
+}
+
+bool pfs_inject_maps(const struct pfs_node *node)
+{
+	return node->kind == PFS_NODE_SOURCE && (node->from->flags & PFS_SOURCE_WRITABLE);
+}
+
+int pfs_inject_join(struct pfs_node *node)
+{
+	return inject_enter(node, true);
+}
+
+void pfs_inject_leave(struct pfs_node *node)
+{
+	atomic_fetch_sub(&node->inject->clients, 1);
+	inject_left(node);
 }
 
 int pfs_stream_begin(struct pfs_writer *writer)
@@ -127,7 +171,6 @@ int pfs_writer_new(struct pfs_node *node, struct pfs_writer **ret_writer, struct
 {
 	PFS_FREE struct pfs_writer *writer = pfs_zalloc(1, sizeof(*writer));
 	struct pfs_domain *domain = node->domain;
-	struct pfs_inject *inject = NULL;
 	int r = writer ? 0 : -ENOMEM;
 
 	if (r < 0)
@@ -146,15 +189,7 @@ int pfs_writer_new(struct pfs_node *node, struct pfs_writer **ret_writer, struct
 	    !(node->from->flags & PFS_SOURCE_WRITABLE))
 		return pfs_diag_set(diag, EINVAL, "'%s' is not for writing", node->name);
 	pfs_class_use(node);
-	if (!node->inject) {
-		r = inject_new(node, &inject);
-		if (r == 0) {
-			node->inject = inject;
-			r = pfs_domain_replan(domain);
-		}
-	}
-	if (r == 0)
-		r = inject_enter(node->inject);
+	r = inject_enter(node, false);
 	if (r == -ENOMEM || r == -EDQUOT)
 		return pfs_due_refused(node->graph, PFS_DUE_MEMORY, r, diag);
 	if (r < 0)
@@ -167,25 +202,11 @@ int pfs_writer_new(struct pfs_node *node, struct pfs_writer **ret_writer, struct
 
 void pfs_writer_free(struct pfs_writer *writer)
 {
-	struct pfs_node *node;
-	struct pfs_task *owner;
-	bool locked;
-
 	if (!writer)
 		return;
-	node = writer->node;
-	atomic_fetch_sub(&node->inject->writers, 1);
-	pthread_rwlock_rdlock(&node->graph->places);
-	owner = node->owner; /* and stays that as long as its lock is held */
-	locked = pthread_mutex_trylock(&owner->run) == 0;
-	pthread_rwlock_unlock(&node->graph->places);
-	/* Who is at the task now looks at it himself, at the end. */
-	if (locked) {
-		pfs_inject_rest(node->inject);
-		pfs_task_unlock(owner);
-	}
-	pfs_graph_reap(node->graph);
-	pfs_node_unref(node);
+	atomic_fetch_sub(&writer->node->inject->writers, 1);
+	inject_left(writer->node);
+	pfs_node_unref(writer->node);
 	free(writer);
 }
 
@@ -321,14 +342,19 @@ bool pfs_inject_waits(struct pfs_inject *inject, uint64_t to, uint64_t *ret_to)
 	return waits;
 }
 
+static bool is_used(struct pfs_inject *inject)
+{
+	return atomic_load(&inject->writers) || atomic_load(&inject->clients);
+}
+
 void pfs_inject_rest(struct pfs_inject *inject)
 {
 	struct pfs_ring *ring = NULL;
 
-	if (atomic_load(&inject->writers))
+	if (is_used(inject))
 		return;
 	pthread_mutex_lock(&inject->lock);
-	if (inject->ring && !atomic_load(&inject->writers) && note_ends(inject) == 0) {
+	if (inject->ring && !is_used(inject) && note_ends(inject) == 0) {
 		ring = TAKE_PTR(inject->ring);
 		atomic_store(&inject->scan, 0);
 	}

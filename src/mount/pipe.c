@@ -298,8 +298,7 @@ static void pipe_open(struct pfs_mount *mount, fuse_req_t req, struct pfs_entry 
 	open->pipe = pipe;
 	open->fi = *fi;
 	open->options.view = entry->which < 0 ? NULL : pfs_view_names[entry->which];
-	if (entry->client && !open->options.view)
-		open->options.view = "copy";
+	open->options.client = entry->client;
 	open->options.policy = entry->policy;
 	open->options.end = entry->end;
 	pfs_task_start(mount, &open->task, req);

@@ -159,18 +159,26 @@ static size_t queue_bytes(const struct pfs_queue *queue)
 	return queue->size * (sizeof(struct pfs_ref) + sizeof(*queue->before));
 }
 
-/* A page of positions and the slots, of which nobody else gets a writable mapping. */
-static int shared_map(struct pfs_queue *queue)
+/*
+ * A page of positions and the slots, of which nobody else gets a writable mapping. at: NULL, or where the memory of
+ * before is, whose place it takes.
+ */
+static int shared_map(struct pfs_queue *queue, void *at)
 {
 	size_t bytes = PFS_SHARED_PAGE + queue_bytes(queue);
-	uint8_t *memory;
+	int fd = memfd_create("pipesfs-queue", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
+	uint8_t *memory = MAP_FAILED;
 
-	queue->fd = memfd_create("pipesfs-queue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (queue->fd < 0 || ftruncate(queue->fd, (off_t)bytes) < 0)
-		return -errno;
-	memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, queue->fd, 0);
-	if (memory == MAP_FAILED)
-		return -errno;
+	if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0)
+		memory = mmap(at, bytes, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED : 0), fd, 0);
+	if (memory == MAP_FAILED) {
+		r = -errno;
+		pfs_closep(&fd);
+		return r;
+	}
+	pfs_closep(&queue->fd);
+	queue->fd = fd;
 	queue->shared = (struct pfs_shared_queue *)(void *)memory;
 	queue->slots = (_Atomic uint64_t *)(void *)(memory + PFS_SHARED_PAGE);
 	return fcntl(queue->fd, F_ADD_SEALS,
@@ -209,7 +217,7 @@ static int queue_new(size_t size, struct pfs_cursors *all, bool shared, struct p
 	queue->fd = -1;
 	for (queue->size = 512; queue->size < size;)
 		queue->size *= 2;
-	r = shared ? shared_map(queue) : private_map(queue);
+	r = shared ? shared_map(queue, NULL) : private_map(queue);
 	if (r < 0) {
 		queue_unmap(queue);
 		return r;
@@ -249,7 +257,9 @@ bool pfs_queue_trim(struct pfs_queue *queue)
 
 	for (struct pfs_cursor *c = all->first; c; c = c->next_cursor)
 		used |= c->queue == queue;
-	if (!used)
+	if (!used && queue->shared) /* of a sealed one no pages can be given back: another takes its place */
+		used = shared_map(queue, queue->shared) < 0;
+	else if (!used)
 		madvise(queue->slots, queue_bytes(queue), MADV_DONTNEED);
 	list_unlock(all);
 	return !used;
@@ -299,6 +309,10 @@ void pfs_cursor_share(struct pfs_cursor *cursor, struct pfs_shared_cursor *page)
 	uint64_t next = atomic_load(&cursor->next);
 
 	assert(cursor->queue->shared && !cursor->client);
+	/* Its page may be another since they were stored there; nothing is pushed. */
+	atomic_store(&cursor->queue->shared->claim, atomic_load(&cursor->queue->claim));
+	atomic_store(&cursor->queue->shared->records, atomic_load(&cursor->queue->records));
+	atomic_store(&cursor->queue->shared->head, atomic_load(&cursor->queue->head));
 	atomic_store(&page->next, next);
 	atomic_store(&page->hold, next);
 	atomic_store(&page->records, atomic_load(&cursor->records));

@@ -115,7 +115,7 @@ void pfs_cursor_release(struct pfs_cursor *cursor);
 
 /*
  * From now on a client moves it, by what it says in `page`, which is told where it stands. Of a queue that is shared;
- * the cursor's thread rests.
+ * the cursor's thread and the queue's writer rest.
  */
 void pfs_cursor_share(struct pfs_cursor *cursor, struct pfs_shared_cursor *page);
 /* Brings what its client says into the books: next, records, lost. */

@@ -97,6 +97,7 @@ struct pfs_shared_hello {
 	uint64_t ring_size; /* a power of two */
 	uint32_t ring;	    /* its number in refs */
 	uint32_t link_type; /* of all records; PFS_LINK_EACH: each says it in `ifindex` */
+	uint64_t oldest;    /* refs before this one mean nothing to a client */
 };
 #define PFS_LINK_EACH 0x10000
 

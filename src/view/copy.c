@@ -5,7 +5,7 @@
  *
  * What clients of libpipesfs read from memory, however many there are: what they map holds exactly what this
  * directory shows, while a ring of its source holds what all filters get. The bytes are those of `all`. It is not
- * listed.
+ * listed. (Of a directory that processes write into both are the same, and that ring is mapped: pfs_inject_maps().)
  *
  * In the ring the device of a record (`ifindex`) is its link type: of a client's record both are not told.
  */

@@ -43,7 +43,7 @@ mkdir "$P/accept" "$P/accept/lines" "$P/accept/unpcap" "$P/accept/unpcap/ip"
 seq 1 300000 >numbers
 
 both "$P/accept" all
-t_has "the books show the client" "$(cat "$P/accept/.readers")" "command=example-follow view=copy policy=reliable"
+t_has "the books show the client" "$(cat "$P/accept/.readers")" "command=example-follow policy=reliable"
 cp numbers "$P/accept/all"
 same "bytes of a source"
 t_same "all of it" want numbers

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include <sys/mman.h>
 
 #include "ring/queue.h"
 
@@ -188,13 +189,47 @@ static void test_lossy(void **state)
 	tree_release(&tree);
 }
 
+/* Memory that is given back between two clients: indices go on, and the second is told where. */
+static void test_trim(void **state)
+{
+	struct pfs_shared_cursor second = { 0 };
+	struct pfs_shared_queue *shared;
+	struct tree tree;
+
+	(void)state;
+	tree_init(&tree, 4096, false);
+	for (int i = 0; i < 3; i++)
+		assert_true(push(&tree));
+	assert_false(pfs_queue_trim(tree.queue));
+	pfs_cursor_release(&tree.liar);
+	pfs_cursor_release(&tree.honest);
+	assert_true(pfs_queue_trim(tree.queue));
+	assert_int_equal(atomic_load(&tree.queue->slots[0]) | atomic_load(&tree.queue->slots[1]), 0);
+
+	assert_int_equal(pfs_cursor_init(&tree.liar, tree.queue, 1, false), 0);
+	assert_int_equal(pfs_cursor_init(&tree.honest, tree.queue, 1, true), 0);
+	pfs_cursor_share(&tree.liar, &second);
+	/* As a client maps it. */
+	shared = mmap(NULL, PFS_SHARED_PAGE, PROT_READ, MAP_SHARED, tree.queue->fd, 0);
+	assert_ptr_not_equal(shared, MAP_FAILED);
+	assert_int_equal(atomic_load(&second.next), 3);
+	assert_int_equal(atomic_load(&shared->head), 3);
+	assert_int_equal(atomic_load(&shared->records), 3);
+	tree.got = 3;
+	assert_true(push(&tree));
+	take_all(&tree);
+	assert_int_equal(tree.got, 4);
+	assert_int_equal(atomic_load(&shared->head), 4);
+	munmap(shared, PFS_SHARED_PAGE);
+	tree_release(&tree);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ahead),
-		cmocka_unit_test(test_behind),
-		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_lossy),
+		cmocka_unit_test(test_ahead),  cmocka_unit_test(test_behind),
+		cmocka_unit_test(test_memory), cmocka_unit_test(test_lossy),
+		cmocka_unit_test(test_trim),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
