@@ -42,4 +42,7 @@ struct pfs_client {
 	bool dead;	/* the socket has come to its end */
 };
 
+/* What the hello in it says, of these descriptors, which stay the caller's. -EPROTO: it cannot be; -ENOMEM, ... */
+int pfs_client_map(struct pfs_client *client, const int fds[PFS_GIVEN_COUNT]);
+
 #endif

@@ -92,7 +92,7 @@ static bool is_power(uint64_t n, uint64_t min, uint64_t max)
 	return n >= min && n <= max && (n & (n - 1)) == 0;
 }
 
-static int map_all(struct pfs_client *client, const int fds[PFS_GIVEN_COUNT])
+int pfs_client_map(struct pfs_client *client, const int fds[PFS_GIVEN_COUNT])
 {
 	const struct pfs_shared_hello *hello = &client->hello;
 	uint8_t *queue, *page;
@@ -150,7 +150,7 @@ static int client_open(struct pfs_client *client, const char *path, uint32_t pol
 		r = pfs_ticket_redeem(&ticket, &client->hello.head, sizeof(client->hello), fds,
 				      PFS_GIVEN_COUNT, &client->socket, why, why_size);
 	if (r == 0)
-		r = map_all(client, fds);
+		r = pfs_client_map(client, fds);
 	for (size_t i = 0; i < PFS_GIVEN_COUNT; i++)
 		pfs_closep(&fds[i]);
 	return r;

@@ -1,0 +1,230 @@
+/*
+ * share - a reader whose client maps: the client of the library with the graph in one process, so that what they do at once
+ * is watched. What writers bring is taken in order, slept for without a time limit, and lost only by the lossy, who know
+ * how much; the client, its reader and the directory may go at any moment.
+ */
+#include "help.h"
+
+#include <sys/socket.h>
+
+#include "client/client_i.h"
+
+#define MANY 200000
+
+struct process {
+	struct pfs_reader *reader;
+	struct pfs_client *client;
+	int socket;    /* the graph's end */
+	uint64_t next; /* the least number that a record may have */
+	uint64_t got;
+};
+
+static struct pfs_reader *reader_for_client(struct pfs_node *node, int policy)
+{
+	struct pfs_reader_options options = { .policy = policy, .client = true, .cred = me };
+	struct pfs_reader *reader;
+	struct pfs_diag diag;
+
+	CHECK(pfs_reader_open(node, &options, &reader, &diag) == 0);
+	return reader;
+}
+
+static void process_open(struct process *p, struct pfs_node *node, int policy, bool in_place)
+{
+	struct pfs_diag diag;
+	struct pfs_given given;
+	int pair[2];
+
+	*p = (struct process){ .reader = reader_for_client(node, policy) };
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	p->socket = pair[0];
+	CHECK(pfs_reader_share(p->reader, pair[0], &given, &diag) == 0);
+	p->client = pfs_zalloc(1, sizeof(*p->client));
+	CHECK(p->client);
+	p->client->file = -1;
+	p->client->socket = pair[1];
+	p->client->in_place = in_place;
+	p->client->hello = given.hello;
+	CHECK(pfs_client_map(p->client, given.fds) == 0);
+}
+
+static void process_close(struct process *p)
+{
+	pfs_reader_mute(p->reader);
+	close(p->socket);
+	pfs_close(p->client);
+	pfs_reader_close(p->reader);
+}
+
+/* What there is; false: the end. */
+static bool take(struct process *p)
+{
+	struct pfs_rec recs[100];
+	int n = pfs_next(p->client, recs, 100);
+
+	for (int i = 0; i < n; i++) {
+		uint64_t number;
+
+		if (recs[i].flags & PFS_STREAM_END)
+			continue;
+		CHECK(recs[i].len == sizeof(number));
+		memcpy(&number, recs[i].data, sizeof(number));
+		if (!p->client->in_place) {
+			CHECK(number >= p->next);
+			p->next = number + 1;
+		}
+		p->got++;
+	}
+	p->got -= (uint64_t)pfs_release(p->client);
+	pfs_reader_on(p->reader); /* as PFS_IOC_ON does */
+	if (n == -EAGAIN)
+		CHECK(pfs_wait(p->client, 60000) == 1);
+	else
+		CHECK(n >= 0);
+	return n != 0;
+}
+
+static void *write_many(void *arg)
+{
+	struct pfs_writer *writer = open_writer(arg);
+
+	for (uint64_t n = 0; n < MANY; n++) {
+		struct signal s;
+		ssize_t r;
+
+		while ((r = pfs_writer_write(writer, &n, sizeof(n))) == -EAGAIN) {
+			signal_init(&s);
+			if (pfs_writer_park(writer, &s.waiter, sizeof(n)))
+				CHECK(signal_wait(&s));
+		}
+		CHECK(r == sizeof(n));
+	}
+	pfs_writer_close(writer);
+	return NULL;
+}
+
+/* --- tests ------------------------------------------------------------------------------------------ */
+
+/* Of one directory, two at once: one that is waited for and one that is not. */
+static void two_at_once(const char *path, bool in_place)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .ring_size = 65536 });
+	struct pfs_node *accept = make_path(graph, "accept"), *dir = make_path(graph, path);
+	struct process reliable, lossy;
+	bool more = true, more_lossy = true;
+	pthread_t thread;
+
+	process_open(&reliable, dir, 1, false);
+	process_open(&lossy, dir, 0, in_place);
+	assert_int_equal(pthread_create(&thread, NULL, write_many, accept), 0);
+	while (more)
+		more = take(&reliable);
+	while (more_lossy)
+		more_lossy = take(&lossy);
+	pthread_join(thread, NULL);
+	assert_int_equal(reliable.got, MANY);
+	assert_int_equal(reliable.next, MANY);
+	assert_int_equal(pfs_lost(reliable.client), 0);
+	assert_int_equal(lossy.got + pfs_lost(lossy.client), MANY);
+	assert_int_equal(number_of(dir, PFS_TEXT_READERS, "reliable delivered"), MANY);
+	assert_int_equal(number_of(dir, PFS_TEXT_READERS, "lossy delivered"), lossy.got);
+	process_close(&reliable);
+	process_close(&lossy);
+	pfs_node_unref(dir);
+	pfs_node_unref(accept);
+	pfs_graph_free(graph);
+}
+
+static void test_where_it_is_written(void **state)
+{
+	two_at_once("accept", false);
+	two_at_once("accept", true);
+}
+
+static void test_copy(void **state)
+{
+	two_at_once("accept/snap:8", false);
+	two_at_once("accept/snap:8", true);
+}
+
+/* It comes and goes while others write and read; what is written is not held up by who has gone. */
+static void test_goes_at_any_moment(void **state)
+{
+	static const char *const paths[] = { "accept", "accept/snap:8" };
+
+	for (size_t k = 0; k < ARRAY_SIZE(paths); k++) {
+		struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .ring_size = 65536 });
+		struct pfs_node *accept = make_path(graph, "accept"),
+				*dir = make_path(graph, paths[k]);
+		struct pfs_reader *other = open_reader(accept, NULL, 0);
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, write_many, accept), 0);
+		for (unsigned i = 0; i < 500; i++) {
+			struct process p;
+
+			process_open(&p, dir, i % 2 ? 1 : 0, i % 4 == 0);
+			if (i % 3 == 0)
+				(void)pfs_wait(p.client, 0);
+			process_close(&p);
+		}
+		pthread_join(thread, NULL);
+		pfs_reader_close(other);
+		pfs_node_unref(dir);
+		pfs_node_unref(accept);
+		pfs_graph_free(graph);
+	}
+}
+
+/* Once; not of a reader that was opened for read(2); not of a capture file, which each client would begin elsewhere. */
+static void test_refused(void **state)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
+	struct pfs_node *accept = make_path(graph, "accept");
+	struct pfs_reader *plain = open_reader(accept, NULL, -1);
+	struct pfs_given given;
+	struct pfs_diag diag;
+	struct process p;
+
+	assert_int_equal(pfs_reader_share(plain, -1, &given, &diag), -EINVAL);
+	assert_non_null(strstr(diag.text, "all,client"));
+	process_open(&p, accept, 1, false);
+	assert_int_equal(pfs_reader_share(p.reader, -1, &given, &diag), -EBUSY);
+	assert_non_null(strstr(diag.text, "already"));
+	process_close(&p);
+	pfs_reader_close(plain);
+	pfs_node_unref(accept);
+	pfs_graph_free(graph);
+}
+
+/* The directory is removed below a client that waits: it is the end of it, not for ever. */
+static void test_removed(void **state)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
+	struct pfs_node *accept = make_path(graph, "accept"), *dir = make_path(graph, "accept/snap:8");
+	struct pfs_diag diag;
+	struct process p;
+
+	process_open(&p, dir, 1, false);
+	assert_int_equal(pfs_wait(p.client, 0), 0);
+	assert_int_equal(pfs_node_remove(accept, "snap:8", &me, &diag), 0);
+	while (take(&p))
+		;
+	process_close(&p);
+	pfs_node_unref(dir);
+	pfs_node_unref(accept);
+	pfs_graph_free(graph);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_where_it_is_written),
+		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_goes_at_any_moment),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_removed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
