@@ -9,7 +9,10 @@
 
 #include "client/client_i.h"
 
-#define MANY 200000
+#define MANY 100000
+#define WORDS 64	/* of a record, which all say its number */
+#define RING (4u << 20) /* the least that there is */
+#define LAP (RING / (sizeof(struct pfs_record) + WORDS * sizeof(uint64_t)) + 100)
 
 struct process {
 	struct pfs_reader *reader;
@@ -63,20 +66,21 @@ static bool take(struct process *p)
 	int n = pfs_next(p->client, recs, 100);
 
 	for (int i = 0; i < n; i++) {
-		uint64_t number;
+		uint64_t words[WORDS];
 
 		if (recs[i].flags & PFS_STREAM_END)
 			continue;
-		CHECK(recs[i].len == sizeof(number));
-		memcpy(&number, recs[i].data, sizeof(number));
+		CHECK(recs[i].len == sizeof(words));
+		memcpy(words, recs[i].data, sizeof(words));
 		if (!p->client->in_place) {
-			CHECK(number >= p->next);
-			p->next = number + 1;
+			CHECK(words[0] >= p->next && words[0] == words[WORDS - 1]);
+			p->next = words[0] + 1;
 		}
 		p->got++;
 	}
 	p->got -= (uint64_t)pfs_release(p->client);
-	pfs_reader_on(p->reader); /* as PFS_IOC_ON does */
+	if (n > 0)
+		pfs_reader_on(p->reader); /* as PFS_IOC_ON does */
 	if (n == -EAGAIN)
 		CHECK(pfs_wait(p->client, 60000) == 1);
 	else
@@ -89,18 +93,39 @@ static void *write_many(void *arg)
 	struct pfs_writer *writer = open_writer(arg);
 
 	for (uint64_t n = 0; n < MANY; n++) {
+		uint64_t words[WORDS];
 		struct signal s;
 		ssize_t r;
 
-		while ((r = pfs_writer_write(writer, &n, sizeof(n))) == -EAGAIN) {
+		for (size_t i = 0; i < WORDS; i++)
+			words[i] = n;
+		while ((r = pfs_writer_write(writer, words, sizeof(words))) == -EAGAIN) {
 			signal_init(&s);
-			if (pfs_writer_park(writer, &s.waiter, sizeof(n)))
+			if (pfs_writer_park(writer, &s.waiter, sizeof(words)))
 				CHECK(signal_wait(&s));
 		}
-		CHECK(r == sizeof(n));
+		CHECK(r == sizeof(words));
 	}
 	pfs_writer_close(writer);
 	return NULL;
+}
+
+static void *take_all(void *arg)
+{
+	while (take(arg))
+		;
+	return NULL;
+}
+
+/* Every now and then the writer goes round the ring first. */
+static void take_late(struct process *p)
+{
+	_Atomic uint64_t *head = &p->client->queue->head;
+
+	for (unsigned turn = 1; take(p); turn++)
+		while (turn % 8 == 0 && atomic_load(head) < MANY &&
+		       atomic_load(head) - p->client->next < LAP)
+			sched_yield();
 }
 
 /* --- tests ------------------------------------------------------------------------------------------ */
@@ -108,20 +133,18 @@ static void *write_many(void *arg)
 /* Of one directory, two at once: one that is waited for and one that is not. */
 static void two_at_once(const char *path, bool in_place)
 {
-	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .ring_size = 65536 });
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .ring_size = RING });
 	struct pfs_node *accept = make_path(graph, "accept"), *dir = make_path(graph, path);
 	struct process reliable, lossy;
-	bool more = true, more_lossy = true;
-	pthread_t thread;
+	pthread_t threads[2];
 
 	process_open(&reliable, dir, 1, false);
 	process_open(&lossy, dir, 0, in_place);
-	assert_int_equal(pthread_create(&thread, NULL, write_many, accept), 0);
-	while (more)
-		more = take(&reliable);
-	while (more_lossy)
-		more_lossy = take(&lossy);
-	pthread_join(thread, NULL);
+	assert_int_equal(pthread_create(&threads[0], NULL, write_many, accept), 0);
+	assert_int_equal(pthread_create(&threads[1], NULL, take_all, &lossy), 0);
+	take_all(&reliable);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
 	assert_int_equal(reliable.got, MANY);
 	assert_int_equal(reliable.next, MANY);
 	assert_int_equal(pfs_lost(reliable.client), 0);
@@ -143,17 +166,45 @@ static void test_where_it_is_written(void **state)
 
 static void test_copy(void **state)
 {
-	two_at_once("accept/snap:8", false);
-	two_at_once("accept/snap:8", true);
+	two_at_once("accept/snap:512", false);
+	two_at_once("accept/snap:512", true);
+}
+
+/* Nobody is waited for: what it is given is whole, though the writer comes by all the time. */
+static void overtaken(const char *path, bool in_place)
+{
+	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .ring_size = RING });
+	struct pfs_node *accept = make_path(graph, "accept"), *dir = make_path(graph, path);
+	struct process p;
+	pthread_t thread;
+
+	process_open(&p, dir, 0, in_place);
+	assert_int_equal(pthread_create(&thread, NULL, write_many, accept), 0);
+	take_late(&p);
+	pthread_join(thread, NULL);
+	assert_int_equal(p.got + pfs_lost(p.client), MANY);
+	assert_int_equal(number_of(dir, PFS_TEXT_READERS, "lossy delivered"), p.got);
+	process_close(&p);
+	pfs_node_unref(dir);
+	pfs_node_unref(accept);
+	pfs_graph_free(graph);
+}
+
+static void test_overtaken(void **state)
+{
+	overtaken("accept", false);
+	overtaken("accept", true);
+	overtaken("accept/snap:512", false);
+	overtaken("accept/snap:512", true);
 }
 
 /* It comes and goes while others write and read; what is written is not held up by who has gone. */
 static void test_goes_at_any_moment(void **state)
 {
-	static const char *const paths[] = { "accept", "accept/snap:8" };
+	static const char *const paths[] = { "accept", "accept/snap:512" };
 
 	for (size_t k = 0; k < ARRAY_SIZE(paths); k++) {
-		struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .ring_size = 65536 });
+		struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .ring_size = RING });
 		struct pfs_node *accept = make_path(graph, "accept"),
 				*dir = make_path(graph, paths[k]);
 		struct pfs_reader *other = open_reader(accept, NULL, 0);
@@ -201,13 +252,14 @@ static void test_refused(void **state)
 static void test_removed(void **state)
 {
 	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ 0 });
-	struct pfs_node *accept = make_path(graph, "accept"), *dir = make_path(graph, "accept/snap:8");
+	struct pfs_node *accept = make_path(graph, "accept"),
+			*dir = make_path(graph, "accept/snap:512");
 	struct pfs_diag diag;
 	struct process p;
 
 	process_open(&p, dir, 1, false);
 	assert_int_equal(pfs_wait(p.client, 0), 0);
-	assert_int_equal(pfs_node_remove(accept, "snap:8", &me, &diag), 0);
+	assert_int_equal(pfs_node_remove(accept, "snap:512", &me, &diag), 0);
 	while (take(&p))
 		;
 	process_close(&p);
@@ -221,6 +273,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_where_it_is_written),
 		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_overtaken),
 		cmocka_unit_test(test_goes_at_any_moment),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_removed),
