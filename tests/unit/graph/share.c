@@ -1,7 +1,7 @@
 /*
- * share - a reader whose client maps: the client of the library with the graph in one process, so that what they do at once
- * is watched. What writers bring is taken in order, slept for without a time limit, and lost only by the lossy, who know
- * how much; the client, its reader and the directory may go at any moment.
+ * share - a reader whose client maps: the client of the library with the graph in one process, so that what they do at
+ * once is watched. What writers bring is taken in order, slept for without a time limit, and lost only by the lossy,
+ * who know how much; the client, its reader and the directory may go at any moment.
  */
 #include "help.h"
 
