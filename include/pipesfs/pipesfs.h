@@ -77,7 +77,8 @@ struct pfs_options {
  * Attaches to the stream of a pipe file, `all` or a view of text (`all.json`), from now on. options may be NULL.
  * The client is the caller's until pfs_close(). What open(2) says, and: -EINVAL: not such a file (`all.pcapng` is a
  * capture file: read it), or options->size is unknown; -EPROTO: the mount is of another version; -ENOTCONN: it
- * serves no clients, or cannot be reached from this network namespace; -EMFILE, -ENOMEM.
+ * serves no clients, or cannot be reached, which from another network namespace takes /run/pipesfs/clients; -EMFILE,
+ * -ENOMEM.
  */
 int pfs_open(const char *path, const struct pfs_options *options, struct pfs_client **ret_client);
 /* NULL is fine. Records that are held are given up. */

@@ -4,14 +4,15 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/un.h>
 
-#include "base/hash.h"
+#include "mount/listen.h"
 
 #define EVENTS_MAX 64
 #define SILENT UINT64_C(2000000000) /* ns in which who connects says its token */
 #define SILENT_USER 16		    /* connections of one user that have not */
 #define SILENT_ALL 256
+#define DEAF \
+	UINT64_C(100000000) /* ns after which who could not be taken in for want of descriptors is tried again */
 #define SOCKET_BYTES 8192 /* a hello, and some bytes that wake */
 
 /* A file that has a ticket or a client. All of both structures: lock. */
@@ -38,12 +39,12 @@ struct connection {
 struct pfs_shares {
 	pthread_mutex_t lock;
 	pthread_t thread;
-	bool running;		   /* lock; from the first ticket on */
-	struct shared *files;	   /* lock */
+	bool running;	      /* lock; from the first ticket on */
+	uint64_t deaf_until;  /* the thread's: mono ns; nobody is taken in before. 0: all are */
+	struct shared *files; /* lock */
 	struct connection *others; /* lock; the newest first */
-	struct sockaddr_un address;
-	socklen_t address_size;
-	int epoll_fd, listen_fd, stop_fd;
+	struct pfs_listen listen;
+	int epoll_fd, stop_fd;
 };
 
 /* --- connections ----------------------------------------------------------------------------- */
@@ -103,16 +104,32 @@ static bool make_room(struct pfs_shares *shares, uid_t uid)
 	return all < SILENT_ALL || his >= SILENT_USER;
 }
 
-static void take_in(struct pfs_shares *shares)
+static void set_deaf(struct pfs_shares *shares, uint64_t until)
+{
+	int *const fds[] = { &shares->listen.fd, &shares->listen.file_fd };
+
+	shares->deaf_until = until;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		struct epoll_event event = { .events = until ? 0 : EPOLLIN, .data.ptr = fds[i] };
+
+		if (*fds[i] >= 0)
+			epoll_ctl(shares->epoll_fd, EPOLL_CTL_MOD, *fds[i], &event);
+	}
+}
+
+static void take_in(struct pfs_shares *shares, int listen_fd)
 {
 	/* cppcheck-suppress nullPointer ; accept4(2) takes NULL, NULL: who called is asked below */
-	PFS_CLOSE int fd = accept4(shares->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	PFS_CLOSE int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct connection *connection;
 	int bytes = SOCKET_BYTES;
 	struct ucred cred;
 	socklen_t size = sizeof(cred);
 	struct epoll_event event = { .events = EPOLLIN };
 
+	/* They wait where they are: we would be called again at once, for nothing. */
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS))
+		set_deaf(shares, pfs_clock_mono() + DEAF);
 	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &size) < 0)
 		return;
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
@@ -141,6 +158,10 @@ static int expire(struct pfs_shares *shares)
 {
 	uint64_t now = pfs_clock_mono(), next = UINT64_MAX;
 
+	if (shares->deaf_until && shares->deaf_until <= now)
+		set_deaf(shares, 0);
+	if (shares->deaf_until)
+		next = shares->deaf_until;
 	pthread_mutex_lock(&shares->lock);
 	for (struct connection *c = shares->others; c; c = c->next) {
 		if (!is_silent(c))
@@ -300,8 +321,9 @@ static void *shares_thread(void *arg)
 		for (int i = 0; i < n; i++) {
 			if (events[i].data.ptr == &shares->stop_fd)
 				return NULL;
-			if (events[i].data.ptr == &shares->listen_fd)
-				take_in(shares);
+			if (events[i].data.ptr == &shares->listen.fd ||
+			    events[i].data.ptr == &shares->listen.file_fd)
+				take_in(shares, *(int *)events[i].data.ptr);
 			else
 				look(shares, events[i].data.ptr);
 		}
@@ -380,7 +402,8 @@ int pfs_share_ticket(struct pfs_file *file, const struct pfs_share_kind *kind, u
 		return r;
 	*ret_ticket = (struct pfs_ticket){ .version = PFS_SHARED_VERSION };
 	memcpy(ret_ticket->token, token, sizeof(token));
-	snprintf(ret_ticket->name, sizeof(ret_ticket->name), "%s", shares->address.sun_path + 1);
+	snprintf(ret_ticket->name, sizeof(ret_ticket->name), "%s", shares->listen.name);
+	snprintf(ret_ticket->path, sizeof(ret_ticket->path), "%s", shares->listen.path);
 	return 0;
 }
 
@@ -415,25 +438,6 @@ static int watch(const struct pfs_shares *shares, int fd, void *ptr)
 	return epoll_ctl(shares->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
-/* A name that nobody guesses, and takes before us. */
-static int listen_abstract(struct pfs_shares *shares)
-{
-	struct pfs_seed seed;
-	int n;
-
-	pfs_seed_init(&seed);
-	shares->address.sun_family = AF_UNIX;
-	n = snprintf(shares->address.sun_path + 1, sizeof(shares->address.sun_path) - 1,
-		     "pipesfs-%016llx%016llx", (unsigned long long)seed.a, (unsigned long long)seed.b);
-	shares->address_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
-	shares->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (shares->listen_fd < 0 ||
-	    bind(shares->listen_fd, (struct sockaddr *)&shares->address, shares->address_size) < 0 ||
-	    listen(shares->listen_fd, SOMAXCONN) < 0)
-		return -errno;
-	return 0;
-}
-
 int pfs_shares_new(struct pfs_mount *mount)
 {
 	struct pfs_shares *shares = pfs_zalloc(1, sizeof(*shares));
@@ -441,19 +445,21 @@ int pfs_shares_new(struct pfs_mount *mount)
 
 	if (!shares)
 		return -ENOMEM;
-	shares->listen_fd = -1;
+	shares->listen = (struct pfs_listen){ .fd = -1, .file_fd = -1 };
 	pthread_mutex_init(&shares->lock, NULL);
 	shares->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	shares->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r = shares->epoll_fd < 0 || shares->stop_fd < 0 ? -errno : listen_abstract(shares);
+	r = shares->epoll_fd < 0 || shares->stop_fd < 0 ? -errno : pfs_listen_open(&shares->listen);
 	if (r == 0)
 		r = watch(shares, shares->stop_fd, &shares->stop_fd);
 	if (r == 0)
-		r = watch(shares, shares->listen_fd, &shares->listen_fd);
+		r = watch(shares, shares->listen.fd, &shares->listen.fd);
+	if (r == 0 && shares->listen.file_fd >= 0)
+		r = watch(shares, shares->listen.file_fd, &shares->listen.file_fd);
 	if (r < 0) {
 		pfs_closep(&shares->epoll_fd);
-		pfs_closep(&shares->listen_fd);
 		pfs_closep(&shares->stop_fd);
+		pfs_listen_close(&shares->listen);
 		free(shares);
 		return r;
 	}
@@ -474,7 +480,7 @@ void pfs_shares_free(struct pfs_mount *mount)
 		connection_close(shares, shares->others);
 	assert(!shares->files);
 	close(shares->epoll_fd);
-	close(shares->listen_fd);
+	pfs_listen_close(&shares->listen);
 	close(shares->stop_fd);
 	pthread_mutex_destroy(&shares->lock);
 	free(shares);
