@@ -2,8 +2,8 @@
  * listen - the sockets at which clients come (mount/share.h)
  *
  * One has an abstract name, which who is in our network namespace can reach, whatever files he sees. The other is a
- * file, PFS_LISTEN_DIR/<the same name>, for who is in another; he is asked for his token there, too. A mount that may not
- * make the file goes without.
+ * file, PFS_LISTEN_DIR/<the same name>, for who is in another; he is asked for his token there, too. A mount that may
+ * not make the file goes without.
  */
 #ifndef PFS_MOUNT_LISTEN_H
 #define PFS_MOUNT_LISTEN_H
