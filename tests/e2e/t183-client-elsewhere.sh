@@ -65,7 +65,7 @@ t_done $first
 t_same "and who was there already" first numbers
 
 # shellcheck disable=SC2046 # numbers; streams first, which would take its file away if it saw the others go
-kill -9 "$streams" $(t_daemons | grep -vx "$streams")
+kill -9 "$streams" $(t_daemons | grep -vx "$streams") 2>killed || true # or they have gone with it
 gone() {
 	[ -z "$(t_daemons)" ]
 }
