@@ -306,7 +306,7 @@ union rfs_mod {
 
 /* -EEXIST: name or priority is taken; -EINVAL. *filter is what urfs_filter_alloc() gave. */
 enum rfs_err rfs_register_filter(rfs_filter *filter, struct rfs_filter_info *filter_info);
-/* Returns when no callback of it runs any more. */
+/* It is not asked any more. Returns when no callback of it runs, however late. */
 enum rfs_err rfs_unregister_filter(rfs_filter filter);
 enum rfs_err rfs_activate_filter(rfs_filter filter);
 enum rfs_err rfs_deactivate_filter(rfs_filter filter);

@@ -1,6 +1,7 @@
 #include "redir/hook.h"
 
-#include "base/until.h"
+#include <sys/eventfd.h>
+
 #include "redir/hook_i.h"
 
 #define SLOT_LOCKS 32
@@ -20,6 +21,7 @@ void rd_hook_init(struct rd_hook *hook, const struct rd_hook_ops *ops)
 	hook->ops = ops;
 	hook->refs = 1;
 	hook->inside = 0;
+	hook->empty_fd = -1;
 	pthread_mutex_init(&hook->lock, NULL);
 	pthread_cond_init(&hook->empty, NULL);
 }
@@ -49,8 +51,11 @@ void rd_hook_enter(struct rd_hook *hook)
 void rd_hook_leave(struct rd_hook *hook)
 {
 	pthread_mutex_lock(&hook->lock);
-	if (--hook->inside == 0)
+	if (--hook->inside == 0) {
 		pthread_cond_broadcast(&hook->empty);
+		if (hook->empty_fd >= 0)
+			eventfd_write(hook->empty_fd, 1);
+	}
 	pthread_mutex_unlock(&hook->lock);
 }
 
@@ -62,16 +67,13 @@ void rd_hook_drain(struct rd_hook *hook)
 	pthread_mutex_unlock(&hook->lock);
 }
 
-bool rd_hook_drain_for(struct rd_hook *hook, unsigned milliseconds)
+bool rd_hook_is_empty(struct rd_hook *hook, int event_fd)
 {
-	const struct timespec until = pfs_clock_in(milliseconds * 1000000ULL);
 	bool empty;
 
 	pthread_mutex_lock(&hook->lock);
-	while (hook->inside > 0 &&
-	       pthread_cond_clockwait(&hook->empty, &hook->lock, CLOCK_MONOTONIC, &until) == 0)
-		;
 	empty = hook->inside == 0;
+	hook->empty_fd = empty ? -1 : event_fd;
 	pthread_mutex_unlock(&hook->lock);
 	return empty;
 }

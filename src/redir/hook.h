@@ -4,7 +4,7 @@
  * The chain asks a hook before and after an operation (struct rd_ask). It answers at once, or
  * later on any thread, once. Asks of one call come one after the other, of many calls at the same
  * time. Who takes a hook away (rd_config_hook(…, NULL), or by a new configuration) and calls
- * rd_hook_drain() after that knows that nobody is in it.
+ * rd_hook_drain() after that knows that nobody is in it; rd_hook_is_empty() does not wait.
  */
 #ifndef RD_HOOK_H
 #define RD_HOOK_H
@@ -69,6 +69,7 @@ struct rd_hook {
 	pthread_mutex_t lock; /* of inside */
 	pthread_cond_t empty;
 	unsigned inside; /* asks that have not been answered */
+	int empty_fd;	 /* borrowed: who leaves as the last writes there; -1: nobody waits */
 };
 
 void rd_hook_init(struct rd_hook *hook, const struct rd_hook_ops *ops); /* one reference */
@@ -77,7 +78,8 @@ void rd_hook_unref(struct rd_hook *hook);
 void rd_hook_set_wants(struct rd_config *config, struct rd_hook *hook, const struct rd_wants *wants);
 /* Waits until nobody is in it. Not on a thread that is. */
 void rd_hook_drain(struct rd_hook *hook);
-bool rd_hook_drain_for(struct rd_hook *hook, unsigned milliseconds); /* false: somebody still is */
+/* Is nobody in it? Else who leaves it as the last writes to that eventfd, which must stay until then. */
+bool rd_hook_is_empty(struct rd_hook *hook, int event_fd);
 
 /* The answer to an ask that said false. The ask is not to be touched afterwards. */
 void rd_ask_answer(struct rd_ask *ask, enum rd_verdict verdict);

@@ -251,6 +251,7 @@ int rd_process_run(const struct rd_process_options *options, int ready_fd)
 		.link_fd = options->link_fd,
 		.begin_fd = -1,
 		.begun_fd = -1,
+		.empty_fd = -1,
 		.kept = {
 			.dir = options->layer.dir,
 			.stall = options->stall,

@@ -50,6 +50,8 @@ struct rd_process {
 	struct rd_linked_watch *watches;
 	struct rd_linked_peer *peers;
 	struct rd_linked_hook *hooks;
+	struct rd_linked_hook *aside; /* of no filter any more, with calls in them */
+	int empty_fd;		      /* readable when one of these has none; -1: no link */
 };
 
 #define RD_MODULE_ARGS 64
@@ -71,8 +73,9 @@ int rd_process_peer_join(struct rd_process *process, uint64_t number, pid_t pid,
 			 int *ret_memory, struct pfs_diag *diag);
 /* Before the configuration is in force: filters that it has in other processes than before are asked there. */
 int rd_process_peers_connect(struct rd_process *process, const struct rd_link_config *config);
-/* When it is: hooks and processes that it has no use for go. */
+/* When it is: hooks and processes that it has no use for go, at the latest when empty_fd says so. */
 void rd_process_peers_sweep(struct rd_process *process, const struct rd_link_config *config);
+void rd_process_peers_emptied(struct rd_process *process);
 
 /* The layer has gone: shared objects go. */
 void rd_process_link_release(struct rd_process *process);

@@ -7,6 +7,7 @@
  */
 #include <poll.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -381,10 +382,11 @@ bool rd_process_link_wait(const struct rd_process *process)
 void rd_process_link_serve(struct rd_process *process)
 {
 	struct rd_linked linked = { .fd = process->link_fd, .ops = &ops, .arg = process };
-	struct pollfd fd = { .fd = process->link_fd, .events = POLLIN };
+	struct pollfd fds[2] = { { process->link_fd, POLLIN, 0 }, { process->empty_fd, POLLIN, 0 } };
 
 	while (rd_linked_handle(&linked) == 1)
-		poll(&fd, 1, -1);
+		if (poll(fds, 2, -1) > 0 && fds[1].revents)
+			rd_process_peers_emptied(process);
 	shutdown(process->link_fd, SHUT_RDWR);
 }
 
@@ -400,6 +402,9 @@ static void *link_thread(void *arg)
 
 int rd_process_link_start(struct rd_process *process)
 {
+	process->empty_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (process->empty_fd < 0)
+		return -errno;
 	rd_modules_hear(on_say, process);
 	return -pthread_create(&process->link_thread, NULL, link_thread, process);
 }
@@ -416,7 +421,8 @@ void rd_process_link_release(struct rd_process *process)
 {
 	static const struct rd_link_config nothing = { 0 };
 
-	rd_process_peers_sweep(process, &nothing);
+	rd_process_peers_sweep(process, &nothing); /* nobody is in them: the layer has gone */
+	pfs_closep(&process->empty_fd);
 	unload_others(process, &nothing);
 	rd_link_config_release(&process->have);
 	while (process->watches)

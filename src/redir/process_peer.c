@@ -2,17 +2,18 @@
  * process_peer - filters in other processes, as the link (link.h) names them
  *
  * A *peer* is such a process: JOIN makes the channel to it, the next configuration has filters that are in it. What no
- * filter is of any more goes with the configuration that says so.
+ * filter is of any more goes with the configuration that says so, but for calls that are in the filter: their hook, and
+ * the channel with it, is put aside until the last of them has its answer, or its end. Nobody waits for that.
  */
 #include <stdio.h>
+#include <sys/eventfd.h>
 
 #include "redir/process_i.h"
 #include "redir/remote.h"
 
-#define DRAIN 2000 /* ms that an answer is waited for when a filter leaves */
-
 struct rd_linked_peer {
 	struct rd_linked_peer *next;
+	unsigned refs; /* of the list, and of each hook */
 	uint64_t number;
 	struct rd_remote *remote;
 };
@@ -21,7 +22,7 @@ struct rd_linked_peer {
 struct rd_linked_hook {
 	struct rd_linked_hook *next;
 	char name[RD_NAME_MAX];
-	uint64_t peer;
+	struct rd_linked_peer *peer; /* a reference */
 	uint32_t id;
 	struct rd_hook *hook; /* a reference */
 };
@@ -54,6 +55,7 @@ int rd_process_peer_join(struct rd_process *process, uint64_t number, pid_t pid,
 		return r;
 	}
 	rd_remote_ready(peer->remote, true);
+	peer->refs = 1;
 	peer->number = number;
 	peer->next = process->peers;
 	process->peers = peer;
@@ -68,19 +70,51 @@ static const struct rd_link_filter *find_filter(const struct rd_link_config *con
 	return NULL;
 }
 
-static void hook_free(struct rd_process *process, struct rd_linked_hook *linked)
+static void peer_unref(struct rd_linked_peer *peer)
+{
+	if (--peer->refs > 0)
+		return;
+	rd_remote_free(peer->remote);
+	free(peer);
+}
+
+/* Those that nobody is in any more. */
+static void aside_sweep(struct rd_process *process)
+{
+	for (struct rd_linked_hook **at = &process->aside; *at;) {
+		struct rd_linked_hook *linked = *at;
+
+		if (!rd_hook_is_empty(linked->hook, process->empty_fd)) {
+			at = &linked->next;
+			continue;
+		}
+		*at = linked->next;
+		rd_hook_unref(linked->hook);
+		peer_unref(linked->peer);
+		free(linked);
+	}
+}
+
+void rd_process_peers_emptied(struct rd_process *process)
+{
+	eventfd_t count;
+
+	if (eventfd_read(process->empty_fd, &count) == 0)
+		aside_sweep(process);
+}
+
+static void put_aside(struct rd_process *process, struct rd_linked_hook *linked)
 {
 	/* The filter has another one already, or has gone with its hook. */
 	(void)rd_config_unhook(process->config, linked->name, linked->hook);
-	(void)rd_hook_drain_for(linked->hook, DRAIN);
-	rd_hook_unref(linked->hook);
-	free(linked);
+	linked->next = process->aside;
+	process->aside = linked;
 }
 
 /* The filter is asked in that process from now on; nobody fails between the one that it had and this. */
 static int connect_filter(struct rd_process *process, const struct rd_link_filter *filter)
 {
-	const struct rd_linked_peer *peer = find_peer(process, filter->peer);
+	struct rd_linked_peer *peer = find_peer(process, filter->peer);
 	struct rd_linked_hook *linked;
 	int r;
 
@@ -95,7 +129,8 @@ static int connect_filter(struct rd_process *process, const struct rd_link_filte
 		return r;
 	}
 	snprintf(linked->name, sizeof(linked->name), "%s", filter->desc.name);
-	linked->peer = filter->peer;
+	linked->peer = peer;
+	peer->refs++;
 	linked->id = filter->id;
 	rd_hook_set_wants(process->config, linked->hook, &filter->wants);
 	for (struct rd_linked_hook **at = &process->hooks; *at; at = &(*at)->next)
@@ -103,7 +138,7 @@ static int connect_filter(struct rd_process *process, const struct rd_link_filte
 			struct rd_linked_hook *old = *at;
 
 			*at = old->next;
-			hook_free(process, old);
+			put_aside(process, old);
 			break;
 		}
 	r = rd_config_hook(process->config, linked->name, linked->hook);
@@ -123,7 +158,7 @@ int rd_process_peers_connect(struct rd_process *process, const struct rd_link_co
 		while (linked && strcmp(linked->name, filter->desc.name) != 0)
 			linked = linked->next;
 		if (filter->peer &&
-		    (!linked || linked->peer != filter->peer || linked->id != filter->id))
+		    (!linked || linked->peer->number != filter->peer || linked->id != filter->id))
 			r = connect_filter(process, filter);
 	}
 	return r;
@@ -135,13 +170,14 @@ void rd_process_peers_sweep(struct rd_process *process, const struct rd_link_con
 		struct rd_linked_hook *linked = *at;
 		const struct rd_link_filter *filter = find_filter(config, linked->name);
 
-		if (filter && filter->peer == linked->peer && filter->id == linked->id) {
+		if (filter && filter->peer == linked->peer->number && filter->id == linked->id) {
 			at = &linked->next;
 			continue;
 		}
 		*at = linked->next;
-		hook_free(process, linked);
+		put_aside(process, linked);
 	}
+	aside_sweep(process);
 	for (struct rd_linked_peer **at = &process->peers; *at;) {
 		struct rd_linked_peer *peer = *at;
 		size_t i = 0;
@@ -153,7 +189,7 @@ void rd_process_peers_sweep(struct rd_process *process, const struct rd_link_con
 			continue;
 		}
 		*at = peer->next;
-		rd_remote_free(peer->remote);
-		free(peer);
+		rd_remote_ready(peer->remote, false); /* who is about to ask need not */
+		peer_unref(peer);
 	}
 }

@@ -56,8 +56,7 @@ static void leave(struct rd_server *server, struct served *served, bool remove)
 	rd_config_hook(server->config, served->name, NULL);
 	if (remove)
 		rd_config_remove(server->config, served->name);
-	rd_hook_drain(hook);
-	rd_hook_unref(hook);
+	rd_hook_unref(hook); /* who is in it holds it */
 }
 
 static int on_command(void *arg, struct rd_peer *peer, int type, const char *name,

@@ -104,7 +104,7 @@ struct urfs_filter *urfs_link_enter(struct urfs_link *link, uint32_t id)
 
 	pthread_mutex_lock(&link->lock);
 	filter = link->filters;
-	while (filter && filter->id != id)
+	while (filter && (filter->id != id || filter->leaving))
 		filter = filter->next;
 	if (filter)
 		filter->inside++;
@@ -193,6 +193,19 @@ int urfs_filter_alloc(rfs_filter *filter, struct urfs_conn *conn)
 	return 0;
 }
 
+/*
+ * It is not asked any more, what has been sent and not begun included; waits for callbacks that run. Only here it is
+ * known that they have ended: of one that was late the other side knows nothing.
+ */
+static void filter_leaves(struct urfs_filter *filter)
+{
+	pthread_mutex_lock(&filter->link->lock);
+	filter->leaving = true;
+	while (filter->inside > 0)
+		pthread_cond_wait(&filter->link->left, &filter->link->lock);
+	pthread_mutex_unlock(&filter->link->lock);
+}
+
 void urfs_filter_free(rfs_filter handle)
 {
 	struct urfs_filter *filter = handle, **at;
@@ -201,9 +214,8 @@ void urfs_filter_free(rfs_filter handle)
 		return;
 	if (filter->registered)
 		rfs_unregister_filter(filter);
+	filter_leaves(filter);
 	pthread_mutex_lock(&filter->link->lock);
-	while (filter->inside > 0)
-		pthread_cond_wait(&filter->link->left, &filter->link->lock);
 	for (at = &filter->link->filters; *at != filter;)
 		at = &(*at)->next;
 	*at = filter->next;
@@ -221,6 +233,9 @@ enum rfs_err rfs_register_filter(rfs_filter *handle, struct rfs_filter_info *inf
 	    strlen(info->name) >= sizeof(filter->name))
 		return RFS_ERR_INVAL;
 	snprintf(filter->name, sizeof(filter->name), "%s", info->name);
+	pthread_mutex_lock(&filter->link->lock);
+	filter->leaving = false;
+	pthread_mutex_unlock(&filter->link->lock);
 	r = filter->link->ops->add(filter, info);
 	filter->registered = r == 0;
 	return (enum rfs_err)r;
@@ -234,6 +249,7 @@ enum rfs_err rfs_unregister_filter(rfs_filter handle)
 	if (!filter || !filter->registered)
 		return RFS_ERR_INVAL;
 	r = filter->link->ops->remove(filter);
+	filter_leaves(filter);
 	filter->registered = false;
 	return (enum rfs_err)r;
 }

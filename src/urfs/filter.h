@@ -32,7 +32,8 @@ struct urfs_filter {
 	enum rfs_err (*_Atomic mod_cb)(union rfs_mod *);
 	enum rfs_err (*_Atomic mod_filter_cb)(rfs_filter, union rfs_mod *);
 	_Atomic(rfs_callback) callback[2][RFS_OPERATIONS][16]; /* by rfs_op_call */
-	unsigned inside; /* callbacks that run; under link->lock */
+	unsigned inside; /* callbacks that run; this and leaving under link->lock */
+	bool leaving;	 /* none begins any more */
 	void *peer;	 /* the link's own */
 };
 
@@ -62,7 +63,7 @@ struct urfs_link {
 void urfs_link_init(struct urfs_link *link, const struct urfs_link_ops *ops);
 /* Unregisters and frees what is left of filters. */
 void urfs_link_release(struct urfs_link *link);
-/* The filter, which stays until urfs_filter_leave(); NULL: there is none. */
+/* The filter, which stays until urfs_filter_leave(); NULL: there is none, or it leaves. */
 struct urfs_filter *urfs_link_enter(struct urfs_link *link, uint32_t id);
 void urfs_filter_leave(struct urfs_filter *filter);
 
