@@ -237,7 +237,7 @@ static bool way_enter(struct way *way, size_t at, uint16_t mask, bool *ret_fail)
 	way->hook = rd_filter_enter(filter);
 	if (!way->hook) {
 		*ret_fail = true;
-		if (filter->gone) /* meanwhile */
+		if (filter->gone || !filter->active) /* it has left, or is about to */
 			pass_gone(way, at, mask, ret_fail);
 		return false;
 	}

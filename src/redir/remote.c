@@ -43,9 +43,11 @@ struct rd_remote {
 	uint8_t *memory;
 	pthread_t threads[READERS + 1];
 	size_t n_threads;
+	_Atomic unsigned listening; /* readers that have not said yet which ask is theirs now */
+	_Atomic bool dead;	    /* changed under lock; nobody is asked any more */
 
 	pthread_mutex_t lock; /* of all below */
-	bool dead, ready, stopping, full;
+	bool ready, stopping, full;
 	struct pending pending[PENDING_MAX];
 	uint32_t free_pending, first_unsent, last_unsent; /* PENDING_MAX: none */
 	struct slot slots[UW_SLOTS];
@@ -244,14 +246,22 @@ static void unsent_send(struct rd_remote *remote)
 
 /* --- the end ------------------------------------------------------------------------------------------- */
 
-/* Nothing comes any more. What is out has failed; what has a sub-call under way fails after it. */
-static void remote_died(struct rd_remote *remote)
+/* Nobody is asked any more. Readers take what has come, and see the end then. */
+static void remote_end(struct rd_remote *remote)
 {
 	pthread_mutex_lock(&remote->lock);
 	if (!remote->dead) {
 		remote->dead = true;
 		shutdown(remote->fd, SHUT_RDWR);
 	}
+	pthread_mutex_unlock(&remote->lock);
+	keeper_wake(remote);
+}
+
+/* Nothing comes any more. What is out has failed; what has a sub-call under way fails after it. */
+static void remote_fail(struct rd_remote *remote)
+{
+	pthread_mutex_lock(&remote->lock);
 	for (size_t i = 0; i < PENDING_MAX; i++) {
 		struct pending *pending = &remote->pending[i];
 		struct rd_ask *ask = pending->ask;
@@ -267,7 +277,16 @@ static void remote_died(struct rd_remote *remote)
 		pthread_mutex_lock(&remote->lock);
 	}
 	pthread_mutex_unlock(&remote->lock);
-	keeper_wake(remote);
+}
+
+/*
+ * A reader has no answer in its hands that is not in the table. At the end the last one fails what is left: one sees
+ * the end while another has the last answer, which counts.
+ */
+static void reader_heard(struct rd_remote *remote)
+{
+	if (atomic_fetch_sub(&remote->listening, 1) == 1 && remote->dead)
+		remote_fail(remote);
 }
 
 /* --- what a filter keeps there --------------------------------------------------------------------------- */
@@ -422,15 +441,12 @@ static struct pending *answer_claim(struct rd_remote *remote, const struct uw_an
 	return pending;
 }
 
-static void on_answer(struct rd_remote *remote, const struct uw_answer *answer)
+static void on_answer(struct rd_remote *remote, struct pending *pending, struct rd_ask *ask,
+		      const struct uw_answer *answer)
 {
-	struct rd_ask *ask = NULL;
-	struct pending *pending = answer_claim(remote, answer, &ask);
 	enum rd_verdict verdict = answer->verdict == RFS_STOP ? RD_STOP : RD_CONTINUE;
 	bool subcall = answer->head.type == UW_SUBCALL;
 
-	if (!pending)
-		return;
 	if (answer->head.type == UW_OPEN) {
 		on_open(remote, pending, ask);
 		return;
@@ -470,21 +486,25 @@ static void *reader(void *arg)
 	_Alignas(8) uint8_t message[sizeof(struct uw_answer) + 8];
 
 	for (;;) {
-		ssize_t n = recv(remote->fd, message, sizeof(message), MSG_TRUNC);
-		int type;
+		const struct uw_answer *answer = (const struct uw_answer *)message;
+		struct pending *pending;
+		struct rd_ask *ask;
+		ssize_t n;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		type = (size_t)n > sizeof(message)
-			       ? -EPROTO
-			       : uw_check(UW_CHANNEL_FROM_FILTER, message, (size_t)n);
-		if (type < 0 || !few_strange(remote))
+		remote->listening++;
+		do /* of one that has died with questions unread, answers come after the first of these errors */
+			n = recv(remote->fd, message, sizeof(message), MSG_TRUNC);
+		while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+		if (n <= 0 || (size_t)n > sizeof(message) ||
+		    uw_check(UW_CHANNEL_FROM_FILTER, message, (size_t)n) < 0 || !few_strange(remote))
 			break; /* it does not speak our language: as if it had died */
-		on_answer(remote, (const struct uw_answer *)message);
+		pending = answer_claim(remote, answer, &ask);
+		reader_heard(remote);
+		if (pending)
+			on_answer(remote, pending, ask, answer);
 	}
-	remote_died(remote);
+	remote_end(remote);
+	reader_heard(remote);
 	return NULL;
 }
 
@@ -570,7 +590,7 @@ static bool peer_ask(struct rd_hook *hook, struct rd_ask *ask, enum rd_verdict *
 	ask->state = peer;
 	pthread_mutex_lock(&remote->lock);
 	if (remote->dead || !remote->ready) {
-		*ret_verdict = remote->dead ? RD_FAILED : RD_CONTINUE;
+		*ret_verdict = remote->ready ? RD_FAILED : RD_CONTINUE;
 		pthread_mutex_unlock(&remote->lock);
 		return true;
 	}
@@ -742,7 +762,7 @@ void rd_remote_free(struct rd_remote *remote)
 	pthread_mutex_lock(&remote->lock);
 	remote->stopping = true;
 	pthread_mutex_unlock(&remote->lock);
-	remote_died(remote);
+	remote_end(remote);
 	for (size_t i = 0; i < remote->n_threads; i++)
 		pthread_join(remote->threads[i], NULL);
 	remote_unref(remote);

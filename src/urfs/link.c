@@ -654,7 +654,8 @@ static bool link_step(struct link *link, int timeout)
 	if (event.data.ptr == link) {
 		on_control(link);
 	} else if (event.data.ptr == &link->stop_event) {
-		return do_aside(link, true);
+		/* Who was woken for nothing looks for what else has come. */
+		return do_aside(link, true) || (!link->stopping && !link->dead);
 	} else if (event.data.ptr == &link->stopping) {
 		link->stopping = true;
 		link_wake(link);
