@@ -9,24 +9,13 @@ t_cable
 t_mount
 
 D=dev/near
-cat >send.py <<'EOS'
-import socket, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind(("far", 0))
-for i in range(int(sys.argv[1])):
-    s.send(bytes.fromhex("ffffffffffff02000000000108004500038400010000401100000a0000010a000002")
-           + bytes((0, 7, 0, 53)) + bytes(962))
-EOS
-send() {
-	ip netns exec far python3 send.py "$1"
+send() { # HOW MANY of 1000 bytes, of UDP to port 53
+	t_send 'bytes.fromhex("ffffffffffff02000000000108004500038400010000401100000a0000010a00000200070035") + bytes(962)' 0 "$1"
 }
 mkdir -p "$P/$D/snap:100/match:udp and udp[62:4] = 0/count" "$P/$D/snap:100/match:udp and udp[63:4] = 0/count" \
 	"$P/$D/snap:100/bytecount" "$P/$D/match:udp[60] = 0/snap:20/udp/count" "$P/$D/snap:42/dstport/53/count"
 send 50
-counted() {
-	[ "$(t_stat $D kernel.seen)" = "$1" ]
-}
-t_wait_for 10 counted 50
+t_wait_for 10 t_seen 50
 t_eq "the last bytes" "$(t_stat "$D/snap:100/match:udp and udp[62:4] = 0/count" records)" 50
 t_eq "and one more" "$(t_stat "$D/snap:100/match:udp and udp[63:4] = 0/count" records)" 0
 t_eq "cut twice, no port is seen" "$(t_stat "$D/match:udp[60] = 0/snap:20/udp/count" records)" 0

@@ -9,19 +9,8 @@ t_cable
 t_mount
 
 D=dev/near
-cat >send.py <<'EOS'
-import socket, sys
-s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-s.bind(("far", 0))
-for i in range(int(sys.argv[1]), int(sys.argv[2])):
-    kind = b"\x81\x00\x00\x07" if i % 3 == 0 else b""
-    s.send(b"\xff" * 6 + bytes(6) + kind + b"\x88\xb5" + i.to_bytes(4, "big") + bytes(60))
-EOS
-send() {
-	ip netns exec far python3 send.py "$1" "$2"
-}
-seen() {
-	[ "$(t_stat $D kernel.seen)" = "$1" ]
+send() { # FROM TO: each says its number, every third behind a tag
+	t_send 'b"\xff" * 6 + bytes(6) + (b"\x81\0\0\x07" if i % 3 == 0 else b"") + b"\x88\xb5" + i.to_bytes(4, "big") + bytes(60)' "$@"
 }
 numbers() {
 	python3 -c '
@@ -43,7 +32,7 @@ t_has "it is counted in the kernel" "$(cat "$P/$D/.program")" "every 10-th"
 t_has "and that is shown" "$(grep "sample:10 " "$P/$D/.graph")" " kernel"
 t_has "behind what may be unsure it is not" "$(grep -c "sample:2 .*kernel" "$P/$D/.graph")" 1
 send 1 101
-t_wait_for 10 seen 100
+t_wait_for 10 t_seen 100
 t_wait_for 10 say ten "10 20 30 40 50 60 70 80 90 100 "
 t_eq "in" "$(t_stat $D/sample:10 in)" 100
 t_eq "out" "$(t_stat $D/sample:10 out)" 10
@@ -51,7 +40,7 @@ t_eq "and below" "$(t_stat $D/sample:10/count records) $(t_stat $D/sample:10/sna
 
 # --- N is changed, another comes, and goes: it goes on counting ------------------------------------------------
 send 101 105
-t_wait_for 10 seen 104
+t_wait_for 10 t_seen 104
 echo arg=3 >"$P/$D/sample:10/.params"
 mkdir "$P/$D/sample:4"
 send 105 111
@@ -77,7 +66,7 @@ for i in 1 2 3; do
 	rmdir "$P/$D/sample:$i/count" "$P/$D/sample:$i" "$P/$D/sample:3,random=1/count" "$P/$D/sample:3,random=1"
 done
 wait $first $second
-t_wait_for 10 seen 8121
+t_wait_for 10 t_seen 8121
 t_eq "in" "$(t_stat $D/count/sample:10 in)" 8121
 t_eq "out" "$(t_stat $D/count/sample:10/count records)" 814
 
@@ -85,7 +74,7 @@ t_eq "out" "$(t_stat $D/count/sample:10/count records)" 814
 mkdir -p "$P/$D/sample:4,random=1/count"
 t_has "it is decided in the kernel, too" "$(cat "$P/$D/.program")" "one of 4, at random"
 send 0 4000
-t_wait_for 10 seen 12121
+t_wait_for 10 t_seen 12121
 n=$(t_stat "$D/sample:4,random=1/count" records)
 [ "$n" -gt 700 ] || t_fail "one in four at random: $n of 4000"
 [ "$n" -lt 1300 ] || t_fail "one in four at random: $n of 4000"
@@ -93,7 +82,7 @@ n=$(t_stat "$D/sample:4,random=1/count" records)
 # --- in the kernel and the engine it is the same: the number goes along ----------------------------------------
 mkdir "$P/$D/sample:7" "$P/$D/sample:7/count"
 send 0 3
-t_wait_for 10 seen 12124
+t_wait_for 10 t_seen 12124
 echo kernel=off >"$P/$D/.params" || t_fail "kernel=off"
 grep "sample:7 .* kernel" "$P/$D/.graph" && t_fail "it is still in the kernel"
 send 0 3

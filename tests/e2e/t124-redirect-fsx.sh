@@ -6,6 +6,7 @@
 #	XFSTESTS=~/xfstests PFS_SOAK=600 tests/harness/run -v t124
 # timeout: 4000
 . "$T_LIB"
+. "$TOP/tests/tools/redirctl.sh"
 t_need_root
 fsx=${XFSTESTS:-}/ltp/fsx fsstress=${XFSTESTS:-}/ltp/fsstress
 if [ ! -x "$fsx" ] || [ ! -x "$fsstress" ]; then
@@ -17,7 +18,6 @@ seconds=${PFS_SOAK:-3}
 mkdir tree below
 mount --bind tree below
 t_cleanup umount -l below
-ln -s "$PIPESFS" redirctl
 mkdir saved
 
 # A filter that is asked about everything, for a moment; it is told to go, or killed.
@@ -43,9 +43,6 @@ by_process() {
 	done
 }
 
-ctl() {
-	./redirctl -m "$P" "$@"
-}
 asked() {
 	ls tree >/dev/null && test -s log
 }

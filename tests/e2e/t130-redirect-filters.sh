@@ -2,11 +2,10 @@
 # Filters on a redirected tree, from a shared object and in a process of their own: what goes through scrambleflt is plain
 # above and scrambled below, however it is written and read; udummyflt sees what is done.
 . "$T_LIB"
+. "$TOP/tests/tools/filters.sh"
 t_need_root
 t_need python3
 
-filters=$T_BUILD/src
-[ -e "$filters/scrambleflt.so" ] || t_skip "the filters were not built"
 
 mkdir tree below
 mount --bind tree below

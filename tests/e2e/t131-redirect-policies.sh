@@ -2,10 +2,9 @@
 # A filter's process that is killed or stopped is felt as its policy says, within its deadline, and no longer than it is
 # away; who waits for it is freed by its death and by the end of the redirection.
 . "$T_LIB"
+. "$TOP/tests/tools/filters.sh"
 t_need_root
 
-filters=$T_BUILD/src
-[ -e "$filters/udummyflt" ] || t_skip "the filters were not built"
 
 mkdir tree
 echo text >tree/file

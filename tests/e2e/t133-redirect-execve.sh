@@ -3,11 +3,10 @@
 # on: who answers that close must not ask. Filters in both places, one that wants to know its caller's program among them.
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
+. "$TOP/tests/tools/filters.sh"
 t_need_root
 t_need python3
 
-filters=$T_BUILD/src
-[ -e "$filters/udummyflt.so" ] || t_skip "the filters were not built"
 
 mkdir tree
 t_cleanup umount -l tree
@@ -25,7 +24,7 @@ b = os.open(sys.argv[1] + "/a", os.O_RDONLY | os.O_CLOEXEC)
 time.sleep(0.2)
 os.execv("/bin/echo", ["echo", "the other program"])
 END
-said() {
+other() {
 	grep -q "the other program" said
 }
 # Who waits so cannot be killed; who looks for him in /proc waits, too: without the tree's process all go on.
@@ -33,7 +32,7 @@ closes() { # WHAT
 	for _ in 1 2 3 4 5; do
 		python3 into.py tree >said &
 		t_pid=$!
-		(t_wait_for 10 said) || {
+		(t_wait_for 10 other) || {
 			t_daemons | xargs -r kill -9
 			t_fail "$1: execve has not come back"
 		}

@@ -4,23 +4,10 @@
 # shellcheck disable=SC2012 # names of ours
 . "$T_LIB"
 . "$TOP/tests/tools/mount.sh"
+. "$TOP/tests/tools/redirctl.sh"
 t_need_root
 t_need jq
 
-ln -s "$PIPESFS" redirctl
-ctl() {
-	./redirctl -m "$P" "$@"
-}
-# said NAME WORDS CMD...: fails with status 1 and these words
-said() {
-	t_name=$1
-	t_words=$2
-	shift 2
-	t_status=0
-	"$@" >said.out 2>&1 || t_status=$?
-	t_eq "$t_name: status" "$t_status" 1
-	t_has "$t_name: words" "$(cat said.out)" "$t_words"
-}
 
 mkdir -p tree/sub "tree/a b"
 touch tree/file scan.so

@@ -1,9 +1,9 @@
 #!/bin/sh
 # The examples of redirctl(8), as they are, with paths of ours.
 . "$T_LIB"
+. "$TOP/tests/tools/redirctl.sh"
 t_need_root
 
-ln -s "$PIPESFS" redirctl
 mkdir -p srv/tmp lib
 touch lib/scan.so
 t_mount

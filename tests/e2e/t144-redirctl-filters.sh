@@ -2,26 +2,9 @@
 # Filters that run: loaded, given paths, activated, deactivated and unloaded by redirctl while the tree is used; refused
 # ones change nothing.
 . "$T_LIB"
+. "$TOP/tests/tools/filters.sh"
 t_need_root
 
-lib=$T_BUILD/src
-[ -e "$lib/udummyflt.so" ] || t_skip "the filters were not built"
-ln -s "$PIPESFS" redirctl
-ctl() {
-	./redirctl -m "$P" "$@"
-}
-said() { # NAME WORDS CMD...
-	t_name=$1
-	t_words=$2
-	shift 2
-	t_status=0
-	"$@" >said.out 2>&1 || t_status=$?
-	t_eq "$t_name: status" "$t_status" 1
-	t_has "$t_name: words" "$(cat said.out)" "$t_words"
-}
-redirected() {
-	grep -q " $TMPDIR/$1 .*fuse.redirfs" /proc/self/mountinfo
-}
 seen() {
 	grep -q "$1" log
 }
@@ -37,8 +20,8 @@ t_mount
 
 # --- one filter, its life ---------------------------------------------------------------------------
 
-ctl load dummy "$lib/udummyflt.so,-o,$PWD/log" transparent
-t_eq "where it is from, with its arguments" "$(cat "$P/redirfs/dummy/from")" "$lib/udummyflt.so,-o,$PWD/log"
+ctl load dummy "$filters/udummyflt.so,-o,$PWD/log" transparent
+t_eq "where it is from, with its arguments" "$(cat "$P/redirfs/dummy/from")" "$filters/udummyflt.so,-o,$PWD/log"
 ctl setpath dummy "$T" include subtree
 ctl setpath dummy "$T/sub" exclude subtree
 t_fails "an inactive filter redirects nothing" redirected tree
@@ -79,7 +62,7 @@ load 2 &
 L2=$!
 t_wait_for 5 test -s tree/load.2
 for t_i in 1 2 3; do
-	ctl load again$t_i "$lib/accessflt.so,-r,$PWD/allow" security
+	ctl load again$t_i "$filters/accessflt.so,-r,$PWD/allow" security
 	ctl setpath again$t_i "$T" include subtree
 	ctl activate again$t_i
 	ctl deactivate dummy
@@ -94,7 +77,7 @@ wait $L2
 t_fails "a busy tree notices no load, activation, change of order, unload" test -e wrong
 t_ok "... and was busy" test "$(cat did.1)" -gt 3
 
-ctl load scramble "$lib/scrambleflt.so" encryption
+ctl load scramble "$filters/scrambleflt.so" encryption
 ctl setpath scramble "$T" include subtree
 ctl activate scramble
 echo plain >tree/new
@@ -110,15 +93,15 @@ rm tree/new
 
 # --- refused: nothing has changed ---------------------------------------------------------------------
 
-cp "$lib/udummyflt.so" cut.so
+cp "$filters/udummyflt.so" cut.so
 truncate -s 1000 cut.so
 said "half a shared object is refused when a process should load it" "cut.so is no shared object, or not all of one" sh -c "
 	./redirctl -m $P load cut cut.so 1 && ./redirctl -m $P setpath cut $T include subtree"
 t_eq "... it has no paths" "$(ctl paths cut)" ''
 said "arguments that it does not like" "does not start: Invalid argument" sh -c "
-	./redirctl -m $P load wrong $lib/udummyflt.so,-x 2 && ./redirctl -m $P setpath wrong $T include subtree"
+	./redirctl -m $P load wrong $filters/udummyflt.so,-x 2 && ./redirctl -m $P setpath wrong $T include subtree"
 said "a file that it needs" "No such file" sh -c "
-	./redirctl -m $P load rules $lib/accessflt.so,-r,$PWD/none security && ./redirctl -m $P setpath rules $T include single"
+	./redirctl -m $P load rules $filters/accessflt.so,-r,$PWD/none security && ./redirctl -m $P setpath rules $T include single"
 t_eq "the others run as before" "$(cat tree/file; ctl stat dummy | grep -c 'hooked 2')" "one
 1"
 ctl unload cut
@@ -128,7 +111,7 @@ ctl unload rules
 # --- accessflt: rules of the administrator --------------------------------------------------------------
 
 printf 'deny=EPERM op=write path=%s/file\n' "$T" >rules
-ctl load access "$lib/accessflt.so,-r,$PWD/rules" security
+ctl load access "$filters/accessflt.so,-r,$PWD/rules" security
 ctl setpath access "$T" include subtree
 ctl activate access
 t_errno EPERM sh -c "echo no >>'$T/file'"

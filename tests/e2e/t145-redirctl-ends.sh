@@ -3,17 +3,9 @@
 # umount and abort of either. The originals are there again, nobody hangs.
 . "$T_LIB"
 . "$TOP/tests/tools/mount.sh"
+. "$TOP/tests/tools/filters.sh"
 t_need_root
 
-lib=$T_BUILD/src
-[ -e "$lib/udummyflt.so" ] || t_skip "the filters were not built"
-ln -s "$PIPESFS" redirctl
-ctl() {
-	./redirctl -m "$P" "$@"
-}
-redirected() {
-	grep -q " $TMPDIR/tree .*fuse.redirfs" /proc/self/mountinfo
-}
 original() {
 	! redirected && [ "$(cat tree/file)" = original ]
 }
@@ -64,7 +56,7 @@ ended() { # NAME
 
 begin() {
 	t_start
-	ctl load dummy "$lib/udummyflt.so,-o,$PWD/log" transparent
+	ctl load dummy "$filters/udummyflt.so,-o,$PWD/log" transparent
 	ctl setpath dummy "$TMPDIR/tree" include subtree
 	ctl activate dummy
 	redirected || t_fail "it is not redirected"

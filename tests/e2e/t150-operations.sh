@@ -3,15 +3,10 @@
 # directories below, of trees that come later, too; and its end is their end.
 . "$T_LIB"
 . "$TOP/tests/tools/mount.sh"
+. "$TOP/tests/tools/filters.sh"
 t_need_root
 t_need jq
 
-lib=$T_BUILD/src
-[ -e "$lib/udummyflt.so" ] || t_skip "the filters were not built"
-ln -s "$PIPESFS" redirctl
-ctl() {
-	./redirctl -m "$P" "$@"
-}
 # streams FILE OUT: a reader that is there when this returns
 streams() {
 	t_before=$(readers)
@@ -33,8 +28,8 @@ printf three >later/file
 printf 'deny=EPERM op=read path=%s/secret\ndefault allow\n' "$T" >rules
 t_mount
 R=$P/redirfs
-ctl load acc "$lib/accessflt.so,-r,$PWD/rules" security
-ctl load dummy "$lib/udummyflt.so,-o,/dev/null" transparent
+ctl load acc "$filters/accessflt.so,-r,$PWD/rules" security
+ctl load dummy "$filters/udummyflt.so,-o,/dev/null" transparent
 for t_filter in acc dummy; do
 	ctl setpath $t_filter "$T" include subtree
 	ctl activate $t_filter
@@ -101,5 +96,5 @@ gone() {
 t_wait_for 10 gone
 echo "ok: readers get the end of file when the filter goes"
 t_fails "... and its directory is gone" test -e "$R/acc"
-ctl load acc "$lib/accessflt.so,-r,$PWD/rules" security
+ctl load acc "$filters/accessflt.so,-r,$PWD/rules" security
 t_ok "one of the same name may come" test -e "$R/acc/all.json"

@@ -2,15 +2,10 @@
 # redirctl top: what filters are asked, counted from their streams; filters come and go meanwhile.
 . "$T_LIB"
 . "$TOP/tests/tools/mount.sh"
+. "$TOP/tests/tools/filters.sh"
 t_need_root
 t_need jq
 
-lib=$T_BUILD/src
-[ -e "$lib/udummyflt.so" ] || t_skip "the filters were not built"
-ln -s "$PIPESFS" redirctl
-ctl() {
-	./redirctl -m "$P" "$@"
-}
 read_by() { # FILTER
 	grep -q lossy "$R/$1/.readers" 2>/dev/null
 }
@@ -30,7 +25,7 @@ printf 'deny=EPERM op=read path=%s/secret\ndefault allow\n' "$T" >rules
 t_mount
 R=$P/redirfs
 load() { # FILTER
-	ctl load "$1" "$lib/accessflt.so,-r,$PWD/rules" security
+	ctl load "$1" "$filters/accessflt.so,-r,$PWD/rules" security
 	ctl setpath "$1" "$T" include subtree
 	ctl activate "$1"
 }

@@ -7,15 +7,10 @@
 # timeout: 10000
 . "$T_LIB"
 . "$TOP/tests/tools/mount.sh"
+. "$TOP/tests/tools/filters.sh"
 t_need_root
 t_need python3
 
-filters=$T_BUILD/src
-[ -e "$filters/udummyflt.so" ] || t_skip "the filters were not built"
-ln -s "$PIPESFS" redirctl
-ctl() {
-	./redirctl -m "$P" "$@"
-}
 # Where nobody waits for a disk, either.
 mkdir tree
 mount -t tmpfs tree tree
@@ -24,9 +19,6 @@ echo original >tree/file
 t_cleanup sh -c "umount -l $TMPDIR/tree 2>/dev/null; :"
 t_cleanup sh -c "umount -l $P 2>/dev/null; :"
 
-redirected() {
-	grep -q " $TMPDIR/tree .*fuse.redirfs" /proc/self/mountinfo
-}
 server() {
 	pgrep -x -r S,R,D,T pipesfs-redir
 }

@@ -17,6 +17,9 @@
 #   t_memory NAME KIB LIMIT     at most LIMIT; a sanitizer's own memory is nobody's fault
 #   t_cable                     a cable from device `near` here to `far` in the namespace far;
 #                               Ethernet only, no addresses: nobody else speaks on it
+#   t_send FRAME FROM TO        a frame into the cable at far for each i from FROM on, below TO; FRAME is its bytes, as Python
+#                               says them
+#   t_seen N                    so many were seen by the program in the kernel at near
 #   t_frames [-n NS] ...        tests/tools/frames.py, in that namespace
 #   t_pcaps                     folder of foreign captures in $PCAPS, or our own in their place
 # shellcheck shell=sh
@@ -103,6 +106,18 @@ t_cable() {
 	ip -n far link set far arp off up
 	ip link set near arp off up
 	t_wait_for 5 sh -c 'ip link show near | grep -q LOWER_UP && ip -n far link show far | grep -q LOWER_UP'
+}
+
+t_send() {
+	ip netns exec far python3 -c "import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(('far', 0))
+for i in range($2, $3):
+    s.send($1)"
+}
+
+t_seen() {
+	[ "$(t_stat dev/near kernel.seen)" = "$1" ]
 }
 
 t_frames() {
