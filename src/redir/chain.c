@@ -6,10 +6,10 @@
 #include "redir/chain.h"
 
 #include <limits.h>
-#include <stdio.h>
 
 #include "redir/chain_i.h"
 #include "redir/hook_i.h"
+#include "urfs/exe.h"
 
 enum phase { PRE, PERFORM, POST };
 
@@ -68,8 +68,7 @@ static void way_tell(struct way *way)
 {
 	const struct rd_call *call = way->call;
 	struct rd_operation operation = { .path = NULL };
-	char link[48], exe[PATH_MAX];
-	ssize_t n = -1;
+	char exe[PATH_MAX];
 
 	for (size_t i = way->first; i < way->chain->n; i++) {
 		struct rd_filter *filter = way->chain->entry[i].filter;
@@ -77,10 +76,8 @@ static void way_tell(struct way *way)
 		if (way->step[i].seen == RD_SEEN_NOT || !filter->tapped)
 			continue;
 		if (!operation.path) {
-			snprintf(link, sizeof(link), "/proc/%d/exe", (int)call->caller.pid);
-			/* execve(2) closes files while nobody may look at it: each would wait for the other. */
-			if (call->caller.pid > 0 && call->op != RD_FLUSH && call->op != RD_LOCK)
-				n = readlink(link, exe, sizeof(exe));
+			if (urfs_exe_read(call->caller.pid, call->op, exe, sizeof(exe)) < 0)
+				exe[0] = '\0';
 			operation = (struct rd_operation){
 				.op = call->op,
 				.pid = call->caller.pid,
@@ -88,7 +85,7 @@ static void way_tell(struct way *way)
 				.duration = pfs_clock_mono() - call->start,
 				.result = call->result,
 				.exe = exe,
-				.exe_len = n > 0 ? (size_t)n : 0,
+				.exe_len = strlen(exe),
 				.path = call->path ? call->path : "",
 				.path2 = call->path2 ? call->path2 : "",
 			};

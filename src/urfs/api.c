@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#include "urfs/exe.h"
 
 /* <set>_<name> of each operation. */
 static const char *const op_names[RFS_OPERATIONS] = {
@@ -471,18 +472,5 @@ int rfs_open_file(rfs_context handle)
 
 int rfs_caller_exe(const struct rfs_args *args, char *buf, size_t size)
 {
-	char link[48];
-	ssize_t n;
-
-	if (args->pid <= 0 || size < 2)
-		return args->pid <= 0 ? -ENOENT : -EINVAL;
-	/* Its file may be closed by an exec, which /proc would wait for, and which waits for us. */
-	if (args->type.id / 16 == RFS_FLUSH || args->type.id / 16 == RFS_LOCK)
-		return -ENOENT;
-	snprintf(link, sizeof(link), "/proc/%d/exe", (int)args->pid);
-	n = readlink(link, buf, size - 1);
-	if (n < 0)
-		return -errno;
-	buf[n] = '\0';
-	return 0;
+	return urfs_exe_read(args->pid, (unsigned)args->type.id / 16, buf, size);
 }
