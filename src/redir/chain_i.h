@@ -28,6 +28,7 @@ struct rd_filter {
 	_Atomic uint64_t deadline;
 	/* Under the configuration's lock. */
 	int priority;
+	uint64_t serial; /* of the last whole configuration that had it */
 	struct rd_rules *rules;
 	struct rd_wants wants; /* of its hook, or of the last one that it had */
 

@@ -211,6 +211,44 @@ static int check_name(const char *name, struct pfs_diag *diag)
 			    RD_NAME_MAX);
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct rd_filter_desc *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct rd_filter_desc *const *x = a, *const *y = b;
+
+	if ((*x)->priority != (*y)->priority)
+		return (*x)->priority < (*y)->priority ? -1 : 1;
+	return by_name(a, b);
+}
+
+/* There may be a thousand: neighbours are compared, not each with each. */
+static int check_unique(const struct rd_filter_desc *desc, size_t n, struct pfs_diag *diag)
+{
+	PFS_FREE const struct rd_filter_desc **sorted =
+		pfs_zalloc(n, sizeof(const struct rd_filter_desc *));
+
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = &desc[i];
+	qsort(sorted, n, sizeof(const struct rd_filter_desc *), by_name);
+	for (size_t i = 1; i < n; i++)
+		if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+			return pfs_diag_set(diag, EEXIST, "%s is there twice", sorted[i]->name);
+	qsort(sorted, n, sizeof(const struct rd_filter_desc *), by_number);
+	for (size_t i = 1; i < n; i++)
+		if (sorted[i - 1]->priority == sorted[i]->priority)
+			return pfs_diag_set(diag, EEXIST, "%s and %s have the same priority, %d",
+					    sorted[i - 1]->name, sorted[i]->name, sorted[i]->priority);
+	return 0;
+}
+
 static int check(const struct rd_filter_desc *desc, size_t n, struct pfs_diag *diag)
 {
 	int r;
@@ -230,16 +268,8 @@ static int check(const struct rd_filter_desc *desc, size_t n, struct pfs_diag *d
 		if (desc[i].policy > RD_FAIL_OPEN || desc[i].policy < -4095)
 			return pfs_diag_set(diag, EINVAL, "%s: there is no policy %d", desc[i].name,
 					    desc[i].policy);
-		for (size_t j = 0; j < i; j++) {
-			if (strcmp(desc[j].name, desc[i].name) == 0)
-				return pfs_diag_set(diag, EEXIST, "%s is there twice", desc[i].name);
-			if (desc[j].priority == desc[i].priority)
-				return pfs_diag_set(diag, EEXIST,
-						    "%s and %s have the same priority, %d",
-						    desc[j].name, desc[i].name, desc[i].priority);
-		}
 	}
-	return 0;
+	return n > 1 ? check_unique(desc, n, diag) : 0;
 }
 
 static int by_priority(const void *a, const void *b)
@@ -260,21 +290,16 @@ static struct rd_hook *hook_take(struct rd_filter *filter)
 	return hook;
 }
 
-static bool is_among(struct rd_filter *const *filters, size_t n, const struct rd_filter *filter)
-{
-	for (size_t i = 0; i < n; i++)
-		if (filters[i] == filter)
-			return true;
-	return false;
-}
-
 /* Nothing fails from here on. Locked. */
 static void take(struct rd_config *config, const struct rd_filter_desc *desc, size_t n,
 		 struct rd_filter **filters, struct rd_rules **rules)
 {
+	uint64_t next = config->serial + 1;
+
 	for (size_t i = 0; i < n; i++) {
 		struct rd_filter *filter = filters[i];
 
+		filter->serial = next;
 		filter->active = desc[i].active;
 		filter->policy = desc[i].policy != 0 ? desc[i].policy : RD_FAIL_DEFAULT;
 		filter->deadline = desc[i].deadline != 0 ? desc[i].deadline : RD_DEADLINE;
@@ -286,7 +311,7 @@ static void take(struct rd_config *config, const struct rd_filter_desc *desc, si
 	}
 	/* One that stays is never gone, not for a moment: reads and writes that see it gone fail. */
 	for (size_t i = 0; i < config->n_filters; i++) {
-		if (is_among(filters, n, config->filters[i]))
+		if (config->filters[i]->serial == next)
 			continue;
 		config->filters[i]->gone = true;
 		rd_hook_unref(hook_take(config->filters[i]));
@@ -297,6 +322,40 @@ static void take(struct rd_config *config, const struct rd_filter_desc *desc, si
 	config->filters = filters;
 	config->n_filters = n;
 	changed(config);
+}
+
+static int by_filter_name(const void *a, const void *b)
+{
+	const struct rd_filter *const *x = a, *const *y = b;
+
+	return strcmp((*x)->name, (*y)->name);
+}
+
+static int compare_name(const void *name, const void *filter)
+{
+	return strcmp(name, (*(struct rd_filter *const *)filter)->name);
+}
+
+/* Those of these names that there are, and new ones. Locked. */
+static int filters_for(const struct rd_config *config, const struct rd_filter_desc *desc, size_t n,
+		       struct rd_filter **ret_filters)
+{
+	PFS_FREE struct rd_filter **old = pfs_zalloc(config->n_filters, sizeof(struct rd_filter *));
+
+	if (!old)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->n_filters; i++)
+		old[i] = config->filters[i];
+	qsort(old, config->n_filters, sizeof(struct rd_filter *), by_filter_name);
+	for (size_t i = 0; i < n; i++) {
+		struct rd_filter **found = bsearch(desc[i].name, old, config->n_filters,
+						   sizeof(struct rd_filter *), compare_name);
+
+		ret_filters[i] = found ? rd_filter_ref(*found) : filter_new(desc[i].name);
+		if (!ret_filters[i])
+			return -ENOMEM;
+	}
+	return 0;
 }
 
 int rd_config_replace(struct rd_config *config, const struct rd_filter_desc *desc, size_t n,
@@ -318,13 +377,8 @@ int rd_config_replace(struct rd_config *config, const struct rd_filter_desc *des
 	for (size_t i = 0; i < n && r == 0; i++)
 		r = rd_rules_new(desc[i].rules, desc[i].n_rules, &rules[i], diag);
 	pthread_mutex_lock(&config->lock);
-	for (size_t i = 0; i < n && r == 0; i++) {
-		struct rd_filter *old = find(config, desc[i].name);
-
-		filters[i] = old ? rd_filter_ref(old) : filter_new(desc[i].name);
-		if (!filters[i])
-			r = pfs_diag_set(diag, ENOMEM, "no memory for %zu filters", n);
-	}
+	if (r == 0 && filters_for(config, desc, n, filters) < 0)
+		r = pfs_diag_set(diag, ENOMEM, "no memory for %zu filters", n);
 	if (r == 0)
 		take(config, desc, n, TAKE_PTR(filters), rules);
 	pthread_mutex_unlock(&config->lock);
