@@ -289,6 +289,14 @@ static size_t get_filter(struct reader *in, struct rd_link_filter *filter, struc
 	return in->failed ? 0 : n;
 }
 
+const struct rd_link_filter *rd_link_config_find(const struct rd_link_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n; i++)
+		if (!strcmp(config->filter[i].desc.name, name))
+			return &config->filter[i];
+	return NULL;
+}
+
 void rd_link_config_release(struct rd_link_config *config)
 {
 	free(config->memory);

@@ -103,6 +103,8 @@ struct rd_link_config {
 	void *memory; /* owned: all of it */
 };
 
+/* NULL: it has none of that name. */
+const struct rd_link_filter *rd_link_config_find(const struct rd_link_config *config, const char *name);
 void rd_link_config_release(struct rd_link_config *config);
 /* As bytes, and back. The bytes may be anything: -EPROTO. Only bounds are judged here. */
 void rd_link_config_put(const struct rd_link_config *config, struct pfs_buf *out);

@@ -26,14 +26,6 @@ static struct rd_linked_module *find_module(struct rd_process *process, const ch
 	return linked;
 }
 
-static const struct rd_link_filter *find_filter(const struct rd_link_config *config, const char *name)
-{
-	for (size_t i = 0; i < config->n; i++)
-		if (!strcmp(config->filter[i].desc.name, name))
-			return &config->filter[i];
-	return NULL;
-}
-
 /* --- shared objects ---------------------------------------------------------------------- */
 
 static int load(struct rd_process *process, const struct rd_link_filter *filter, struct pfs_diag *diag)
@@ -66,7 +58,7 @@ static void unload_others(struct rd_process *process, const struct rd_link_confi
 	while (*at) {
 		struct rd_linked_module *linked = *at;
 
-		if (find_filter(config, linked->name)) {
+		if (rd_link_config_find(config, linked->name)) {
 			at = &linked->next;
 			continue;
 		}
@@ -132,7 +124,7 @@ static int ask_all(struct rd_process *process, const struct rd_link_config *conf
 	for (size_t i = 0; i < config->n; i++) {
 		const struct rd_filter_desc *next = &config->filter[i].desc, *old = &none;
 		struct rd_linked_module *linked = find_module(process, next->name);
-		const struct rd_link_filter *had = find_filter(&process->have, next->name);
+		const struct rd_link_filter *had = rd_link_config_find(&process->have, next->name);
 		union rfs_mod mod = { .id = next->active ? RFS_ACTIVATE : RFS_DEACTIVATE };
 		int r;
 
@@ -180,7 +172,7 @@ static int prepare(struct rd_process *process, const struct rd_link_config *conf
 	for (; n < have->n; n++)
 		desc[n] = have->filter[n].desc;
 	for (size_t i = 0; i < config->n; i++)
-		if (!find_filter(have, config->filter[i].desc.name)) {
+		if (!rd_link_config_find(have, config->filter[i].desc.name)) {
 			desc[n] = config->filter[i].desc;
 			desc[n++].active = false;
 		}

@@ -62,14 +62,6 @@ int rd_process_peer_join(struct rd_process *process, uint64_t number, pid_t pid,
 	return 0;
 }
 
-static const struct rd_link_filter *find_filter(const struct rd_link_config *config, const char *name)
-{
-	for (size_t i = 0; i < config->n; i++)
-		if (!strcmp(config->filter[i].desc.name, name))
-			return &config->filter[i];
-	return NULL;
-}
-
 static void peer_unref(struct rd_linked_peer *peer)
 {
 	if (--peer->refs > 0)
@@ -168,7 +160,7 @@ void rd_process_peers_sweep(struct rd_process *process, const struct rd_link_con
 {
 	for (struct rd_linked_hook **at = &process->hooks; *at;) {
 		struct rd_linked_hook *linked = *at;
-		const struct rd_link_filter *filter = find_filter(config, linked->name);
+		const struct rd_link_filter *filter = rd_link_config_find(config, linked->name);
 
 		if (filter && filter->peer == linked->peer->number && filter->id == linked->id) {
 			at = &linked->next;
