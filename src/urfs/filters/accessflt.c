@@ -28,11 +28,11 @@
 #include <pipesfs/urfs.h>
 
 #include "urfs/access.h"
+#include "urfs/filters/common.h"
 
 #define EXEC_FLAG 040 /* the kernel's __FMODE_EXEC among the flags of an open */
 #define SIZE_VALID 8  /* FUSE_SET_ATTR_SIZE */
 #define EXCHANGE 2    /* RENAME_EXCHANGE */
-#define SHOWN 1024    /* bytes of a path in the log */
 
 static struct {
 	struct urfs_conn conn; /* a copy, for urfs_say() */
@@ -104,30 +104,16 @@ static void look_again(void)
 
 /* --- deciding --------------------------------------------------------------------------------------------- */
 
-static void shown(const char *text, char *out)
-{
-	size_t n = 0;
-
-	for (; *text && n < SHOWN - 5; text++)
-		if (*text > ' ' && *text < 0x7f && *text != '\\')
-			out[n++] = *text;
-		else
-			n += (size_t)snprintf(out + n, 5, "\\%03o", (unsigned char)*text);
-	out[n] = '\0';
-}
-
 static void say(const struct rfs_args *args, const struct access_request *request,
 		struct access_verdict verdict)
 {
-	char path[SHOWN], exe[SHOWN];
+	char path[FILTER_SHOWN], exe[FILTER_SHOWN];
 	const char *name = verdict.error ? strerrorname_np(verdict.error) : NULL;
 
-	shown(request->path, path);
-	shown(request->exe, exe);
 	syslog(LOG_AUTHPRIV | LOG_NOTICE, "%s%s%s op=%s uid=%u pid=%d exe=%s path=%s line=%u",
 	       verdict.error ? "deny" : "allow", name ? "=" : "", name ? name : "",
-	       access_op_names[request->op], (unsigned)request->uid, (int)args->pid, exe, path,
-	       verdict.line);
+	       access_op_names[request->op], (unsigned)request->uid, (int)args->pid,
+	       filter_show(request->exe, exe), filter_show(request->path, path), verdict.line);
 }
 
 /* 0, or the errno with which it is denied. */
@@ -281,18 +267,6 @@ static int begin_rules(const char *file)
 	return r;
 }
 
-static int cover(rfs_filter filter, int argc, char **argv)
-{
-	int r = 0;
-
-	for (int i = 0; i < argc && r == 0; i++) {
-		struct rfs_path_info path = { argv[i], RFS_PATH_INCLUDE | RFS_PATH_SUBTREE };
-
-		r = rfs_set_path(filter, &path);
-	}
-	return r;
-}
-
 static int start(struct urfs_conn *conn, int argc, char **argv)
 {
 	struct rfs_filter_info info = {
@@ -300,7 +274,6 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 	};
 	struct rfs_op_info operations[JUDGED + 1];
 	const char *rules = NULL;
-	rfs_filter filter;
 	int at = 1, r;
 
 	state.conn = *conn;
@@ -319,15 +292,7 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 		operations[i] = (struct rfs_op_info){ (enum rfs_op_id)RFS_OP_ID(RFS_ANY, judged[i]),
 						      decide, NULL };
 	operations[JUDGED] = (struct rfs_op_info){ .op_id = RFS_OP_END };
-	if (r == 0)
-		r = urfs_filter_alloc(&filter, conn);
-	if (r == 0)
-		r = rfs_register_filter(&filter, &info);
-	if (r == 0)
-		r = rfs_set_operations(filter, operations);
-	if (r == 0)
-		r = rfs_set_mod_filter_cb(filter, rfs_modify);
-	return r < 0 ? r : cover(filter, argc - at, argv + at);
+	return r < 0 ? r : filter_begin(conn, &info, operations, argc - at, argv + at);
 }
 
 /* The shared object goes: nobody is in it. */

@@ -32,6 +32,7 @@
 
 #include <pipesfs/urfs.h>
 
+#include "urfs/filters/common.h"
 #include "urfs/filters/scanflt_file.h"
 
 #define EXEC_FLAG 040 /* the kernel's __FMODE_EXEC among the flags of an open */
@@ -101,15 +102,11 @@ static struct scan_setup *setup_get(void)
 
 /* --- saying --- */
 
-/* KEY=TEXT, with nothing in it that ends a word or leads a terminal astray. */
 static void put(FILE *out, const char *key, const char *text)
 {
-	fprintf(out, " %s=", key);
-	for (size_t n = 0; *text && n < 1024; text++, n++)
-		if (*text > ' ' && *text < 0x7f && *text != '\\')
-			fputc(*text, out);
-		else
-			fprintf(out, "\\%03o", (unsigned char)*text);
+	char shown[FILTER_SHOWN];
+
+	fprintf(out, " %s=%s", key, filter_show(text, shown));
 }
 
 static void say(int level, char *line)
@@ -724,25 +721,12 @@ static int begin(void)
 	return r;
 }
 
-static int cover(rfs_filter filter, int argc, char **argv)
-{
-	int r = 0;
-
-	for (int i = 0; i < argc && r == 0; i++) {
-		struct rfs_path_info path = { argv[i], RFS_PATH_INCLUDE | RFS_PATH_SUBTREE };
-
-		r = rfs_set_path(filter, &path);
-	}
-	return r;
-}
-
 static int start(struct urfs_conn *conn, int argc, char **argv)
 {
 	struct rfs_filter_info info = {
 		.name = "scanflt", .priority = 850000000, .active = 1, .policy = RFS_FAIL_CLOSED
 	};
 	char *last = NULL;
-	rfs_filter filter = NULL;
 	int c, r;
 
 	state.conn = *conn;
@@ -767,15 +751,7 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 					 : state.setup->conf.max_time;
 	if (r == 0)
 		r = urfs_set_threads(conn, THREADS);
-	if (r == 0)
-		r = urfs_filter_alloc(&filter, conn);
-	if (r == 0)
-		r = rfs_register_filter(&filter, &info);
-	if (r == 0)
-		r = rfs_set_operations(filter, operations);
-	if (r == 0)
-		r = rfs_set_mod_filter_cb(filter, rfs_modify);
-	return r < 0 ? r : cover(filter, argc - optind, argv + optind);
+	return r < 0 ? r : filter_begin(conn, &info, operations, argc - optind, argv + optind);
 }
 
 /* The program, or the shared object, goes: nobody is in it. */

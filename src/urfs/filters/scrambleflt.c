@@ -9,7 +9,7 @@
  */
 #include <stdio.h>
 
-#include <pipesfs/urfs.h>
+#include "urfs/filters/common.h"
 
 static void swap(char *bytes, size_t n)
 {
@@ -56,21 +56,8 @@ static struct rfs_op_info operations[] = {
 static int start(struct urfs_conn *conn, int argc, char **argv)
 {
 	struct rfs_filter_info info = { .name = "scrambleflt", .priority = 1900000000, .active = 1 };
-	rfs_filter filter;
-	int r = urfs_filter_alloc(&filter, conn);
 
-	if (r == 0)
-		r = rfs_register_filter(&filter, &info);
-	if (r == 0)
-		r = rfs_set_operations(filter, operations);
-	if (r == 0)
-		r = rfs_set_mod_filter_cb(filter, rfs_modify);
-	for (int i = 1; i < argc && r == 0; i++) {
-		struct rfs_path_info path = { argv[i], RFS_PATH_INCLUDE | RFS_PATH_SUBTREE };
-
-		r = rfs_set_path(filter, &path);
-	}
-	return r;
+	return filter_begin(conn, &info, operations, argc - 1, argv + 1);
 }
 
 RFS_MAIN(start)

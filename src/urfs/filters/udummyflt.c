@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <pipesfs/urfs.h>
+#include "urfs/filters/common.h"
 
 static FILE *out;
 
@@ -61,8 +61,7 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 		.name = "udummyflt", .priority = 500000000, .active = 1, .policy = RFS_FAIL_OPEN
 	};
 	struct rfs_op_info operations[RFS_OPERATIONS + 1];
-	rfs_filter filter;
-	int c, r;
+	int c;
 
 	out = stdout;
 	optind = 0; /* this program's, or that which has loaded us, may have used it */
@@ -78,19 +77,7 @@ static int start(struct urfs_conn *conn, int argc, char **argv)
 		operations[i] =
 			(struct rfs_op_info){ (enum rfs_op_id)RFS_OP_ID(RFS_ANY, i), show, show };
 	operations[RFS_OPERATIONS].op_id = RFS_OP_END;
-	r = urfs_filter_alloc(&filter, conn);
-	if (r == 0)
-		r = rfs_register_filter(&filter, &info);
-	if (r == 0)
-		r = rfs_set_operations(filter, operations);
-	if (r == 0)
-		r = rfs_set_mod_filter_cb(filter, rfs_modify);
-	for (int i = optind; i < argc && r == 0; i++) {
-		struct rfs_path_info path = { argv[i], RFS_PATH_INCLUDE | RFS_PATH_SUBTREE };
-
-		r = rfs_set_path(filter, &path);
-	}
-	return r;
+	return filter_begin(conn, &info, operations, argc - optind, argv + optind);
 }
 
 RFS_MAIN(start)
