@@ -266,35 +266,42 @@ static void making_free(struct pfs_making *making)
 	free(m);
 }
 
-/* The sorters that it will need are there from now on, and follow their sets. */
-static int take_sorters(struct kcap_making *m)
+static int take_sorter(struct kcap_making *m, const struct pfs_interest *item, unsigned n)
 {
-	unsigned n = 0;
 	int r = 0;
 
-	if (!m->interests || m->interests->only_rules || m->off)
-		return 0;
-	for (size_t i = 0; i < m->interests->n && r == 0; i++) {
-		const struct pfs_interest *item = &m->interests->item[i];
-
-		if (!item->keys)
-			continue;
-		if (n == ARRAY_SIZE(m->sorter))
-			return -E2BIG;
-		/* Without a set it has left meanwhile, and nobody asks for its classes. */
-		if (item->sorts)
-			r = ksort_get(m->kcap, item->sorts, &m->sorter[n]);
-		if (m->sorter[n])
-			m->sorter[n]->makings++;
-		n++;
-	}
+	if (n == ARRAY_SIZE(m->sorter))
+		return -E2BIG;
+	/* Without a set it has left meanwhile, and nobody asks for its classes. */
+	if (item->sorts)
+		r = ksort_get(m->kcap, item->sorts, &m->sorter[n]);
+	if (m->sorter[n])
+		m->sorter[n]->makings++;
 	return r;
 }
 
-/* The same of cells of those that keep every Nth. */
-static int take_cells(struct kcap_making *m)
+static int take_cell(struct kcap_making *m, const struct pfs_interest *item, unsigned n)
 {
-	unsigned n = 0;
+	int r = 0;
+
+	if (n == ARRAY_SIZE(m->cell))
+		return -E2BIG;
+	if (item->nth) {
+		r = knth_get(m->kcap, item->nth, &m->cell[n]);
+		m->has_cell[n] = r == 0;
+	}
+	if (m->has_cell[n])
+		m->kcap->nths->cell[m->cell[n]].makings++;
+	return r;
+}
+
+/*
+ * The sorters, and the cells of those that keep every Nth, that the program will need are there from now on, and follow
+ * their directories.
+ */
+static int take_places(struct kcap_making *m)
+{
+	unsigned sorters = 0, cells = 0;
 	int r = 0;
 
 	if (!m->interests || m->interests->only_rules || m->off)
@@ -302,17 +309,10 @@ static int take_cells(struct kcap_making *m)
 	for (size_t i = 0; i < m->interests->n && r == 0; i++) {
 		const struct pfs_interest *item = &m->interests->item[i];
 
-		if (!item->every)
-			continue;
-		if (n == ARRAY_SIZE(m->cell))
-			return -E2BIG;
-		if (item->nth) {
-			r = knth_get(m->kcap, item->nth, &m->cell[n]);
-			m->has_cell[n] = r == 0;
-		}
-		if (m->has_cell[n])
-			m->kcap->nths->cell[m->cell[n]].makings++;
-		n++;
+		if (item->keys)
+			r = take_sorter(m, item, sorters++);
+		if (r == 0 && item->every)
+			r = take_cell(m, item, cells++);
 	}
 	return r;
 }
@@ -331,9 +331,7 @@ struct kcap_making *kcap_making_new(struct kcap *kcap, const struct pfs_interest
 	m->link_type = link_type;
 	m->off = off;
 	m->program.fd = -1;
-	m->unsorted = take_sorters(m);
-	if (m->unsorted == 0)
-		m->unsorted = take_cells(m);
+	m->unsorted = take_places(m);
 	memcpy(&m->view, kcap, sizeof(*kcap));
 	return m;
 }
