@@ -66,7 +66,7 @@ def lines(name, n):
     end = time.monotonic() + 20
     while time.monotonic() < end:
         with open(name) as f:
-            got = f.read().splitlines()
+            got = f.read().split("\n")[:-1]  # whole ones
         if len(got) >= n:
             return [json.loads(g) for g in got]
         time.sleep(0.005)
