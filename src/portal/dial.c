@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "portal/conf_i.h"
+
 #define TIMEOUT 10000000000ULL /* ns; mkdir is answered sooner (mount/work.c) */
 
 /* --- what is meant ------------------------------------------------------------------------- */
@@ -39,7 +41,9 @@ static int address_parse(const char *text, struct pfs_portal_plan *plan, struct 
 {
 	size_t len = 0;
 	const char *port = port_find(text, &len);
-	bool listen = plan->listen, any = len == 3 && !memcmp(text, "ANY", 3), v6;
+	bool listen = plan->listen, any = len == 3 && !memcmp(text, "ANY", 3);
+	const char *host = text;
+	int r;
 
 	if (!port && listen && text[0] && !strchr(text, '[')) {
 		port = text;
@@ -50,12 +54,10 @@ static int address_parse(const char *text, struct pfs_portal_plan *plan, struct 
 				    "'%.100s': a host and a port are needed: HOST:PORT", text);
 	if (strpbrk(port, " \t/"))
 		return pfs_diag_set(diag, EINVAL, "'%.60s' is no port or service", port);
-	v6 = len > 1 && text[0] == '[' && text[len - 1] == ']';
-	text += v6;
-	len -= v6 ? 2 : 0;
-	if (v6 && !len)
-		return pfs_diag_set(diag, EINVAL, "there is no address between the brackets");
-	if (!v6 && len && port[-1] == ':' && memchr(text, ':', len))
+	r = pfs_host_unwrap(&host, &len, diag);
+	if (r < 0)
+		return r;
+	if (host == text && len && port[-1] == ':' && memchr(text, ':', len))
 		return pfs_diag_set(diag, EINVAL,
 				    "'%.100s': write an IPv6 address in brackets: [::1]:80", text);
 	if (len > 255 || strlen(port) > 255)
@@ -66,7 +68,7 @@ static int address_parse(const char *text, struct pfs_portal_plan *plan, struct 
 	plan->listen |= any && plan->kind == PFS_PORTAL_UDP;
 	if (plan->listen && (len == 0 || any))
 		return 0;
-	plan->host = strndup(text, len);
+	plan->host = strndup(host, len);
 	return plan->host ? 0 : -ENOMEM;
 }
 

@@ -215,10 +215,23 @@ static char *component_cut(char **text)
 	return *text && **text ? strsep(text, "/") : NULL;
 }
 
+int pfs_host_unwrap(const char **host, size_t *len, struct pfs_diag *diag)
+{
+	if (*len < 2 || (*host)[0] != '[' || (*host)[*len - 1] != ']')
+		return 0;
+	if (*len == 2)
+		return pfs_diag_set(diag, EINVAL, "there is no address between the brackets");
+	++*host;
+	*len -= 2;
+	return 0;
+}
+
 /* HOST/PORT[/priv]; text is ours to cut. */
 static int socket_parse(struct pfs_portal_plan *plan, char *text, struct pfs_diag *diag)
 {
 	char *host = component_cut(&text), *port = component_cut(&text);
+	const char *bare = host;
+	size_t len;
 	int r;
 
 	if (!host || !port)
@@ -238,8 +251,12 @@ static int socket_parse(struct pfs_portal_plan *plan, char *text, struct pfs_dia
 		if (r < 0)
 			return r;
 	}
+	len = strlen(host);
+	r = pfs_host_unwrap(&bare, &len, diag);
+	if (r < 0)
+		return r;
 	if (plan->kind == PFS_PORTAL_TCP || strcmp(host, "ANY") != 0) {
-		plan->host = strdup(host);
+		plan->host = strndup(bare, len);
 		if (!plan->host)
 			return -ENOMEM;
 	}

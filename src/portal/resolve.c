@@ -77,15 +77,22 @@ static void any_address(uint16_t port, struct pfs_addresses *out)
 	out->n = 2;
 }
 
-static int errno_of(int eai)
+/* A host that is none is told from one that nobody could be asked about. */
+static void fail_name(struct pfs_addresses *out, int eai, const char *host)
 {
 	switch (eai) {
 	case EAI_MEMORY:
-		return ENOMEM;
+		fail(out, ENOMEM, host, gai_strerror(eai));
+		break;
 	case EAI_SYSTEM:
-		return errno;
+		fail(out, errno, host, strerror(errno));
+		break;
+	case EAI_AGAIN:
+	case EAI_FAIL:
+		fail(out, EHOSTUNREACH, host, "no name server could tell");
+		break;
 	default:
-		return ENOENT;
+		fail(out, ENOENT, host, gai_strerror(eai));
 	}
 }
 
@@ -108,7 +115,7 @@ static void addresses_find(const struct question *q, struct pfs_addresses *out)
 	}
 	r = getaddrinfo(q->host, NULL, &hints, &list);
 	if (r) {
-		fail(out, errno_of(r), q->host, r == EAI_SYSTEM ? strerror(errno) : gai_strerror(r));
+		fail_name(out, r, q->host);
 		return;
 	}
 	for (struct addrinfo *info = list; info && out->n < PFS_ADDRESSES_MAX; info = info->ai_next) {

@@ -2,15 +2,27 @@
 # t071 - portals: errors of open, ends, signals, commands that fail
 # shellcheck disable=SC2002,SC2012 # cat is what reads a portal here; names of ours
 . "$T_LIB"
+. "$TOP/tests/tools/names.sh"
 
 t_need_root
 t_need python3 setpriv
+t_names
 t_mount
 cd "$TMPDIR" || exit
 
 t_errno ECONNREFUSED cat "$P/tcp/127.0.0.1/1"
 t_errno ENETUNREACH cat "$P/tcp/192.0.2.1/1"
+t_errno ECONNREFUSED cat "$P/tcp/here.test/1"
 t_errno ENOENT cat "$P/tcp/no.such.host.invalid/80"
+for name in silent broken refused; do
+	t_errno EHOSTUNREACH cat "$P/tcp/$name.example/80"
+	t_has ".errors tells why" "$(cat "$P/.errors")" "EHOSTUNREACH $name.example: no name server could tell"
+done
+if grep -q '^0\{31\}1 ' /proc/net/if_inet6; then
+	t_errno ECONNREFUSED cat "$P/tcp/::1/1"
+	t_errno ECONNREFUSED cat "$P/tcp/[::1]/1"
+fi
+t_errno EINVAL cat "$P/tcp/[]/80"
 t_errno EINVAL cat "$P/tcp/127.0.0.1/no-such-service"
 t_errno EINVAL cat "$P/tcp/127.0.0.1/80/other"
 t_errno EINVAL sh -c "exec 3<>'$P/pipe/bin/cat'"

@@ -42,7 +42,7 @@ END
 t_eq "getpeername, setsockopt, shutdown, O_CLOEXEC, O_NONBLOCK" "$out" "12345 bytes"
 t_errno ECONNREFUSED portal cat /p/tcp/127.0.0.1/1
 t_has "... and -v says why" "$(cat "$TMPDIR/.out")" "pipesfs: /p/tcp/127.0.0.1/1: "
-t_errno ENOENT portal cat /p/tcp/no-such-host.invalid/1
+t_errno ENOENT portal cat "/p/tcp/no such host/1"
 t_errno ENOENT portal cat /p/tcp/127.0.0.1
 t_errno ENOENT portal cat /p/nothing/127.0.0.1/1
 t_errno EINVAL portal cat "/p/tcp/127.0.0.1/$ECHO/sub"

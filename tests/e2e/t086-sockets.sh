@@ -2,8 +2,10 @@
 # Sockets as directories: tcp:, tcplisten:, udp:, unix: at the root and below a pipeline.
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
+. "$TOP/tests/tools/names.sh"
 t_need_root
 t_need python3 socat setpriv
+t_names
 end() {
 	python3 "$TOP/tests/tools/tcpend.py" "$@"
 }
@@ -57,6 +59,7 @@ t_eq "nobody is there any more: the end" "$(timeout 20 cat "$P/tcp:localhost:471
 t_has "... and why" "$(cat "$P/tcp:localhost:4711/.stats")" "error Connection refused"
 t_errno ECONNREFUSED mkdir "$P/tcp:127.0.0.1:4711"
 t_errno ENOENT mkdir "$P/tcp:no.such.host.invalid:80"
+t_errno EHOSTUNREACH mkdir "$P/tcp:broken.example:80"
 t_errno EINVAL mkdir "$P/tcp:localhost"
 t_errno EADDRNOTAVAIL mkdir "$P/tcplisten:192.0.2.1:80"
 t_reason "a host that is none" "tcp:no.such.host.invalid:80" "no.such.host.invalid"

@@ -222,8 +222,7 @@ static void test_tcp_refused(void **state)
 		{ "tcp/127.0.0.1/65536", -EINVAL },
 		{ "tcp/127.0.0.1/0", -EINVAL },
 		{ "tcp/127.0.0.1/80x", -EINVAL },
-		{ "tcp/no.such.host.invalid/80", -ENOENT },
-		{ "tcp/256.1.1.1.1/80", -ENOENT },
+		{ "tcp/no such host/80", -ENOENT }, /* known without a name server; with one, t071 */
 		{ "tcp/255.255.255.255/80", -ENETUNREACH },
 	};
 	struct probe probe;

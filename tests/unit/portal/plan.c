@@ -76,6 +76,11 @@ static void test_parse(void **state)
 	static const struct row rows[] = {
 		{ "tcp/mx1.freebsd.org/smtp", "tcp mx1.freebsd.org smtp", 0, O_RDONLY },
 		{ "tcp/::1/80/priv", "tcp ::1 80 priv", 0, O_RDWR },
+		{ "tcp/[::1]/80", "tcp ::1 80", 0, O_RDWR },
+		{ "udp/[fe80::1%eth0]/53", "udp fe80::1%eth0 53", 0, O_RDWR },
+		{ "tcplisten/[::]/0", "tcplisten :: 0 5", 0, O_RDWR },
+		{ "tcp/[]/80", NULL, -EINVAL, O_RDWR },
+		{ "tcp/[::1/80", "tcp [::1 80", 0, O_RDWR },
 		{ "//tcp//h///0x50", "tcp h 0x50", 0, O_RDWR },
 		{ "tcp%2fh%2f80", NULL, -ENOENT, O_RDWR },
 		{ "tcp/h%2f80", "tcp h 80", 0, O_RDWR },
