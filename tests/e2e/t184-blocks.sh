@@ -91,7 +91,12 @@ t_ok "live: what all.pcapng has" "$capture" frames live.pcapng live.pcap
 
 # --- refused ---------------------------------------------------------------------------------------
 
-t_fails "a view has no blocks" "$zbuf" "$P/accept/unpcap/all.pcapng" no.pcap 1000
-t_fails "no such size" "$zbuf" "$P/accept/unpcap/all" no.pcap 1000 5000
-t_fails "no file of ours" "$zbuf" file.pcap no.pcap
-t_fails "no right to read" setpriv --reuid 1001 --regid 1001 --clear-groups "$zbuf" "$P/accept/all" no.pcap
+stranger() {
+	setpriv --reuid 1001 --regid 1001 --clear-groups "$@"
+}
+t_errno EINVAL "$zbuf" "$P/accept/unpcap/all.pcapng" /dev/null 1000 # a view has no blocks
+t_errno EINVAL "$zbuf" "$P/accept/unpcap/all" /dev/null 1000 5000   # no such size
+t_errno ENOTTY "$zbuf" file.pcap /dev/null
+chmod 755 "$TMPDIR" "$(dirname "$TMPDIR")"
+t_ok "a stranger may look" stranger stat "$P/accept"
+t_errno EACCES stranger "$zbuf" "$P/accept/unpcap/all" /dev/null
