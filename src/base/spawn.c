@@ -11,6 +11,7 @@
 
 #include "base/child.h"
 #include "base/socket.h"
+#include "base/thread.h"
 
 #define KILL_GRACE 2000000000ULL /* ns from SIGTERM to SIGKILL */
 #define HELPER_GRACE \
@@ -612,15 +613,10 @@ static void *spawner_thread(void *arg)
 
 int pfs_spawner_start(struct pfs_spawner *spawner)
 {
-	sigset_t all, old;
-	int r;
+	int r = pfs_thread_start(spawner_thread, spawner, &spawner->thread);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&spawner->thread, NULL, spawner_thread, spawner);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	spawner->threaded = r == 0;
-	return -r;
+	return r;
 }
 
 /* One that still has children to end does so alone, and is whoever's who inherits it. */

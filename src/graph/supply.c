@@ -1,10 +1,10 @@
 #include "graph/supply.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 
 #include "base/socket.h"
+#include "base/thread.h"
 #include "graph/graph_i.h"
 #include "ring/offer.h"
 
@@ -219,21 +219,6 @@ static void *supply_main(void *arg)
 
 /* --- open and close ---------------------------------------------------------------------------------- */
 
-static int thread_start(struct pfs_supply *supply)
-{
-	sigset_t all, old;
-	pthread_t thread;
-	int r;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&thread, NULL, supply_main, supply);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r == 0)
-		pthread_detach(thread);
-	return r;
-}
-
 int pfs_supply_open(struct pfs_writer *writer, uint64_t size, int nudge_fd, void (*last)(void *arg),
 		    void *arg, struct pfs_supply **ret_supply, struct pfs_diag *diag)
 {
@@ -269,7 +254,7 @@ int pfs_supply_open(struct pfs_writer *writer, uint64_t size, int nudge_fd, void
 	supply->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = supply->bell_fd < 0 ? -errno : pfs_offer_new(size, &supply->offer);
 	if (r == 0)
-		r = thread_start(supply);
+		r = pfs_thread_start(supply_main, supply, NULL);
 	if (r < 0) {
 		supply_free(supply);
 		return pfs_diag_set(diag, -r, "no producer's ring of %llu bytes: %s",

@@ -3,9 +3,10 @@
  */
 #include "mount/portal_i.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+
+#include "base/thread.h"
 
 #define POOL_THREADS 8
 #define ASK_THREADS 8
@@ -153,7 +154,6 @@ static int prepare(struct pfs_gate *gate, struct pfs_mount *mount)
 int pfs_gate_new(struct pfs_mount *mount)
 {
 	struct pfs_gate *gate = pfs_zalloc(1, sizeof(*gate));
-	sigset_t all, old;
 	int r;
 
 	if (!gate)
@@ -167,10 +167,7 @@ int pfs_gate_new(struct pfs_mount *mount)
 	r = gate->epoll_fd < 0 || gate->wake_fd < 0 ? -errno : prepare(gate, mount);
 	if (r < 0)
 		return r;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&gate->thread, NULL, gate_thread, gate);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = pfs_thread_start(gate_thread, gate, &gate->thread);
 	gate->running = r == 0;
 	return r;
 }

@@ -1,10 +1,10 @@
 #include "mount/share.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
 
+#include "base/thread.h"
 #include "mount/listen.h"
 
 #define EVENTS_MAX 64
@@ -343,15 +343,11 @@ static struct shared *file_find(struct pfs_shares *shares, const struct pfs_file
 /* Lock held. */
 static int thread_start(struct pfs_shares *shares)
 {
-	sigset_t all, old;
 	int r;
 
 	if (shares->running)
 		return 0;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = -pthread_create(&shares->thread, NULL, shares_thread, shares);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = pfs_thread_start(shares_thread, shares, &shares->thread);
 	shares->running = r == 0;
 	return r;
 }

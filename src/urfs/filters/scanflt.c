@@ -32,6 +32,7 @@
 
 #include <pipesfs/urfs.h>
 
+#include "base/thread.h"
 #include "urfs/filters/common.h"
 #include "urfs/filters/scanflt_file.h"
 
@@ -478,22 +479,17 @@ static void *scan_ahead(void *arg)
 /* With the first callback: before it this process may not be the one that serves. */
 static void threads_start(void)
 {
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &old);
 	pthread_cond_init(&state.wake, NULL);
 	state.inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	state.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	state.started = state.inotify >= 0 && state.event >= 0 &&
-			pthread_create(&state.watcher, NULL, watch, NULL) == 0;
-	if (state.started && pthread_create(&state.scanner, NULL, scan_ahead, NULL) != 0) {
+			pfs_thread_start(watch, NULL, &state.watcher) == 0;
+	if (state.started && pfs_thread_start(scan_ahead, NULL, &state.scanner) != 0) {
 		state.stop = true;
 		watcher_wake();
 		pthread_join(state.watcher, NULL);
 		state.started = false;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (!state.started)
 		syslog(LOG_AUTHPRIV | LOG_ERR, "no threads: changed rules will not be seen");
 }
