@@ -70,32 +70,3 @@ ssize_t pfs_socket_receive(int fd, void *buf, size_t size, int flags, int *fds, 
 			fds_take(head, fds, nfds);
 	return n;
 }
-
-int pfs_nudge_pair(int fds[2])
-{
-	return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) < 0 ? -errno
-											      : 0;
-}
-
-void pfs_nudge(int fd)
-{
-	const char byte = 0;
-
-	/* Full, or closed: it is awake, or gone. */
-	(void)!send(fd, &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-bool pfs_nudge_clear(int fd)
-{
-	/* As many as a socket holds at a time, so that who sends without end keeps nobody here. */
-	for (unsigned i = 0; i < 1024; i++) {
-		char byte;
-		ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT);
-
-		if (n < 0)
-			return errno == EAGAIN || errno == EINTR;
-		if (n == 0)
-			return false;
-	}
-	return true;
-}

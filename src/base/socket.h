@@ -21,15 +21,4 @@ ssize_t pfs_socket_send(int fd, const struct iovec *iov, size_t niov, int flags,
  */
 ssize_t pfs_socket_receive(int fd, void *buf, size_t size, int flags, int *fds, size_t nfds);
 
-/*
- * Two ends of one connection, SOCK_SEQPACKET, by which each may wake the other from poll(2): that is all they are for.
- * An eventfd would do between friends; its writer waits when it is full, and whoever has the other end can fill it, and
- * make it one that waits, at any time.
- */
-int pfs_nudge_pair(int fds[2]);
-/* Wakes who polls the other end. Never waits: who has not seen many nudges yet will see one. */
-void pfs_nudge(int fd);
-/* Takes the nudges that have come, never waits. False: the other end is closed. */
-bool pfs_nudge_clear(int fd);
-
 #endif

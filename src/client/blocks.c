@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#include "base/socket.h"
+#include "base/nudge.h"
 #include "client/lent.h"
 
 #define BLOCK_USUAL ((size_t)512 << 10)

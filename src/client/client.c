@@ -1,8 +1,8 @@
 #include <limits.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 
+#include "base/nudge.h"
 #include "client/client_i.h"
 
 #define WORDS 4 /* 8-byte words of a ref */
@@ -324,14 +324,11 @@ static int take_some(struct pfs_client *client, struct pfs_rec *recs, int max, u
 
 /* --- waiting ---------------------------------------------------------------------------------------- */
 
-/* The byte that woke: one is sent for each time that it slept. */
+/* A byte that woke. */
 static void drain(struct pfs_client *client)
 {
-	char byte;
-	ssize_t n = recv(client->socket, &byte, 1, MSG_DONTWAIT);
-
 	client->armed = false;
-	client->dead = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+	client->dead = !pfs_nudge_clear(client->nudge_fd);
 }
 
 static bool is_ready(struct pfs_client *client)
@@ -467,7 +464,7 @@ int pfs_seek_oldest(struct pfs_client *client)
 
 int pfs_wait(struct pfs_client *client, int timeout)
 {
-	struct pollfd fd = { .fd = client->socket, .events = POLLIN };
+	struct pollfd fd = { .fd = client->nudge_fd, .events = POLLIN };
 	int n;
 
 	if (client->next < atomic_load_explicit(&client->queue->head, memory_order_acquire))
@@ -480,7 +477,7 @@ int pfs_wait(struct pfs_client *client, int timeout)
 
 int pfs_fd(const struct pfs_client *client)
 {
-	return client->socket;
+	return client->nudge_fd;
 }
 
 uint64_t pfs_lost(const struct pfs_client *client)

@@ -19,8 +19,9 @@
 #include "ring/shared.h"
 
 struct pfs_client {
-	int file;   /* the open pipe file: the reader is its */
-	int socket; /* bytes that wake; its end is the mount's */
+	int file;     /* the open pipe file: the reader is its */
+	int socket;   /* the connection: without it the mount takes us for gone */
+	int nudge_fd; /* bytes that wake; its end is the mount's */
 	struct pfs_shared_hello hello;
 	struct pfs_shared_queue *queue; /* read-only, with the slots behind */
 	const _Atomic uint64_t *slots;

@@ -19,10 +19,8 @@ int pfs_lent_get(int fd, unsigned long command, size_t size, struct pfs_lent *re
 		return -errno;
 	r = pfs_ticket_redeem(&ticket, &hello.head, sizeof(hello), fds, PFS_LENT_COUNT, &socket,
 			      why, sizeof(why));
-	for (int i = 0; i < PFS_LENT_COUNT; i++) {
-		if (r == 0 && fds[i] < 0)
-			r = -EPROTO;
-	}
+	if (r == 0 && (fds[PFS_LENT_MEMORY] < 0 || fds[PFS_LENT_NUDGE] < 0))
+		r = -EPROTO;
 	if (r < 0) {
 		for (int i = 0; i < PFS_LENT_COUNT; i++)
 			pfs_closep(&fds[i]);
@@ -30,6 +28,7 @@ int pfs_lent_get(int fd, unsigned long command, size_t size, struct pfs_lent *re
 	}
 	*ret_lent = (struct pfs_lent){ .memory_fd = fds[PFS_LENT_MEMORY],
 				       .nudge_fd = fds[PFS_LENT_NUDGE],
+				       .calls_fd = fds[PFS_LENT_CALLS],
 				       .size = hello.size };
 	return 0;
 }

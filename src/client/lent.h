@@ -1,8 +1,8 @@
 /*
  * lent - memory that the mount lends to who has a pipe file open: how a client comes by it
  *
- * The ticket of ring/shared.h is asked for and redeemed; of what is given there is one memfd, and one end of a pair by
- * which both sides wake each other.
+ * The ticket of ring/shared.h is asked for and redeemed; of what is given there is one memfd, and the end of a pipe
+ * by which it wakes us; to a producer also that of one by which we wake it.
  */
 #ifndef PFS_CLIENT_LENT_H
 #define PFS_CLIENT_LENT_H
@@ -10,7 +10,7 @@
 #include "ring/shared.h"
 
 struct pfs_lent {
-	int memory_fd, nudge_fd; /* the caller's */
+	int memory_fd, nudge_fd, calls_fd; /* the caller's; -1: was not given */
 	uint64_t size;
 };
 

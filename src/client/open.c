@@ -134,6 +134,7 @@ void pfs_close(struct pfs_client *client)
 	if (client->queue)
 		munmap(client->queue, queue_bytes(client));
 	pfs_closep(&client->socket);
+	pfs_closep(&client->nudge_fd);
 	pfs_closep(&client->file);
 	free(client->copies);
 	free(client);
@@ -142,7 +143,7 @@ void pfs_close(struct pfs_client *client)
 static int client_open(struct pfs_client *client, const char *path, uint32_t policy, char *why,
 		       size_t why_size)
 {
-	int fds[PFS_GIVEN_COUNT] = { -1, -1, -1 };
+	int fds[PFS_GIVEN_COUNT] = { -1, -1, -1, -1 };
 	struct pfs_ticket ticket;
 	int r = file_open(client, path, policy, &ticket);
 
@@ -151,6 +152,8 @@ static int client_open(struct pfs_client *client, const char *path, uint32_t pol
 				      PFS_GIVEN_COUNT, &client->socket, why, why_size);
 	if (r == 0)
 		r = pfs_client_map(client, fds);
+	if (r == 0)
+		client->nudge_fd = TAKE_FD(fds[PFS_GIVEN_NUDGE]);
 	for (size_t i = 0; i < PFS_GIVEN_COUNT; i++)
 		pfs_closep(&fds[i]);
 	return r;
@@ -178,7 +181,7 @@ int pfs_open(const char *path, const struct pfs_options *options, struct pfs_cli
 	client = pfs_zalloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
-	client->file = client->socket = -1;
+	client->file = client->socket = client->nudge_fd = -1;
 	client->in_place = policy == PFS_POLICY_IN_PLACE;
 	r = client_open(client, path, client->in_place ? PFS_POLICY_LOSSY : policy, why, why_size);
 	if (r < 0) {

@@ -1,8 +1,9 @@
 #include <pipesfs/producer.h>
 
 #include <fcntl.h>
+#include <signal.h>
 
-#include "base/socket.h"
+#include "base/nudge.h"
 #include "client/lent.h"
 #include "ring/offer.h"
 
@@ -11,7 +12,7 @@
 struct pfs_producer {
 	struct pfs_offer *offer; /* owned */
 	int fd;			 /* owned: the open file, which is what lets it write */
-	int nudge_fd;		 /* owned */
+	int nudge_fd, calls_fd;	 /* owned: wakes us, wakes the mount */
 	size_t reserved;
 };
 
@@ -25,6 +26,9 @@ static int producer_lend(struct pfs_producer *producer, size_t size)
 		return r;
 	memory_fd = lent.memory_fd;
 	producer->nudge_fd = lent.nudge_fd;
+	producer->calls_fd = lent.calls_fd;
+	if (lent.calls_fd < 0)
+		return -EPROTO;
 	return pfs_offer_open(memory_fd, &producer->offer);
 }
 
@@ -35,7 +39,7 @@ int pfs_producer_open(const char *path, size_t ring_size, struct pfs_producer **
 
 	if (!producer)
 		return -ENOMEM;
-	producer->nudge_fd = -1;
+	producer->nudge_fd = producer->calls_fd = -1;
 	producer->fd = open(path, O_WRONLY | O_CLOEXEC);
 	r = producer->fd < 0 ? -errno : producer_lend(producer, ring_size ? ring_size : RING_USUAL);
 	if (r < 0) {
@@ -72,13 +76,28 @@ int pfs_producer_reserve(struct pfs_producer *producer, size_t len, void **ret_b
 	return r;
 }
 
+/* The mount may have ended: that is not worth a SIGPIPE to a program which did not know that there is a pipe. */
+static void call(const struct pfs_producer *producer)
+{
+	static const struct timespec now;
+	sigset_t pipe, old;
+
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &pipe, &old);
+	if (!pfs_nudge(producer->calls_fd))
+		while (sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR)
+			;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
 int pfs_producer_commit(struct pfs_producer *producer, size_t len)
 {
 	if (len == 0 || len > producer->reserved)
 		return -EINVAL;
 	producer->reserved = 0;
 	if (pfs_offer_commit(producer->offer, len))
-		pfs_nudge(producer->nudge_fd);
+		call(producer);
 	return 0;
 }
 
@@ -104,5 +123,6 @@ void pfs_producer_close(struct pfs_producer *producer)
 	pfs_offer_free(producer->offer);
 	pfs_closep(&producer->fd);
 	pfs_closep(&producer->nudge_fd);
+	pfs_closep(&producer->calls_fd);
 	free(producer);
 }

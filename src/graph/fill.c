@@ -1,6 +1,6 @@
 #include "graph/fill.h"
 
-#include "base/socket.h"
+#include "base/nudge.h"
 #include "graph/graph_i.h"
 #include "ring/zbuf.h"
 
@@ -134,7 +134,7 @@ static void tell(struct pfs_fill *fill, uint32_t state)
 	handed = pfs_zbuf_handed(fill->blocks);
 	pthread_mutex_unlock(&fill->lock);
 	if (handed || (state & PFS_ZBUF_END))
-		pfs_nudge(fill->nudge_fd);
+		(void)pfs_nudge(fill->nudge_fd);
 }
 
 /* Is a block ours after all? It was given back while PFS_ZBUF_WAITS was not yet there to be seen. */

@@ -6,7 +6,7 @@
  * one is lapped. The next push looks again, and so does whoever asks (pfs_fill_rotate()); that the process is to ask is
  * said in the blocks (PFS_ZBUF_WAITS). The end of a generation ends the blocks, too.
  *
- * Threads: any; filling is by one at a time. The process is nudged (base/socket.h) when a block was handed over,
+ * Threads: any; filling is by one at a time. The process is nudged (base/nudge.h) when a block was handed over,
  * and at the end.
  */
 #ifndef PFS_GRAPH_FILL_H

@@ -276,13 +276,11 @@ struct pfs_given {
 };
 
 /*
- * What a client of this reader is given; once. socket is borrowed: one byte is sent over it when a client that
- * sleeps has something to look at. -EINVAL: not of such a stream; -EBUSY: it has one, or was read from; -ENOMEM,
- * -EDQUOT.
+ * What a client of this reader is given; once: a client that sleeps is nudged (base/nudge.h) when it has
+ * something to look at. -EINVAL: not of such a stream; -EBUSY: it has one, or was read from; -ENOMEM, -EDQUOT.
  */
-int pfs_reader_share(struct pfs_reader *reader, int socket, struct pfs_given *ret_given,
-		     struct pfs_diag *diag);
-/* The socket is about to be closed: nothing is sent any more when it returns. */
+int pfs_reader_share(struct pfs_reader *reader, struct pfs_given *ret_given, struct pfs_diag *diag);
+/* Nobody listens any more; a client that does will see the end. */
 void pfs_reader_mute(struct pfs_reader *reader);
 /* Its client has moved on, or wants what comes after the end of a generation. */
 void pfs_reader_on(struct pfs_reader *reader);

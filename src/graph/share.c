@@ -7,8 +7,8 @@
  */
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 
+#include "base/nudge.h"
 #include "graph/reader_i.h"
 
 struct pfs_share {
@@ -17,7 +17,7 @@ struct pfs_share {
 	struct pfs_shared_cursor *page;
 	int page_fd;
 	pthread_mutex_t lock;
-	int socket;	       /* lock; borrowed; -1: nobody listens */
+	int nudge[2];	       /* the client's, ours: lock; -1: nobody listens */
 	bool closed;	       /* lock */
 	_Atomic unsigned refs; /* the reader's, and one while it is parked */
 };
@@ -29,20 +29,19 @@ static void share_unref(struct pfs_share *share)
 	if (share->page)
 		munmap(share->page, PFS_SHARED_PAGE);
 	pfs_closep(&share->page_fd);
+	pfs_nudge_release(share->nudge);
 	pthread_mutex_destroy(&share->lock);
 	free(share);
 }
 
 /* --- waking ------------------------------------------------------------------------------------ */
 
-/* Lock held. A full socket is one that the client has yet to look at. */
+/* Lock held. */
 static void tell(const struct pfs_share *share)
 {
-	static const char look = 0;
-
 	atomic_thread_fence(memory_order_seq_cst); /* twin: sleep_prepare() in client/client.c */
-	if (share->socket >= 0 && atomic_exchange(&share->page->asleep, 0))
-		(void)!send(share->socket, &look, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (share->nudge[1] >= 0 && atomic_exchange(&share->page->asleep, 0))
+		(void)pfs_nudge(share->nudge[1]);
 }
 
 static void look_after(struct pfs_share *share)
@@ -73,7 +72,7 @@ static void share_woken(struct pfs_waiter *waiter)
 
 /* --- beginning and end -------------------------------------------------------------------------- */
 
-static int share_new(struct pfs_reader *reader, int socket, struct pfs_share **ret_share)
+static int share_new(struct pfs_reader *reader, struct pfs_share **ret_share)
 {
 	struct pfs_share *share = pfs_zalloc(1, sizeof(*share));
 	void *page;
@@ -85,11 +84,16 @@ static int share_new(struct pfs_reader *reader, int socket, struct pfs_share **r
 	atomic_init(&share->refs, 1);
 	share->waiter.wake = share_woken;
 	share->reader = reader;
-	share->socket = socket;
+	share->nudge[0] = share->nudge[1] = -1;
 	share->page_fd = memfd_create("pipesfs-client", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (share->page_fd < 0 || ftruncate(share->page_fd, PFS_SHARED_PAGE) < 0 ||
 	    fcntl(share->page_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		r = -errno;
+		share_unref(share);
+		return r;
+	}
+	r = pfs_nudge_new(share->nudge);
+	if (r < 0) {
 		share_unref(share);
 		return r;
 	}
@@ -123,6 +127,7 @@ static void give(struct pfs_reader *reader, const struct pfs_ring *ring, struct 
 			[PFS_GIVEN_QUEUE] = node->queue->fd,
 			[PFS_GIVEN_RING] = ring->fd,
 			[PFS_GIVEN_PAGE] = share->page_fd,
+			[PFS_GIVEN_NUDGE] = share->nudge[0],
 		},
 	};
 }
@@ -147,8 +152,7 @@ static int share_locked(struct pfs_reader *reader, struct pfs_share *share,
 	return 0;
 }
 
-int pfs_reader_share(struct pfs_reader *reader, int socket, struct pfs_given *ret_given,
-		     struct pfs_diag *diag)
+int pfs_reader_share(struct pfs_reader *reader, struct pfs_given *ret_given, struct pfs_diag *diag)
 {
 	struct pfs_node *node = reader->node;
 	struct pfs_share *share = NULL;
@@ -163,7 +167,7 @@ int pfs_reader_share(struct pfs_reader *reader, int socket, struct pfs_given *re
 		return pfs_diag_set(diag, EINVAL,
 				    "what `all.%s` says first is for each reader another: read it",
 				    node->name);
-	r = share_new(reader, socket, &share);
+	r = share_new(reader, &share);
 	if (r < 0)
 		return r;
 	assert(share); /* set on success, and errors are negative */
@@ -189,7 +193,7 @@ void pfs_reader_mute(struct pfs_reader *reader)
 	if (!share)
 		return;
 	pthread_mutex_lock(&share->lock);
-	share->socket = -1;
+	pfs_closep(&share->nudge[1]); /* the client sees the end of the pipe */
 	pthread_mutex_unlock(&share->lock);
 }
 

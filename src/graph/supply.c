@@ -3,7 +3,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 
-#include "base/socket.h"
+#include "base/nudge.h"
 #include "base/thread.h"
 #include "graph/graph_i.h"
 #include "ring/offer.h"
@@ -13,9 +13,9 @@
 
 struct pfs_supply {
 	struct pfs_writer *writer; /* borrowed */
-	int nudge_fd;		   /* borrowed */
+	int nudge_fd;		   /* borrowed: there is room, for the process */
+	int calls_fd;		   /* borrowed: the process has committed */
 	int bell_fd; /* owned; an eventfd, of ours alone: there is room, or it is closed */
-	bool silent; /* the thread's: the process has closed its end */
 	void (*last)(void *arg);
 	void *arg;
 	pthread_mutex_t lock;
@@ -34,7 +34,7 @@ struct pfs_supply {
 static void room_told(struct pfs_supply *supply, bool wakes)
 {
 	if (wakes)
-		pfs_nudge(supply->nudge_fd);
+		(void)pfs_nudge(supply->nudge_fd);
 }
 
 /*
@@ -159,7 +159,7 @@ static void wait_for_bell(struct pfs_supply *supply)
 {
 	struct pollfd fds[] = {
 		{ .fd = supply->bell_fd, .events = POLLIN },
-		{ .fd = supply->silent ? -1 : supply->nudge_fd, .events = POLLIN },
+		{ .fd = supply->calls_fd, .events = POLLIN },
 	};
 	eventfd_t count;
 
@@ -168,7 +168,7 @@ static void wait_for_bell(struct pfs_supply *supply)
 	if (fds[0].revents)
 		(void)!eventfd_read(supply->bell_fd, &count);
 	if (fds[1].revents)
-		supply->silent = !pfs_nudge_clear(supply->nudge_fd);
+		(void)pfs_nudge_clear(supply->calls_fd); /* its end is said by a close */
 }
 
 /* False: there is room already. */
@@ -219,8 +219,9 @@ static void *supply_main(void *arg)
 
 /* --- open and close ---------------------------------------------------------------------------------- */
 
-int pfs_supply_open(struct pfs_writer *writer, uint64_t size, int nudge_fd, void (*last)(void *arg),
-		    void *arg, struct pfs_supply **ret_supply, struct pfs_diag *diag)
+int pfs_supply_open(struct pfs_writer *writer, uint64_t size, int nudge_fd, int calls_fd,
+		    void (*last)(void *arg), void *arg, struct pfs_supply **ret_supply,
+		    struct pfs_diag *diag)
 {
 	struct pfs_graph *graph = pfs_writer_node(writer)->graph;
 	struct pfs_supply *supply;
@@ -246,6 +247,7 @@ int pfs_supply_open(struct pfs_writer *writer, uint64_t size, int nudge_fd, void
 	supply->size = size;
 	supply->writer = writer;
 	supply->nudge_fd = nudge_fd;
+	supply->calls_fd = calls_fd;
 	supply->last = last;
 	supply->arg = arg;
 	supply->waiter.wake = supply_wake;

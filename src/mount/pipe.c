@@ -146,8 +146,8 @@ static void pipe_close(struct pfs_job *job)
 	if (pipe->reader)
 		pfs_reader_close(pipe->reader);
 	pfs_channel_release(&pipe->channel);
-	pfs_closep(&pipe->lent.nudge[0]);
-	pfs_closep(&pipe->lent.nudge[1]);
+	pfs_nudge_release(pipe->lent.nudge);
+	pfs_nudge_release(pipe->lent.calls);
 	free(pipe);
 }
 
@@ -177,6 +177,7 @@ static struct pfs_pipe *pipe_new(struct pfs_mount *mount, struct pfs_entry *entr
 		return NULL;
 	pfs_channel_init(&pipe->channel, mount, entry, &pfs_kind_pipe, &pipe_ops);
 	pipe->lent.nudge[0] = pipe->lent.nudge[1] = -1;
+	pipe->lent.calls[0] = pipe->lent.calls[1] = -1;
 	pipe->close.run = pipe_close;
 	pipe->close.uid = uid;
 	return pipe;

@@ -25,7 +25,8 @@ struct pfs_pipe {
 		_Atomic(struct pfs_supply *) supply;
 		_Atomic bool reads, writes; /* that direction is the client's */
 		_Atomic unsigned size;	    /* asked for; 0: nothing was */
-		int nudge[2];		    /* owned; ours, the client's */
+		int nudge[2];		    /* owned; the client's, ours: wakes it */
+		int calls[2];		    /* owned; ours, the client's: wakes us */
 		struct pfs_shared_lent hello;
 	} lent;
 };

@@ -70,8 +70,10 @@ static void gift_make(struct pfs_pipe *pipe, uint64_t size, int memory_fd, struc
 	*ret_gift = (struct pfs_gift){
 		.hello = &pipe->lent.hello,
 		.size = sizeof(pipe->lent.hello),
-		.fds = { [PFS_LENT_MEMORY] = memory_fd, [PFS_LENT_NUDGE] = pipe->lent.nudge[1] },
-		.nfds = PFS_LENT_COUNT,
+		.fds = { [PFS_LENT_MEMORY] = memory_fd,
+			 [PFS_LENT_NUDGE] = pipe->lent.nudge[0],
+			 [PFS_LENT_CALLS] = pipe->lent.calls[1] },
+		.nfds = pipe->lent.calls[1] < 0 ? PFS_LENT_CALLS : PFS_LENT_COUNT,
 	};
 }
 
@@ -85,25 +87,25 @@ static int lend_begin(struct pfs_pipe *pipe, struct pfs_lane *lane, _Atomic bool
 		return pfs_diag_set(diag, EBUSY, "somebody uses this open file already");
 	*taken = true;
 	pfs_lane_leave(&pipe->channel, lane);
-	r = pfs_nudge_pair(pipe->lent.nudge);
+	r = pfs_nudge_new(pipe->lent.nudge);
 	if (r == 0)
 		pfs_channel_ref(&pipe->channel);
 	return r;
 }
 
-static int producer_give(struct pfs_file *file, int socket, struct pfs_gift *ret_gift,
-			 struct pfs_diag *diag)
+static int producer_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct pfs_diag *diag)
 {
 	struct pfs_pipe *pipe = pipe_of(file);
 	struct pfs_supply *supply;
 	int r = lend_begin(pipe, &pipe->channel.write, &pipe->lent.writes, diag);
 
-	(void)socket;
 	if (r < 0)
 		return r;
 	supplies_add(1);
-	r = pfs_supply_open(pipe->writer, pipe->lent.size, pipe->lent.nudge[0], supply_last, pipe,
-			    &supply, diag);
+	r = pfs_nudge_new(pipe->lent.calls);
+	if (r == 0)
+		r = pfs_supply_open(pipe->writer, pipe->lent.size, pipe->lent.nudge[1],
+				    pipe->lent.calls[0], supply_last, pipe, &supply, diag);
 	if (r < 0) {
 		supply_last(pipe);
 		return r;
@@ -113,17 +115,15 @@ static int producer_give(struct pfs_file *file, int socket, struct pfs_gift *ret
 	return 0;
 }
 
-static int blocks_give(struct pfs_file *file, int socket, struct pfs_gift *ret_gift,
-		       struct pfs_diag *diag)
+static int blocks_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct pfs_diag *diag)
 {
 	struct pfs_pipe *pipe = pipe_of(file);
 	struct pfs_fill *fill;
 	int r = lend_begin(pipe, &pipe->channel.read, &pipe->lent.reads, diag);
 
-	(void)socket;
 	if (r < 0)
 		return r;
-	r = pfs_fill_open(pipe->reader, (size_t)pipe->lent.size, pipe->lent.nudge[0], pipe_unref,
+	r = pfs_fill_open(pipe->reader, (size_t)pipe->lent.size, pipe->lent.nudge[1], pipe_unref,
 			  pipe, &fill, diag);
 	if (r < 0) {
 		pfs_channel_unref(&pipe->channel);

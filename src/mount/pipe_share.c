@@ -8,12 +8,11 @@ static struct pfs_pipe *pipe_of(struct pfs_file *file)
 	return pfs_pipe_of(pfs_channel_of(file));
 }
 
-static int reader_give(struct pfs_file *file, int socket, struct pfs_gift *ret_gift,
-		       struct pfs_diag *diag)
+static int reader_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct pfs_diag *diag)
 {
 	struct pfs_pipe *pipe = pipe_of(file);
 	struct pfs_given *given = &pipe->given;
-	int r = pfs_reader_share(pipe->reader, socket, given, diag);
+	int r = pfs_reader_share(pipe->reader, given, diag);
 
 	if (r < 0)
 		return r;

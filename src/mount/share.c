@@ -221,7 +221,7 @@ static bool give(struct pfs_shares *shares, struct connection *connection, struc
 	struct pfs_file *file = shared->file;
 	struct pfs_diag diag = { "" };
 	struct pfs_gift gift;
-	int r = kind->give(file, connection->fd, &gift, &diag);
+	int r = kind->give(file, &gift, &diag);
 	bool given = r == 0;
 
 	if (r < 0)

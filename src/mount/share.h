@@ -9,8 +9,8 @@
  * A further kind of client is a struct pfs_share_kind beside that of pipe_share.c, an ioctl number in ring/shared.h
  * whose answer calls pfs_share_ticket() with it, and a hello of its own:
  *
- *	static int producer_give(file, socket, ret_gift, diag)	makes what is given
- *	static void producer_mute(file)				`socket` is about to be closed: use it no more
+ *	static int producer_give(file, ret_gift, diag)	makes what is given
+ *	static void producer_mute(file)			the connection is about to be closed
  *	static const struct pfs_share_kind producers = { .give = producer_give, .mute = producer_mute, ... };
  *
  * Threads: one for all connections, which gives; it waits for nobody but run locks. A message of more than no bytes
@@ -19,6 +19,7 @@
 #ifndef PFS_MOUNT_SHARE_H
 #define PFS_MOUNT_SHARE_H
 
+#include "base/nudge.h"
 #include "base/socket.h"
 #include "mount/mount_i.h"
 
@@ -31,10 +32,9 @@ struct pfs_gift {
 };
 
 struct pfs_share_kind {
-	/* -errno, with the sentence. socket is non-blocking and stays until mute(). The file is open meanwhile. */
-	int (*give)(struct pfs_file *file, int socket, struct pfs_gift *ret_gift,
-		    struct pfs_diag *diag);
-	/* The socket is about to be closed. After give() had succeeded. */
+	/* -errno, with the sentence. The file is open meanwhile. */
+	int (*give)(struct pfs_file *file, struct pfs_gift *ret_gift, struct pfs_diag *diag);
+	/* The connection is about to be closed. After give() had succeeded. */
 	void (*mute)(struct pfs_file *file);
 	/* It has sent something. False: the connection is closed. NULL: nothing may be said. */
 	bool (*said)(struct pfs_file *file, const void *message, size_t size);

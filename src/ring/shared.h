@@ -9,8 +9,9 @@
  *	PFS_GIVEN_QUEUE		a page (pfs_shared_queue), `slots` refs, `slots` u32		read-only
  *	PFS_GIVEN_RING		`ring_size` bytes of records, a page (pfs_shared_ring)		read-only
  *	PFS_GIVEN_PAGE		a page (pfs_shared_cursor)					read-write
+ *	PFS_GIVEN_NUDGE		a pipe (base/nudge.h)						read-only
  *
- * All are sealed memfds: none can shrink or grow under anybody, and of what is read-only nobody else gets a writable
+ * All but the pipe are sealed memfds: none can shrink or grow under anybody, and of what is read-only nobody else gets a writable
  * mapping. A ref is struct pfs_ref (ring/record.h), a record struct pfs_record; the u32 of a slot says how many records
  * were pushed before it, modulo 2^32. Of a ring the client maps the records twice in a row, so that none wraps.
  *
@@ -18,9 +19,9 @@
  * can be true; a wrong one harms who wrote it.
  *
  * A client that finds nothing sets `asleep` and then looks again; the server pushes and then looks at `asleep`, takes
- * it back and sends one byte over the connection: so poll(2) on it waits. It is the connection because an eventfd would
- * be one description for both: the client could let it fill and make a write of the server's wait. Its end is that of
- * the mount, or of the reader.
+ * it back and writes one byte into the pipe: so poll(2) on it waits. It is no eventfd because that would be one
+ * description for both: the client could let it fill and make a write of the server's wait. The end of the pipe and of
+ * the connection is that of the mount, or of the reader.
  *
  * A reliable reader holds: slots from `hold` on, and the bytes of their records, stay. When the server could not go on
  * for that it sets `wanted`; the client, having moved `hold`, looks at it and says so by PFS_IOC_ON. A lossy reader
@@ -80,8 +81,7 @@ struct pfs_shared_word {
 };
 
 /*
- * How the server's first message begins; who is refused gets no more than this, and no descriptors. A later message of
- * a single byte says: look again.
+ * How the server's message begins; who is refused gets no more than this, and no descriptors.
  */
 struct pfs_shared_head {
 	uint32_t version;
@@ -105,6 +105,7 @@ enum {
 	PFS_GIVEN_QUEUE,
 	PFS_GIVEN_RING,
 	PFS_GIVEN_PAGE,
+	PFS_GIVEN_NUDGE,
 	PFS_GIVEN_COUNT,
 };
 
@@ -116,7 +117,8 @@ struct pfs_shared_lent {
 
 enum {
 	PFS_LENT_MEMORY,
-	PFS_LENT_NUDGE, /* an end of a pair by which both sides wake each other (base/socket.h) */
+	PFS_LENT_NUDGE, /* wakes the client (base/nudge.h) */
+	PFS_LENT_CALLS, /* wakes the mount: to producers only */
 	PFS_LENT_COUNT,
 };
 

@@ -71,7 +71,7 @@ class Client:
 
     def shake_hands(self):
         self.socket, error, why, self.fds = self.ask(self.word())
-        need(f"the mount says {why}", error == 0 and len(self.fds) == 3)
+        need(f"the mount says {why}", error == 0 and len(self.fds) == 4)
         return self
 
 

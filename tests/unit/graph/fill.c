@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 
-#include "base/socket.h"
+#include "base/nudge.h"
 #include "graph/fill.h"
 #include "ring/zbuf.h"
 
@@ -16,7 +16,7 @@
 struct process {
 	struct pfs_reader *reader;
 	struct pfs_fill *fill;
-	int nudge[2]; /* the fill's, the process's */
+	int nudge[2]; /* the process's, the fill's */
 	_Atomic unsigned lasts;
 	uint8_t *memory;
 	unsigned turn;
@@ -36,8 +36,8 @@ static void process_open(struct process *p, struct pfs_node *node, int policy)
 	int r;
 
 	*p = (struct process){ .reader = open_reader(node, NULL, policy) };
-	assert_int_equal(pfs_nudge_pair(p->nudge), 0);
-	r = pfs_fill_open(p->reader, SIZE, p->nudge[0], process_last, p, &p->fill, &diag);
+	assert_int_equal(pfs_nudge_new(p->nudge), 0);
+	r = pfs_fill_open(p->reader, SIZE, p->nudge[1], process_last, p, &p->fill, &diag);
 	assert_string_equal(diag.text, "");
 	assert_int_equal(r, 0);
 	p->memory = mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -51,8 +51,7 @@ static void process_close(struct process *p)
 	while (atomic_load(&p->lasts) == 0)
 		sched_yield();
 	munmap(p->memory, 2 * SIZE);
-	close(p->nudge[0]);
-	close(p->nudge[1]);
+	pfs_nudge_release(p->nudge);
 	pfs_reader_close(p->reader);
 }
 
@@ -92,9 +91,9 @@ static bool take(struct process *p)
 
 static bool nudged(const struct process *p)
 {
-	struct pollfd poll_fd = { .fd = p->nudge[1], .events = POLLIN };
+	struct pollfd poll_fd = { .fd = p->nudge[0], .events = POLLIN };
 
-	return poll(&poll_fd, 1, 0) == 1 && pfs_nudge_clear(p->nudge[1]);
+	return poll(&poll_fd, 1, 0) == 1 && pfs_nudge_clear(p->nudge[0]);
 }
 
 static void write_number(struct pfs_writer *writer, uint64_t number)
@@ -291,7 +290,7 @@ static void test_threads(void **state)
 	process_open(&p, accept, 1);
 	assert_int_equal(pthread_create(&thread, NULL, write_many, accept), 0);
 	for (;;) {
-		struct pollfd poll_fd = { .fd = p.nudge[1], .events = POLLIN };
+		struct pollfd poll_fd = { .fd = p.nudge[0], .events = POLLIN };
 
 		if (take(&p)) {
 			atomic_thread_fence(memory_order_seq_cst);
@@ -299,7 +298,7 @@ static void test_threads(void **state)
 				(void)pfs_fill_rotate(p.fill, &which, &len);
 			continue;
 		}
-		assert_true(pfs_nudge_clear(p.nudge[1]));
+		assert_true(pfs_nudge_clear(p.nudge[0]));
 		if (take(&p) || pfs_zbuf_yours(header(&p, p.turn)))
 			continue;
 		if (state_of(&p) & PFS_ZBUF_END) {

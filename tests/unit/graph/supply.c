@@ -7,7 +7,7 @@
 #include <poll.h>
 #include <sys/mman.h>
 
-#include "base/socket.h"
+#include "base/nudge.h"
 #include "graph/supply.h"
 #include "ring/offer.h"
 
@@ -17,7 +17,7 @@ struct producer {
 	struct pfs_writer *writer;
 	struct pfs_supply *supply;
 	struct pfs_offer *offer; /* the process's end */
-	int nudge[2];		 /* the supply's, the process's */
+	int nudge[2], calls[2];	 /* wakes the process, wakes the supply */
 	_Atomic unsigned lasts;
 };
 
@@ -33,9 +33,11 @@ static void producer_open(struct producer *p, struct pfs_node *node)
 	struct pfs_diag diag;
 
 	*p = (struct producer){ .writer = open_writer(node) };
-	assert_int_equal(pfs_nudge_pair(p->nudge), 0);
-	assert_int_equal(
-		pfs_supply_open(p->writer, SIZE, p->nudge[0], producer_last, p, &p->supply, &diag), 0);
+	assert_int_equal(pfs_nudge_new(p->nudge), 0);
+	assert_int_equal(pfs_nudge_new(p->calls), 0);
+	assert_int_equal(pfs_supply_open(p->writer, SIZE, p->nudge[1], p->calls[0], producer_last,
+					 p, &p->supply, &diag),
+			 0);
 	assert_int_equal(pfs_offer_open(pfs_supply_memory(p->supply), &p->offer), 0);
 }
 
@@ -44,18 +46,18 @@ static void producer_closed(struct producer *p)
 	while (atomic_load(&p->lasts) == 0)
 		sched_yield();
 	assert_int_equal(p->lasts, 1);
-	close(p->nudge[0]);
-	close(p->nudge[1]);
+	pfs_nudge_release(p->nudge);
+	pfs_nudge_release(p->calls);
 	pfs_offer_free(p->offer);
 	pfs_writer_close(p->writer);
 }
 
 static void wait_nudged(struct producer *p)
 {
-	struct pollfd fd = { .fd = p->nudge[1], .events = POLLIN };
+	struct pollfd fd = { .fd = p->nudge[0], .events = POLLIN };
 
 	CHECK(poll(&fd, 1, 60000) == 1);
-	CHECK(pfs_nudge_clear(p->nudge[1]));
+	CHECK(pfs_nudge_clear(p->nudge[0]));
 }
 
 /* 0, or why not; waits for room. */
@@ -71,7 +73,7 @@ static int give(struct producer *p, const void *bytes, size_t len)
 		return r;
 	memcpy(room, bytes, len);
 	if (pfs_offer_commit(p->offer, len))
-		pfs_nudge(p->nudge[1]);
+		pfs_nudge(p->calls[1]);
 	return 0;
 }
 
@@ -284,7 +286,7 @@ static void test_nonsense(void **state)
 	assert_int_equal(flush(&bad), 0);
 	words[512 + 2] = UINT64_MAX; /* the length of the next one */
 	words[0] += 64;
-	pfs_nudge(bad.nudge[1]);
+	pfs_nudge(bad.calls[1]);
 	while (pfs_offer_flushed(bad.offer) != -EPROTO)
 		sched_yield();
 	assert_int_equal(give(&bad, "after", 5), -EPROTO);
@@ -330,7 +332,7 @@ static void test_directory_goes(void **state)
 	pfs_graph_free(graph);
 }
 
-/* The process is gone in the middle of everything: its end of the connection, and then the file. */
+/* The process is gone in the middle of everything: its end of the pipe, and then the file. */
 static void test_dies(void **state)
 {
 	struct pfs_graph *graph = graph_of((struct pfs_graph_options){ .ring_size = 16384 });
@@ -345,9 +347,9 @@ static void test_dies(void **state)
 		for (int k = 0; k < i % 7; k++)
 			if (pfs_offer_reserve(p.offer, 100, &room) == 0 &&
 			    pfs_offer_commit(p.offer, 100) && i % 2)
-				pfs_nudge(p.nudge[1]);
+				pfs_nudge(p.calls[1]);
 		if (i % 3)
-			shutdown(p.nudge[1], SHUT_RDWR);
+			pfs_closep(&p.calls[1]);
 		pfs_supply_close(p.supply);
 		producer_closed(&p);
 	}
