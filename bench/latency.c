@@ -147,7 +147,7 @@ int main(int argc, char **argv)
 			    ? -1
 			    : 0;
 	else if ((r = -pfs_open(argv[3], NULL, &client)) ||
-		 (r = -pfs_producer_open(argv[2], 0, &producer)))
+		 (r = -pfs_producer_open(argv[2], 0, NULL, 0, &producer)))
 		die("open", r);
 	if (r < 0)
 		die("open", errno);

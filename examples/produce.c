@@ -22,13 +22,14 @@ int main(int argc, char **argv)
 {
 	size_t size = argc > 2 ? strtoul(argv[2], NULL, 0) : 4096, n = 1;
 	struct pfs_producer *producer;
+	char why[256] = "";
 	void *room;
-	int r = argc > 1 ? pfs_producer_open(argv[1], argc > 3 ? strtoul(argv[3], NULL, 0) : 0,
-					     &producer)
+	int r = argc > 1 ? pfs_producer_open(argv[1], argc > 3 ? strtoul(argv[3], NULL, 0) : 0, why,
+					     sizeof(why), &producer)
 			 : -EINVAL;
 
 	if (r < 0) {
-		fprintf(stderr, "produce: %s\n", strerror(-r));
+		fprintf(stderr, "produce: %s\n", why[0] ? why : strerror(-r));
 		return 1;
 	}
 	while (r == 0 && n > 0) {

@@ -97,6 +97,7 @@ int main(int argc, char **argv)
 	struct sigaction action = { .sa_handler = stop };
 	struct pfs_blocks *blocks;
 	struct pfs_zbuf_header *block;
+	char why[256];
 	unsigned long packets = 0, nblocks = 0;
 	int timeout = argc > 3 ? atoi(argv[3]) : 100, r;
 	FILE *out = argc > 2 ? fopen(argv[2], "w") : NULL;
@@ -105,9 +106,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: zbuf PATH FILE [TIMEOUT-MS [BLOCK-BYTES]]\n");
 		return 2;
 	}
-	r = pfs_blocks_open(argv[1], argc > 4 ? strtoul(argv[4], NULL, 0) : 0, &blocks);
+	r = pfs_blocks_open(argv[1], argc > 4 ? strtoul(argv[4], NULL, 0) : 0, why, sizeof(why),
+			    &blocks);
 	if (r < 0) {
-		fprintf(stderr, "zbuf: %s: %s\n", argv[1], strerror(-r));
+		fprintf(stderr, "zbuf: %s: %s\n", argv[1], why[0] ? why : strerror(-r));
 		return 1;
 	}
 	sigaction(SIGINT, &action, NULL);

@@ -4,7 +4,7 @@
  *	struct pfs_producer *producer;
  *	void *p;
  *
- *	if (pfs_producer_open("/p/accept/all", 0, &producer) < 0)
+ *	if (pfs_producer_open("/p/accept/all", 0, NULL, 0, &producer) < 0)
  *		...
  *	while ((r = pfs_producer_reserve(producer, len, &p)) == -EAGAIN)
  *		poll(&(struct pollfd){ .fd = pfs_producer_fd(producer), .events = POLLIN }, 1, -1);
@@ -33,12 +33,14 @@ struct pfs_producer;
 
 /*
  * Opens a pipe file for writing; the kernel and the mount check the caller's rights as for any open. ring_size: bytes,
- * a power of two from 4096 to 64 MiB; 0: 1 MiB; the mount may take less.
+ * a power of two from 4096 to 64 MiB; 0: 1 MiB; the mount may take less. why: NULL, or why_size bytes: when it fails, the
+ * mount's sentence, or "".
  *
  * What open(2) says; -EINVAL: no such size; -EDQUOT, -ENOMEM: the ring is more than the mount, or this user's share of
  * it, has; -ENOTTY: no file of pipesfs, or of a mount that knows no producers; -EPROTO: nonsense was answered.
  */
-int pfs_producer_open(const char *path, size_t ring_size, struct pfs_producer **ret_producer);
+int pfs_producer_open(const char *path, size_t ring_size, char *why, size_t why_size,
+		      struct pfs_producer **ret_producer);
 /* Bytes of the longest record. */
 size_t pfs_producer_max(const struct pfs_producer *producer);
 /*

@@ -92,14 +92,16 @@ __attribute__((unused)) static inline void pfs_zbuf_give(struct pfs_zbuf_header 
 /*
  * Opens a pipe file (".../all", or with ",policy=reliable" and the like) as a reader, whose records come in two blocks
  * of `size` bytes each: whole pages, at most 2 MiB; 0: 512 KiB. The kernel and the mount check the caller's rights as
- * for any open. What one open reads is shared with no other.
+ * for any open. What one open reads is shared with no other. why: NULL, or why_size bytes: when it fails, the
+ * mount's sentence, or "".
  *
  * Returns 0, or: what open(2) says; -EINVAL: no such size, or no records are read there (views, tables); -EDQUOT and
  * -ENOMEM: the blocks are more than the mount, or this user's share of it, has; -ENOTTY: no file of pipesfs, or of a
- * mount that has no block mode; -EPROTO: nonsense was answered. The error's sentence is in the mount's .refused.
+ * mount that has no block mode; -EPROTO: nonsense was answered.
  */
 struct pfs_blocks;
-int pfs_blocks_open(const char *path, size_t size, struct pfs_blocks **ret_blocks);
+int pfs_blocks_open(const char *path, size_t size, char *why, size_t why_size,
+		    struct pfs_blocks **ret_blocks);
 /*
  * The next block: 1, in *ret_block, until pfs_blocks_ack(); -EAGAIN: none is yours yet; 0: that was all (a directory
  * whose writers have gone, or that was removed); -ENOTCONN: the mount has ended. Makes no system call while there is

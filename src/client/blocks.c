@@ -16,12 +16,12 @@ struct pfs_blocks {
 	unsigned turn;	 /* which one is to come */
 };
 
-static int blocks_lend(struct pfs_blocks *blocks, size_t size)
+static int blocks_lend(struct pfs_blocks *blocks, size_t size, char *why, size_t why_size)
 {
 	PFS_CLOSE int memory_fd = -1;
 	struct pfs_lent lent;
 	void *p;
-	int r = pfs_lent_get(blocks->fd, PFS_IOC_BLOCKS, size, &lent);
+	int r = pfs_lent_get(blocks->fd, PFS_IOC_BLOCKS, size, why, why_size, &lent);
 
 	if (r < 0)
 		return r;
@@ -37,16 +37,20 @@ static int blocks_lend(struct pfs_blocks *blocks, size_t size)
 	return 0;
 }
 
-int pfs_blocks_open(const char *path, size_t size, struct pfs_blocks **ret_blocks)
+int pfs_blocks_open(const char *path, size_t size, char *why, size_t why_size,
+		    struct pfs_blocks **ret_blocks)
 {
 	struct pfs_blocks *blocks = pfs_zalloc(1, sizeof(*blocks));
 	int r;
 
+	why_size = why ? why_size : 0;
+	if (why_size)
+		*why = '\0';
 	if (!blocks)
 		return -ENOMEM;
 	blocks->nudge_fd = -1;
 	blocks->fd = open(path, O_RDONLY | O_CLOEXEC);
-	r = blocks->fd < 0 ? -errno : blocks_lend(blocks, size ? size : BLOCK_USUAL);
+	r = blocks->fd < 0 ? -errno : blocks_lend(blocks, size ? size : BLOCK_USUAL, why, why_size);
 	if (r < 0) {
 		pfs_blocks_close(blocks);
 		return r;

@@ -4,13 +4,13 @@
 
 #include "client/ticket.h"
 
-int pfs_lent_get(int fd, unsigned long command, size_t size, struct pfs_lent *ret_lent)
+int pfs_lent_get(int fd, unsigned long command, size_t size, char *why, size_t why_size,
+		 struct pfs_lent *ret_lent)
 {
 	PFS_CLOSE int socket = -1; /* needed no more: the pair says when the mount has ended */
 	struct pfs_shared_lent hello;
 	int fds[PFS_LENT_COUNT], wanted, r;
 	struct pfs_ticket ticket;
-	char why[1];
 
 	if (size > INT_MAX)
 		return -EINVAL;
@@ -18,7 +18,7 @@ int pfs_lent_get(int fd, unsigned long command, size_t size, struct pfs_lent *re
 	if (ioctl(fd, PFS_IOC_SIZE, &wanted) < 0 || ioctl(fd, command, &ticket) < 0)
 		return -errno;
 	r = pfs_ticket_redeem(&ticket, &hello.head, sizeof(hello), fds, PFS_LENT_COUNT, &socket,
-			      why, sizeof(why));
+			      why, why_size);
 	if (r == 0 && (fds[PFS_LENT_MEMORY] < 0 || fds[PFS_LENT_NUDGE] < 0))
 		r = -EPROTO;
 	if (r < 0) {

@@ -15,9 +15,10 @@ struct pfs_lent {
 };
 
 /*
- * command: which ticket, on the open file fd; size: bytes wanted. -ENOTTY, -EPROTO, -ENOTCONN, and what the mount
- * says.
+ * command: which ticket, on the open file fd; size: bytes wanted. why: as of
+ * pfs_ticket_redeem(). -ENOTTY, -EPROTO, -ENOTCONN, and what the mount says.
  */
-int pfs_lent_get(int fd, unsigned long command, size_t size, struct pfs_lent *ret_lent);
+int pfs_lent_get(int fd, unsigned long command, size_t size, char *why, size_t why_size,
+		 struct pfs_lent *ret_lent);
 
 #endif

@@ -162,8 +162,7 @@ static int client_open(struct pfs_client *client, const char *path, uint32_t pol
 int pfs_open(const char *path, const struct pfs_options *options, struct pfs_client **ret_client)
 {
 	static const struct pfs_options usual = { .size = sizeof(usual) };
-	char unsaid[1], *why = unsaid;
-	size_t why_size = sizeof(unsaid);
+	size_t why_size;
 	struct pfs_client *client;
 	uint32_t policy;
 	int r;
@@ -172,18 +171,16 @@ int pfs_open(const char *path, const struct pfs_options *options, struct pfs_cli
 	policy = options->policy;
 	if (options->size != sizeof(*options) || policy > PFS_POLICY_IN_PLACE)
 		return -EINVAL;
-	if (options->why) {
-		why = options->why;
-		why_size = options->why_size;
-	}
+	why_size = options->why ? options->why_size : 0;
 	if (why_size)
-		*why = '\0';
+		*options->why = '\0';
 	client = pfs_zalloc(1, sizeof(*client));
 	if (!client)
 		return -ENOMEM;
 	client->file = client->socket = client->nudge_fd = -1;
 	client->in_place = policy == PFS_POLICY_IN_PLACE;
-	r = client_open(client, path, client->in_place ? PFS_POLICY_LOSSY : policy, why, why_size);
+	r = client_open(client, path, client->in_place ? PFS_POLICY_LOSSY : policy, options->why,
+			why_size);
 	if (r < 0) {
 		pfs_close(client);
 		return r;

@@ -16,11 +16,11 @@ struct pfs_producer {
 	size_t reserved;
 };
 
-static int producer_lend(struct pfs_producer *producer, size_t size)
+static int producer_lend(struct pfs_producer *producer, size_t size, char *why, size_t why_size)
 {
 	PFS_CLOSE int memory_fd = -1;
 	struct pfs_lent lent;
-	int r = pfs_lent_get(producer->fd, PFS_IOC_PRODUCER, size, &lent);
+	int r = pfs_lent_get(producer->fd, PFS_IOC_PRODUCER, size, why, why_size, &lent);
 
 	if (r < 0)
 		return r;
@@ -32,16 +32,22 @@ static int producer_lend(struct pfs_producer *producer, size_t size)
 	return pfs_offer_open(memory_fd, &producer->offer);
 }
 
-int pfs_producer_open(const char *path, size_t ring_size, struct pfs_producer **ret_producer)
+int pfs_producer_open(const char *path, size_t ring_size, char *why, size_t why_size,
+		      struct pfs_producer **ret_producer)
 {
 	struct pfs_producer *producer = pfs_zalloc(1, sizeof(*producer));
 	int r;
 
+	why_size = why ? why_size : 0;
+	if (why_size)
+		*why = '\0';
 	if (!producer)
 		return -ENOMEM;
 	producer->nudge_fd = producer->calls_fd = -1;
 	producer->fd = open(path, O_WRONLY | O_CLOEXEC);
-	r = producer->fd < 0 ? -errno : producer_lend(producer, ring_size ? ring_size : RING_USUAL);
+	r = producer->fd < 0
+		    ? -errno
+		    : producer_lend(producer, ring_size ? ring_size : RING_USUAL, why, why_size);
 	if (r < 0) {
 		pfs_producer_close(producer);
 		return r;

@@ -94,7 +94,8 @@ t_ok "live: what all.pcapng has" "$capture" frames live.pcapng live.pcap
 stranger() {
 	setpriv --reuid 1001 --regid 1001 --clear-groups "$@"
 }
-t_errno EINVAL "$zbuf" "$P/accept/unpcap/all.pcapng" /dev/null 1000 # a view has no blocks
+t_fails "a view has no blocks" "$zbuf" "$P/accept/unpcap/all.pcapng" /dev/null 1000
+t_has "... and it is told so" "$("$zbuf" "$P/accept/unpcap/all.pcapng" /dev/null 1000 2>&1 || :)" "has a beginning"
 t_errno EINVAL "$zbuf" "$P/accept/unpcap/all" /dev/null 1000 5000   # no such size
 t_errno ENOTTY "$zbuf" file.pcap /dev/null
 chmod 755 "$TMPDIR" "$(dirname "$TMPDIR")"

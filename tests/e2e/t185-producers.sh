@@ -129,7 +129,8 @@ done
 # --- refused ---------------------------------------------------------------------------------------
 
 t_errno EINVAL "$produce" "$P/accept/all.txt" </dev/null # nothing is written into a view
-t_errno EINVAL "$produce" "$P/accept/all" 10 5000 </dev/null # no such size
+t_fails "no such size" "$produce" "$P/accept/all" 10 5000 </dev/null
+t_has "... and it is told which there are" "$("$produce" "$P/accept/all" 10 5000 2>&1 </dev/null || :)" "a power of two"
 t_errno ENOTTY "$produce" numbers 10 </dev/null
 
 # --- the mount ends ----------------------------------------------------------------------------------

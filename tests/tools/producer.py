@@ -25,7 +25,7 @@ def main():
     library, path, what = sys.argv[1:]
     lib = ctypes.CDLL(library)
     producer = ctypes.c_void_p()
-    r = lib.pfs_producer_open(path.encode(), ctypes.c_size_t(4096), ctypes.byref(producer))
+    r = lib.pfs_producer_open(path.encode(), ctypes.c_size_t(4096), None, ctypes.c_size_t(0), ctypes.byref(producer))
     if r < 0:
         sys.exit(f"open: {errno.errorcode[-r]}")
 
