@@ -24,6 +24,7 @@
 #define PIPESFS_PRODUCER_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,8 +34,8 @@ struct pfs_producer;
 
 /*
  * Opens a pipe file for writing; the kernel and the mount check the caller's rights as for any open. ring_size: bytes,
- * a power of two from 4096 to 64 MiB; 0: 1 MiB; the mount may take less. why: NULL, or why_size bytes: when it fails, the
- * mount's sentence, or "".
+ * a power of two from 4096 to 64 MiB; 0: 1 MiB; the mount may take less. why: NULL, or why_size bytes: when it
+ * fails, the mount's sentence, or "".
  *
  * What open(2) says; -EINVAL: no such size; -EDQUOT, -ENOMEM: the ring is more than the mount, or this user's share of
  * it, has; -ENOTTY: no file of pipesfs, or of a mount that knows no producers; -EPROTO: nonsense was answered.
@@ -51,6 +52,12 @@ size_t pfs_producer_max(const struct pfs_producer *producer);
 int pfs_producer_reserve(struct pfs_producer *producer, size_t len, void **ret_bytes);
 /* The first len bytes of what was reserved are a record. -EINVAL: 0, or more than was reserved. */
 int pfs_producer_commit(struct pfs_producer *producer, size_t len);
+/*
+ * The same, of a packet that was somewhere else before. wire_len: its true length, if it was cut; 0: len. time: ns
+ * since 1970 when it was there; 0, or later than now: when the mount takes it. Where bytes flow wire_len means nothing.
+ * -EINVAL: also if wire_len is less than len and not 0.
+ */
+int pfs_producer_commit_as(struct pfs_producer *producer, size_t len, uint32_t wire_len, uint64_t time);
 /*
  * 0: all that was committed is in the directory's ring. -EAGAIN: not yet, and the descriptor gets readable when it
  * is; -EPIPE: it will never be.

@@ -99,10 +99,17 @@ static void call(const struct pfs_producer *producer)
 
 int pfs_producer_commit(struct pfs_producer *producer, size_t len)
 {
-	if (len == 0 || len > producer->reserved)
+	return pfs_producer_commit_as(producer, len, 0, 0);
+}
+
+int pfs_producer_commit_as(struct pfs_producer *producer, size_t len, uint32_t wire_len, uint64_t time)
+{
+	const struct pfs_said said = { .time = time, .wire_len = wire_len };
+
+	if (len == 0 || len > producer->reserved || (wire_len && wire_len < len))
 		return -EINVAL;
 	producer->reserved = 0;
-	if (pfs_offer_commit(producer->offer, len))
+	if (pfs_offer_commit(producer->offer, len, &said))
 		call(producer);
 	return 0;
 }

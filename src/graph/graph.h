@@ -308,6 +308,9 @@ void pfs_writer_close(struct pfs_writer *writer);
 ssize_t pfs_writer_write(struct pfs_writer *writer, const void *bytes, size_t n);
 /* The same in two steps, so that a reply can be sent between them: store, then run. */
 ssize_t pfs_writer_store(struct pfs_writer *writer, const void *bytes, size_t n);
+/* Believed are a time that has been, and the length of packets; for the rest it is as with store. */
+ssize_t pfs_writer_store_as(struct pfs_writer *writer, const void *bytes, size_t n,
+			    const struct pfs_said *said);
 void pfs_writer_run(struct pfs_writer *writer);
 bool pfs_writer_ready(struct pfs_writer *writer, size_t n);
 bool pfs_writer_park(struct pfs_writer *writer, struct pfs_waiter *waiter, size_t n);

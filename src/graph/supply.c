@@ -52,7 +52,8 @@ static int take_some(struct pfs_supply *supply, size_t *ret_len)
 
 		if (r <= 0)
 			return r;
-		stored = pfs_writer_store(supply->writer, record, *ret_len);
+		stored = pfs_writer_store_as(supply->writer, record, *ret_len,
+					     pfs_offer_said(supply->offer));
 		if (stored < 0)
 			return (int)stored;
 		bytes += *ret_len;

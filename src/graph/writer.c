@@ -535,7 +535,21 @@ static int store_refused(const struct pfs_writer *writer, size_t n)
 	return 0;
 }
 
-ssize_t pfs_writer_store(struct pfs_writer *writer, const void *bytes, size_t n)
+/*
+ * Of a time that is not there yet nothing good could come: what waits below for time to pass, of others' records, too,
+ * would be over.
+ */
+static void say(const struct pfs_writer *writer, const struct pfs_said *said, struct pfs_record *rec)
+{
+	rec->time = pfs_clock_real();
+	if (said->time)
+		rec->time = pfs_min64(said->time, rec->time);
+	if (writer->packets)
+		rec->wire_len = (uint32_t)pfs_max(said->wire_len, rec->len);
+}
+
+ssize_t pfs_writer_store_as(struct pfs_writer *writer, const void *bytes, size_t n,
+			    const struct pfs_said *said)
 {
 	struct pfs_inject *inject = writer->node->inject;
 	struct pfs_record *rec;
@@ -546,12 +560,19 @@ ssize_t pfs_writer_store(struct pfs_writer *writer, const void *bytes, size_t n)
 	pthread_mutex_lock(&inject->lock);
 	r = store_begin(writer, n, &rec);
 	if (r == 0) {
-		rec->time = pfs_clock_real();
+		say(writer, said, rec);
 		memcpy(rec + 1, bytes, n);
 		pfs_ring_commit(inject->ring, rec);
 	}
 	pthread_mutex_unlock(&inject->lock);
 	return r < 0 ? r : (ssize_t)n;
+}
+
+ssize_t pfs_writer_store(struct pfs_writer *writer, const void *bytes, size_t n)
+{
+	static const struct pfs_said nothing;
+
+	return pfs_writer_store_as(writer, bytes, n, &nothing);
 }
 
 int pfs_writer_copy(struct pfs_writer *writer, const struct pfs_ref *ref, const uint16_t *origin)

@@ -7,7 +7,13 @@
 #include "base/twice.h"
 
 #define HEAD_SIZE ((uint64_t)4096)
-#define HEADER sizeof(uint64_t) /* of a record: its length in the lower half; the upper one is 0 */
+/* In front of each record. */
+struct offered {
+	_Atomic uint64_t len; /* the true length of a packet in the upper half, or 0 */
+	_Atomic uint64_t time;
+};
+#define HEADER sizeof(struct offered)
+
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
 
 /* The first page. Positions only grow; both are multiples of 8. */
@@ -23,12 +29,13 @@ struct pfs_offer {
 	struct head *head; /* owned: the mapping */
 	uint8_t *data;	   /* owned: mapped twice in a row */
 	uint64_t size;
-	int memory_fd;	/* owned; the taker's, else -1 */
-	uint64_t given; /* giver: as head->given */
-	uint64_t taken; /* taker: as head->taken */
-	uint64_t next;	/* taker: of the record that was looked at, header included; 0: none was */
-	bool broken;	/* taker: it is not looked at any more */
-	bool promised;	/* taker: there was one more a moment ago */
+	int memory_fd;	      /* owned; the taker's, else -1 */
+	uint64_t given;	      /* giver: as head->given */
+	uint64_t taken;	      /* taker: as head->taken */
+	struct pfs_said said; /* taker: of that record */
+	uint64_t next; /* taker: of the record that was looked at, header included; 0: none was */
+	bool broken;   /* taker: it is not looked at any more */
+	bool promised; /* taker: there was one more a moment ago */
 };
 
 /* --- memory ------------------------------------------------------------------------------------- */
@@ -151,12 +158,14 @@ int pfs_offer_reserve(struct pfs_offer *offer, size_t len, void **ret_bytes)
 	return 0;
 }
 
-bool pfs_offer_commit(struct pfs_offer *offer, size_t len)
+bool pfs_offer_commit(struct pfs_offer *offer, size_t len, const struct pfs_said *said)
 {
-	_Atomic uint64_t *header = (_Atomic uint64_t *)(void *)at(offer, offer->given);
+	struct offered *header = (void *)at(offer, offer->given);
+	uint64_t wire_len = said ? said->wire_len : 0;
 
 	assert(len > 0 && len <= pfs_offer_record_max(offer));
-	atomic_store_explicit(header, len, memory_order_relaxed);
+	atomic_store_explicit(&header->len, len | wire_len << 32, memory_order_relaxed);
+	atomic_store_explicit(&header->time, said ? said->time : 0, memory_order_relaxed);
 	offer->given += record_size(len);
 	/* Then a look at `rests`; its twin is in pfs_offer_rest(). */
 	atomic_store(&offer->head->given, offer->given);
@@ -220,8 +229,9 @@ static int look(struct pfs_offer *offer, uint64_t *ret_there)
 
 int pfs_offer_peek(struct pfs_offer *offer, const void **ret_bytes, size_t *ret_len)
 {
-	const _Atomic uint64_t *header = (const void *)at(offer, offer->taken);
-	uint64_t there, len;
+	struct offered *header = (void *)at(offer, offer->taken);
+	uint64_t there, word;
+	uint32_t len;
 
 	if (look(offer, &there) < 0) {
 		offer->broken = true;
@@ -229,7 +239,14 @@ int pfs_offer_peek(struct pfs_offer *offer, const void **ret_bytes, size_t *ret_
 	}
 	if (there == 0)
 		return 0;
-	len = atomic_load_explicit(header, memory_order_relaxed); /* once; it may change right after */
+	if (there >= HEADER) { /* each once; they may change right after */
+		word = atomic_load_explicit(&header->len, memory_order_relaxed);
+		offer->said.time = atomic_load_explicit(&header->time, memory_order_relaxed);
+	} else {
+		word = 0;
+	}
+	len = (uint32_t)word;
+	offer->said.wire_len = (uint32_t)(word >> 32);
 	if (len == 0 || len > pfs_offer_record_max(offer) || record_size(len) > there) {
 		offer->broken = true;
 		return -EPROTO;
@@ -238,6 +255,12 @@ int pfs_offer_peek(struct pfs_offer *offer, const void **ret_bytes, size_t *ret_
 	*ret_bytes = header + 1;
 	*ret_len = len;
 	return 1;
+}
+
+const struct pfs_said *pfs_offer_said(const struct pfs_offer *offer)
+{
+	assert(offer->next && !offer->broken);
+	return &offer->said;
 }
 
 bool pfs_offer_take(struct pfs_offer *offer)

@@ -23,7 +23,7 @@
 #ifndef PFS_RING_OFFER_H
 #define PFS_RING_OFFER_H
 
-#include "base/base.h"
+#include "ring/record.h"
 
 #define PFS_OFFER_MIN ((uint64_t)4096)
 #define PFS_OFFER_MAX ((uint64_t)64 << 20)
@@ -47,8 +47,8 @@ size_t pfs_offer_record_max(const struct pfs_offer *offer);
  * is full; -EINVAL: len is 0; -EMSGSIZE; -EPROTO: the memory is not what it was; or what pfs_offer_end() said.
  */
 int pfs_offer_reserve(struct pfs_offer *offer, size_t len, void **ret_bytes);
-/* The first len bytes (not 0) of what was reserved are a record. True: the taker rests and must be woken. */
-bool pfs_offer_commit(struct pfs_offer *offer, size_t len);
+/* The first len bytes (not 0) of what was reserved are a record. said: or NULL. True: the taker rests: wake it. */
+bool pfs_offer_commit(struct pfs_offer *offer, size_t len, const struct pfs_said *said);
 /* From now on a take that leaves room for len bytes, or for more, wakes. False: there is room already. */
 bool pfs_offer_wait(struct pfs_offer *offer, size_t len);
 /* The same, for the take after which nothing is left. False: all was taken, or pfs_offer_end() was called. */
@@ -60,6 +60,8 @@ int pfs_offer_flushed(const struct pfs_offer *offer);
 
 /* The oldest record, which stays: 1, 0: there is none, -EPROTO. */
 int pfs_offer_peek(struct pfs_offer *offer, const void **ret_bytes, size_t *ret_len);
+/* After peek said 1: what was said of that record, word for word. */
+const struct pfs_said *pfs_offer_said(const struct pfs_offer *offer);
 /* After peek said 1: that record was copied. True: the giver waits for this and must be woken. */
 bool pfs_offer_take(struct pfs_offer *offer);
 /* Nothing is taken any more: the giver is told why, a positive errno. True: it waits and must be woken. */

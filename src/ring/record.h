@@ -53,6 +53,12 @@ enum {
 	PFS_REC_FLAGS = PFS_REC_IN | PFS_REC_OUT | PFS_REC_CSUM, /* what a record says of its packet */
 };
 
+/* What a writer says of its record. */
+struct pfs_said {
+	uint64_t time;	   /* ns since 1970; 0: when it is stored */
+	uint32_t wire_len; /* at most len: len */
+};
+
 /* In ring memory, 8-byte aligned. Layout is shared with kernel programs: do not reorder. */
 struct pfs_record {
 	_Atomic uint32_t state; /* PFS_RECORD_*; in BPF rings unused (their own header has the busy bit) */

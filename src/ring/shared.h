@@ -11,9 +11,10 @@
  *	PFS_GIVEN_PAGE		a page (pfs_shared_cursor)					read-write
  *	PFS_GIVEN_NUDGE		a pipe (base/nudge.h)						read-only
  *
- * All but the pipe are sealed memfds: none can shrink or grow under anybody, and of what is read-only nobody else gets a writable
- * mapping. A ref is struct pfs_ref (ring/record.h), a record struct pfs_record; the u32 of a slot says how many records
- * were pushed before it, modulo 2^32. Of a ring the client maps the records twice in a row, so that none wraps.
+ * All but the pipe are sealed memfds: none can shrink or grow under anybody, and of what is read-only nobody else gets
+ * a writable mapping. A ref is struct pfs_ref (ring/record.h), a record struct pfs_record; the u32 of a slot says how
+ * many records were pushed before it, modulo 2^32. Of a ring the client maps the records twice in a row, so that none
+ * wraps.
  *
  * What the client writes is a claim. The server reads of it positions only, takes each once, and brings it into what
  * can be true; a wrong one harms who wrote it.

@@ -69,16 +69,9 @@ seq 1 1500000 >large # more than the directory's ring
 "$produce" "$P/accept/all" 1000 4096 <large &
 full=$!
 t_cleanup kill -9 $full
-pos() { # how much it has read of what it is to write
-	sed -n 's/^pos:[[:space:]]*//p' /proc/$full/fdinfo/0
-}
-filled() {
-	was=$(pos)
-	[ "$was" -gt 3000000 ] && sleep 0.1 && [ "$(pos)" = "$was" ]
-}
-t_wait_for 20 filled
-t_ok "nobody reads: it waits for room" kill -0 $full
-reading
+t_wait_for 20 grep -q '^State:.S' /proc/$full/status # it waits for room, as it waits for nothing else
+cat "$P/accept/all" >got & # what is there stays until somebody comes, who may be done at once
+cat=$!
 wait $full || t_fail "a producer that met a full ring"
 wait $cat
 t_same "a full ring: it waits and goes on" got large
@@ -125,6 +118,35 @@ for what in $([ -e "$T_BUILD/src/libpipesfs.so" ] && echo length position); do
 	t_same "... and what came before it, and of the other one, is there" rest numbers
 	t_ok "... in a sentence" grep -q "producer's ring holds what is no record" "$P/.errors"
 done
+
+# --- times and true lengths --------------------------------------------------------------------------
+
+if [ -e "$T_BUILD/src/libpipesfs.so" ]; then
+	mkdir "$P/accept/unpcap"
+	cat "$P/accept/unpcap/all.json" >said &
+	cat=$!
+	cat "$P/accept/unpcap/all.pcapng" >said.pcapng &
+	capture=$!
+	t_wait_for 20 sh -c "[ \$(grep -c command=cat '$P/accept/unpcap/.readers') = 2 ]"
+	before=$(date +%s)
+	t_ok "packets that say a time" timeout "$(t_seconds 60)" \
+		python3 "$TOP/tests/tools/producer.py" "$T_BUILD/src/libpipesfs.so" "$P/accept/unpcap/all" said
+	wait $cat
+	wait $capture
+	t_has "the time and the true length that were said" "$(sed -n 1p said)" \
+		'"time":"2001-09-09T01:46:40.123456789Z","len":1514,"caplen":60,'
+	for line in 2 3; do # nothing was said; a time that has not been yet
+		time=$(sed -n "s/\"len\":60,.*//; s/Z.*//; s/.*\"time\":\"//; ${line}p" said)
+		seconds=$(date -u -d "$time" +%s)
+		t_ok "... else it is the mount's own ($time)" test "$before" -le "$seconds" -a "$seconds" -le "$(date +%s)"
+	done
+	t_eq "three packets" "$(wc -l <said)" 3
+	if command -v tshark >/dev/null; then
+		t_eq "... as of a captured packet" "$(tshark -r said.pcapng -T fields -e frame.time_epoch -e frame.len -e frame.cap_len \
+			-c 1 2>/dev/null | tr '\t' ' ')" "1000000000.123456789 1514 60"
+	fi
+	rmdir "$P/accept/unpcap"
+fi
 
 # --- refused ---------------------------------------------------------------------------------------
 

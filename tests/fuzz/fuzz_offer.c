@@ -30,6 +30,7 @@ static void take_one(struct pfs_offer *taker, bool rests)
 			abort();
 		for (size_t i = 0; i < len; i++)
 			sum += ((const uint8_t *)bytes)[i];
+		sum += pfs_offer_said(taker)->time + pfs_offer_said(taker)->wire_len;
 		(void)pfs_offer_take(taker);
 	} else if (r < 0 && (pfs_offer_peek(taker, &bytes, &len) != r || pfs_offer_rest(taker))) {
 		abort();
@@ -42,7 +43,7 @@ static void give_one(struct pfs_offer *giver, size_t len)
 
 	if (pfs_offer_reserve(giver, len, &bytes) == 0) {
 		memset(bytes, (int)len, len);
-		(void)pfs_offer_commit(giver, len);
+		(void)pfs_offer_commit(giver, len, &(struct pfs_said){ len, (uint32_t)len });
 	}
 }
 

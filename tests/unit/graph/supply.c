@@ -72,7 +72,7 @@ static int give(struct producer *p, const void *bytes, size_t len)
 	if (r < 0)
 		return r;
 	memcpy(room, bytes, len);
-	if (pfs_offer_commit(p->offer, len))
+	if (pfs_offer_commit(p->offer, len, NULL))
 		pfs_nudge(p->calls[1]);
 	return 0;
 }
@@ -284,7 +284,7 @@ static void test_nonsense(void **state)
 	assert_ptr_not_equal(words, MAP_FAILED);
 	assert_int_equal(give(&bad, "before", 6), 0);
 	assert_int_equal(flush(&bad), 0);
-	words[512 + 2] = UINT64_MAX; /* the length of the next one */
+	words[512 + 3] = UINT64_MAX; /* the length of the next one */
 	words[0] += 64;
 	pfs_nudge(bad.calls[1]);
 	while (pfs_offer_flushed(bad.offer) != -EPROTO)
@@ -346,7 +346,7 @@ static void test_dies(void **state)
 		producer_open(&p, accept);
 		for (int k = 0; k < i % 7; k++)
 			if (pfs_offer_reserve(p.offer, 100, &room) == 0 &&
-			    pfs_offer_commit(p.offer, 100) && i % 2)
+			    pfs_offer_commit(p.offer, 100, NULL) && i % 2)
 				pfs_nudge(p.calls[1]);
 		if (i % 3)
 			pfs_closep(&p.calls[1]);

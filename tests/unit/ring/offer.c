@@ -51,7 +51,7 @@ static int give(struct pfs_offer *offer, uint32_t n, size_t len, bool *ret_wakes
 	p = bytes;
 	for (size_t i = 0; i < len; i++)
 		p[i] = (uint8_t)(n * 13 + i);
-	*ret_wakes = pfs_offer_commit(offer, len);
+	*ret_wakes = pfs_offer_commit(offer, len, NULL);
 	return 0;
 }
 
@@ -121,6 +121,29 @@ static void one_by_one(void **state)
 	pfs_offer_free(taker);
 }
 
+/* A time and a true length come as they were said, and are gone with their record. */
+static void said(void **state)
+{
+	struct pfs_offer *taker = taker_make(SIZE), *giver = giver_make(taker);
+	const struct pfs_said tell = { .time = UINT64_MAX - 3, .wire_len = UINT32_MAX };
+	const void *bytes;
+	void *room;
+	size_t len;
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pfs_offer_reserve(giver, 8, &room), 0);
+		memset(room, 0xee, 8);
+		pfs_offer_commit(giver, 8, i == 0 ? &tell : NULL);
+		assert_int_equal(pfs_offer_peek(taker, &bytes, &len), 1);
+		assert_int_equal(len, 8);
+		assert_true(pfs_offer_said(taker)->time == (i == 0 ? tell.time : 0));
+		assert_int_equal(pfs_offer_said(taker)->wire_len, i == 0 ? tell.wire_len : 0);
+		pfs_offer_take(taker);
+	}
+	pfs_offer_free(giver);
+	pfs_offer_free(taker);
+}
+
 /* Full: -EAGAIN; woken once, when half of it is free. */
 static void full(void **state)
 {
@@ -130,12 +153,12 @@ static void full(void **state)
 	size_t len;
 	bool wakes;
 
-	while (give(giver, n, 56, &wakes) == 0)
+	while (give(giver, n, 48, &wakes) == 0)
 		n++;
 	assert_int_equal(n, SIZE / 64);
-	assert_true(pfs_offer_wait(giver, 56));
+	assert_true(pfs_offer_wait(giver, 48));
 	while (pfs_offer_peek(taker, &bytes, &len) == 1) {
-		check(bytes, len, took++, 56);
+		check(bytes, len, took++, 48);
 		if (pfs_offer_take(taker)) {
 			woken++;
 			assert_int_equal(took, n / 2);
@@ -143,7 +166,7 @@ static void full(void **state)
 	}
 	assert_int_equal(took, n);
 	assert_int_equal(woken, 1);
-	assert_false(pfs_offer_wait(giver, 56));
+	assert_false(pfs_offer_wait(giver, 48));
 	pfs_offer_free(giver);
 	pfs_offer_free(taker);
 }
@@ -187,9 +210,9 @@ static void against_model(void **state)
 				len = 1 + rnd(&x) % (rnd(&x) % 8 ? 60 : RECORD_MAX);
 				if (give(giver, given, len, &wakes) == 0) {
 					lens[given++ % ARRAY_SIZE(lens)] = (uint32_t)len;
-					used += 8 + (len + 7) / 8 * 8;
+					used += 16 + (len + 7) / 8 * 8;
 				} else {
-					assert_true(used + 8 + (len + 7) / 8 * 8 > SIZE);
+					assert_true(used + 16 + (len + 7) / 8 * 8 > SIZE);
 				}
 			} else {
 				uint32_t want = lens[taken % ARRAY_SIZE(lens)];
@@ -199,7 +222,7 @@ static void against_model(void **state)
 					continue;
 				check(bytes, len, taken++, want);
 				pfs_offer_take(taker);
-				used -= 8 + (len + 7) / 8 * 8;
+				used -= 16 + (len + 7) / 8 * 8;
 			}
 			assert_true(used <= SIZE);
 		}
@@ -342,21 +365,24 @@ static void nonsense(void **state)
 		int want;
 	} table[] = {
 		{ 0, 5, 0 },
-		{ 16, 5, 1 },
-		{ 16, 8, 1 },
-		{ 16, 9, -EPROTO }, /* longer than what is there */
-		{ 24, 9, 1 },
-		{ 24, 0, -EPROTO },
+		{ 24, 5, 1 },
+		{ 24, 8, 1 },
+		{ 24, 9, -EPROTO }, /* longer than what is there */
+		{ 32, 9, 1 },
+		{ 32, 0, -EPROTO },
+		{ 16, 1, -EPROTO },
 		{ 8, 1, -EPROTO },
 		{ 4, 1, -EPROTO },
-		{ 17, 1, -EPROTO },
+		{ 25, 1, -EPROTO },
 		{ SIZE, RECORD_MAX, 1 },
 		{ SIZE, RECORD_MAX + 1, -EPROTO },
-		{ SIZE, SIZE - 8, -EPROTO },
+		{ SIZE, SIZE - 16, -EPROTO },
 		{ SIZE + 8, 1, -EPROTO },
+		{ SIZE, UINT32_MAX, -EPROTO },
+		{ SIZE, UINT32_MAX - 6, -EPROTO },
 		{ SIZE, UINT64_MAX, -EPROTO },
-		{ SIZE, UINT64_MAX - 6, -EPROTO },
-		{ SIZE, (1ull << 32) + 1, -EPROTO },
+		{ SIZE, (9ull << 32) + 1, 1 },
+		{ SIZE, 1ull << 32, -EPROTO },
 		{ UINT64_MAX - 7, 1, -EPROTO },
 	};
 
@@ -372,7 +398,7 @@ static void nonsense(void **state)
 		words[512] = table[i].header;
 		assert_int_equal(pfs_offer_peek(taker, &bytes, &len), table[i].want);
 		if (table[i].want == 1)
-			assert_int_equal(len, table[i].header);
+			assert_int_equal(len, (uint32_t)table[i].header);
 		munmap(words, 4096 + SIZE);
 		pfs_offer_free(taker);
 	}
@@ -400,11 +426,11 @@ static void promises(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(memory),	 cmocka_unit_test(one_by_one),
-		cmocka_unit_test(full),		 cmocka_unit_test(over),
-		cmocka_unit_test(threads),	 cmocka_unit_test(anything),
-		cmocka_unit_test(nonsense),	 cmocka_unit_test(promises),
-		cmocka_unit_test(against_model),
+		cmocka_unit_test(memory),   cmocka_unit_test(one_by_one),
+		cmocka_unit_test(said),	    cmocka_unit_test(full),
+		cmocka_unit_test(over),	    cmocka_unit_test(threads),
+		cmocka_unit_test(anything), cmocka_unit_test(nonsense),
+		cmocka_unit_test(promises), cmocka_unit_test(against_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
