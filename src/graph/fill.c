@@ -8,19 +8,16 @@
 
 struct pfs_fill {
 	struct pfs_reader *reader; /* borrowed */
-	struct pfs_waitlist *list; /* borrowed: of the reader's queue */
 	const struct pfs_rings *rings;
 	struct pfs_zbuf *blocks; /* lock; owned */
-	struct pfs_waiter waiter;
-	int nudge_fd; /* borrowed */
+	struct pfs_watch watch;	 /* of the reader's queue; frees it */
+	int nudge_fd;		 /* borrowed */
 	void (*last)(void *arg);
 	void *arg;
-	_Atomic unsigned refs; /* the opener, a parked waiter, who runs */
 	pthread_mutex_t lock;
 	bool running;	     /* lock: somebody fills */
 	bool again;	     /* lock: and is to look again */
 	bool closing;	     /* lock */
-	bool parked;	     /* lock */
 	bool ended;	     /* by who runs */
 	bool waits;	     /* by who runs: for a block */
 	struct pfs_ref part; /* by who runs: bytes of a stream that go into several blocks */
@@ -30,13 +27,12 @@ struct pfs_fill {
 	size_t charged; /* of memory */
 };
 
-static void fill_unref(struct pfs_fill *fill)
+static void fill_free(struct pfs_watch *watch)
 {
+	struct pfs_fill *fill = CONTAINER_OF(watch, struct pfs_fill, watch);
 	void (*last)(void *arg) = fill->last;
 	void *arg = fill->arg;
 
-	if (atomic_fetch_sub(&fill->refs, 1) > 1)
-		return;
 	pfs_zbuf_free(fill->blocks);
 	pfs_due_give(fill->graph, fill->payer, PFS_DUE_MEMORY, fill->charged);
 	pthread_mutex_destroy(&fill->lock);
@@ -148,21 +144,6 @@ static bool room(struct pfs_fill *fill)
 	return yes;
 }
 
-/* For the next push, whether something is there already or not. */
-static void park(struct pfs_fill *fill)
-{
-	bool add;
-
-	pthread_mutex_lock(&fill->lock);
-	add = !fill->parked && !fill->closing;
-	if (add) {
-		fill->parked = true;
-		atomic_fetch_add(&fill->refs, 1);
-		pfs_wait_add(fill->list, &fill->waiter);
-	}
-	pthread_mutex_unlock(&fill->lock);
-}
-
 /* By who runs. True: there is more to do at once. */
 static bool fill_round(struct pfs_fill *fill)
 {
@@ -175,8 +156,7 @@ static bool fill_round(struct pfs_fill *fill)
 	}
 	fill->waits = r == -ENOBUFS;
 	tell(fill, fill->waits ? PFS_ZBUF_WAITS : 0);
-	park(fill);
-	/* Twins: the push that comes before its waker looks for us; the process that gives back before it looks. */
+	/* Twins: the push, whose waker looks for us, who are parked; the process that gives back before it looks. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return fill->waits ? room(fill) : pfs_reader_ready(fill->reader);
 }
@@ -198,15 +178,9 @@ static void fill_run(struct pfs_fill *fill)
 	pthread_mutex_unlock(&fill->lock);
 }
 
-static void fill_wake(struct pfs_waiter *waiter)
+static void fill_look(struct pfs_watch *watch)
 {
-	struct pfs_fill *fill = CONTAINER_OF(waiter, struct pfs_fill, waiter);
-
-	pthread_mutex_lock(&fill->lock);
-	fill->parked = false;
-	pthread_mutex_unlock(&fill->lock);
-	fill_run(fill);
-	fill_unref(fill);
+	fill_run(CONTAINER_OF(watch, struct pfs_fill, watch));
 }
 
 /* --- open, close, ask ------------------------------------------------------------------------------- */
@@ -235,17 +209,15 @@ int pfs_fill_open(struct pfs_reader *reader, size_t size, int nudge_fd, void (*l
 	}
 	pthread_mutex_init(&fill->lock, NULL);
 	fill->reader = reader;
-	fill->list = &node->queue->waiters;
 	fill->graph = node->graph;
 	fill->payer = pfs_reader_uid(reader);
 	fill->charged = 2 * size;
 	fill->rings = node->graph->rings;
-	fill->waiter.wake = fill_wake;
 	fill->nudge_fd = nudge_fd;
 	fill->last = last;
 	fill->arg = arg;
-	fill->refs = 1;
 	*ret_fill = fill;
+	pfs_watch_open(&fill->watch, &node->queue->waiters, fill_look, fill_free);
 	fill_run(fill);
 	return 0;
 }
@@ -256,12 +228,8 @@ void pfs_fill_close(struct pfs_fill *fill)
 		return;
 	pthread_mutex_lock(&fill->lock);
 	fill->closing = true;
-	if (fill->parked && pfs_wait_remove(fill->list, &fill->waiter)) {
-		fill->parked = false;
-		atomic_fetch_sub(&fill->refs, 1); /* ours is left */
-	} /* or its wake is on the way, and finds that it is over */
 	pthread_mutex_unlock(&fill->lock);
-	fill_unref(fill);
+	pfs_watch_close(&fill->watch);
 }
 
 int pfs_fill_memory(const struct pfs_fill *fill)

@@ -2,8 +2,8 @@
  * share - a reader whose records a client takes from memory (ring/shared.h)
  *
  * The reader's cursor stays in the list of its tree, and limits ask the client's page where it stands. What wakes
- * readers wakes the share: its waiter parks again each time, in the callback, and a byte goes out only when the page
- * says that the client sleeps. So neither pushing nor waking waits, whatever the client does.
+ * readers wakes the share, which watches the queue (ring/wait.h); a byte goes out only when the page says that the
+ * client sleeps. So neither pushing nor waking waits, whatever the client does.
  */
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -12,20 +12,16 @@
 #include "graph/reader_i.h"
 
 struct pfs_share {
-	struct pfs_waiter waiter;
-	struct pfs_reader *reader; /* borrowed; lock: not after closed */
+	struct pfs_watch watch;	   /* of its queue; frees it */
+	struct pfs_reader *reader; /* borrowed; lock; NULL: it is closed */
 	struct pfs_shared_cursor *page;
 	int page_fd;
 	pthread_mutex_t lock;
-	int nudge[2];	       /* the client's, ours: lock; -1: nobody listens */
-	bool closed;	       /* lock */
-	_Atomic unsigned refs; /* the reader's, and one while it is parked */
+	int nudge[2]; /* the client's, ours: lock; -1: nobody listens */
 };
 
-static void share_unref(struct pfs_share *share)
+static void share_free(struct pfs_share *share)
 {
-	if (!share || atomic_fetch_sub(&share->refs, 1) > 1)
-		return;
 	if (share->page)
 		munmap(share->page, PFS_SHARED_PAGE);
 	pfs_closep(&share->page_fd);
@@ -53,21 +49,19 @@ static void look_after(struct pfs_share *share)
 	tell(share);
 }
 
-static void share_woken(struct pfs_waiter *waiter)
+static void share_look(struct pfs_watch *watch)
 {
-	struct pfs_share *share = CONTAINER_OF(waiter, struct pfs_share, waiter);
-	bool closed;
+	struct pfs_share *share = CONTAINER_OF(watch, struct pfs_share, watch);
 
 	pthread_mutex_lock(&share->lock);
-	closed = share->closed;
-	if (!closed) {
-		/* First, as for all who wait: what is pushed from here on wakes again. */
-		pfs_wait_add(&share->reader->node->queue->waiters, waiter);
+	if (share->reader)
 		look_after(share);
-	}
 	pthread_mutex_unlock(&share->lock);
-	if (closed)
-		share_unref(share);
+}
+
+static void share_last(struct pfs_watch *watch)
+{
+	share_free(CONTAINER_OF(watch, struct pfs_share, watch));
 }
 
 /* --- beginning and end -------------------------------------------------------------------------- */
@@ -81,25 +75,23 @@ static int share_new(struct pfs_reader *reader, struct pfs_share **ret_share)
 	if (!share)
 		return -ENOMEM;
 	pthread_mutex_init(&share->lock, NULL);
-	atomic_init(&share->refs, 1);
-	share->waiter.wake = share_woken;
 	share->reader = reader;
 	share->nudge[0] = share->nudge[1] = -1;
 	share->page_fd = memfd_create("pipesfs-client", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (share->page_fd < 0 || ftruncate(share->page_fd, PFS_SHARED_PAGE) < 0 ||
 	    fcntl(share->page_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		r = -errno;
-		share_unref(share);
+		share_free(share);
 		return r;
 	}
 	r = pfs_nudge_new(share->nudge);
 	if (r < 0) {
-		share_unref(share);
+		share_free(share);
 		return r;
 	}
 	page = mmap(NULL, PFS_SHARED_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, share->page_fd, 0);
 	if (page == MAP_FAILED) {
-		share_unref(share);
+		share_free(share);
 		return -ENOMEM;
 	}
 	share->page = page;
@@ -175,14 +167,11 @@ int pfs_reader_share(struct pfs_reader *reader, struct pfs_given *ret_given, str
 	r = share_locked(reader, share, ret_given, diag);
 	pfs_task_unlock(node->task);
 	if (r < 0) {
-		share_unref(share);
+		share_free(share);
 		return r;
 	}
-	atomic_fetch_add(&share->refs, 1);
-	pfs_wait_add(&node->queue->waiters, &share->waiter);
-	pthread_mutex_lock(&share->lock);
-	look_after(share);
-	pthread_mutex_unlock(&share->lock);
+	pfs_watch_open(&share->watch, &node->queue->waiters, share_look, share_last);
+	share_look(&share->watch);
 	return 0;
 }
 
@@ -204,11 +193,9 @@ void pfs_share_free(struct pfs_reader *reader)
 	if (!share)
 		return;
 	pthread_mutex_lock(&share->lock);
-	share->closed = true;
+	share->reader = NULL;
 	pthread_mutex_unlock(&share->lock);
-	if (pfs_wait_remove(&reader->node->queue->waiters, &share->waiter))
-		share_unref(share); /* else who is waking it drops that */
-	share_unref(share);
+	pfs_watch_close(&share->watch);
 }
 
 /* --- its word ------------------------------------------------------------------------------------ */

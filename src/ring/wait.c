@@ -79,3 +79,55 @@ void pfs_wait_wake(struct pfs_waitlist *list)
 		w->wake(w);
 	}
 }
+
+/* --- watches --------------------------------------------------------------------------------------- */
+
+static void watch_unref(struct pfs_watch *watch)
+{
+	if (atomic_fetch_sub(&watch->refs, 1) > 1)
+		return;
+	pthread_mutex_destroy(&watch->lock);
+	watch->free(watch);
+}
+
+static void watch_woken(struct pfs_waiter *waiter)
+{
+	struct pfs_watch *watch = CONTAINER_OF(waiter, struct pfs_watch, waiter);
+	bool closed;
+
+	pthread_mutex_lock(&watch->lock);
+	closed = watch->closed;
+	if (!closed) {
+		atomic_fetch_add(&watch->refs, 1); /* ours while we look; that of who is parked stays */
+		pfs_wait_add(watch->list, waiter);
+	}
+	pthread_mutex_unlock(&watch->lock);
+	if (!closed)
+		watch->look(watch);
+	watch_unref(watch);
+}
+
+void pfs_watch_open(struct pfs_watch *watch, struct pfs_waitlist *list,
+		    void (*look)(struct pfs_watch *watch), void (*free)(struct pfs_watch *watch))
+{
+	*watch = (struct pfs_watch){
+		.waiter.wake = watch_woken,
+		.list = list,
+		.look = look,
+		.free = free,
+		.refs = 2,
+	};
+	pthread_mutex_init(&watch->lock, NULL);
+	pfs_wait_add(list, &watch->waiter);
+}
+
+void pfs_watch_close(struct pfs_watch *watch)
+{
+	pthread_mutex_lock(&watch->lock);
+	watch->closed = true;
+	if (pfs_wait_remove(watch->list, &watch->waiter))
+		atomic_fetch_sub(&watch->refs,
+				 1); /* else who is waking it finds that it is closed; ours is left */
+	pthread_mutex_unlock(&watch->lock);
+	watch_unref(watch);
+}

@@ -36,4 +36,24 @@ bool pfs_wait_remove(struct pfs_waitlist *list, struct pfs_waiter *waiter);
 /* Wakes all that are parked now. Cheap when there are none. */
 void pfs_wait_wake(struct pfs_waitlist *list);
 
+/*
+ * A waiter that parks again each time it is woken, and then looks: what is changed from there on wakes it again. It may
+ * be closed while it is being woken, and is freed by who is the last to have to do with it.
+ */
+struct pfs_watch {
+	struct pfs_waiter waiter;
+	struct pfs_waitlist *list; /* borrowed, until it is closed */
+	/* On the waker's thread, several may be at it; still once, perhaps, after pfs_watch_close(). */
+	void (*look)(struct pfs_watch *watch);
+	void (*free)(struct pfs_watch *watch); /* nobody has it any more */
+	pthread_mutex_t lock;
+	bool closed;	       /* lock */
+	_Atomic unsigned refs; /* its owner's, and one each of who is parked, who looks */
+};
+
+/* Parks it. It is there until pfs_watch_close(), which gives up the owner's reference. */
+void pfs_watch_open(struct pfs_watch *watch, struct pfs_waitlist *list,
+		    void (*look)(struct pfs_watch *watch), void (*free)(struct pfs_watch *watch));
+void pfs_watch_close(struct pfs_watch *watch);
+
 #endif
