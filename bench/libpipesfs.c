@@ -187,7 +187,7 @@ static int run_produce(const char *path, uint64_t chunks)
 {
 	struct pfs_producer *producer;
 	struct pollfd fd = { .events = POLLIN };
-	int r = pfs_producer_open(path, 4 * PIECE, &producer);
+	int r = pfs_producer_open(path, 4 * PIECE, NULL, 0, &producer);
 
 	if (r < 0) {
 		errno = -r;

@@ -63,6 +63,7 @@ static inline void pfs_closep(int *fd)
 
 	if (*fd >= 0)
 		close(*fd);
+	*fd = -1;
 	errno = saved;
 }
 

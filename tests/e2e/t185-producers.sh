@@ -69,7 +69,15 @@ seq 1 1500000 >large # more than the directory's ring
 "$produce" "$P/accept/all" 1000 4096 <large &
 full=$!
 t_cleanup kill -9 $full
-t_wait_for 20 grep -q '^State:.S' /proc/$full/status # it waits for room, as it waits for nothing else
+pos() { # how much it has read of what it is to write
+	sed -n 's/^pos:[[:space:]]*//p' /proc/$full/fdinfo/0
+}
+filled() {
+	was=$(pos)
+	[ "$was" -gt 3000000 ] && sleep 0.1 && [ "$(pos)" = "$was" ]
+}
+t_wait_for 20 filled
+t_ok "nobody reads: it waits for room" kill -0 $full
 cat "$P/accept/all" >got & # what is there stays until somebody comes, who may be done at once
 cat=$!
 wait $full || t_fail "a producer that met a full ring"

@@ -5,8 +5,6 @@
  */
 #include "help.h"
 
-#include <sys/socket.h>
-
 #include "client/client_i.h"
 
 #define MANY 100000
@@ -17,7 +15,6 @@
 struct process {
 	struct pfs_reader *reader;
 	struct pfs_client *client;
-	int socket;    /* the graph's end */
 	uint64_t next; /* the least number that a record may have */
 	uint64_t got;
 };
@@ -36,16 +33,13 @@ static void process_open(struct process *p, struct pfs_node *node, int policy, b
 {
 	struct pfs_diag diag;
 	struct pfs_given given;
-	int pair[2];
 
 	*p = (struct process){ .reader = reader_for_client(node, policy) };
-	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
-	p->socket = pair[0];
-	CHECK(pfs_reader_share(p->reader, pair[0], &given, &diag) == 0);
+	CHECK(pfs_reader_share(p->reader, &given, &diag) == 0);
 	p->client = pfs_zalloc(1, sizeof(*p->client));
 	CHECK(p->client);
-	p->client->file = -1;
-	p->client->socket = pair[1];
+	p->client->file = p->client->socket = -1;
+	p->client->nudge_fd = dup(given.fds[PFS_GIVEN_NUDGE]);
 	p->client->in_place = in_place;
 	p->client->hello = given.hello;
 	CHECK(pfs_client_map(p->client, given.fds) == 0);
@@ -54,7 +48,6 @@ static void process_open(struct process *p, struct pfs_node *node, int policy, b
 static void process_close(struct process *p)
 {
 	pfs_reader_mute(p->reader);
-	close(p->socket);
 	pfs_close(p->client);
 	pfs_reader_close(p->reader);
 }
@@ -237,10 +230,10 @@ static void test_refused(void **state)
 	struct pfs_diag diag;
 	struct process p;
 
-	assert_int_equal(pfs_reader_share(plain, -1, &given, &diag), -EINVAL);
+	assert_int_equal(pfs_reader_share(plain, &given, &diag), -EINVAL);
 	assert_non_null(strstr(diag.text, "all,client"));
 	process_open(&p, accept, 1, false);
-	assert_int_equal(pfs_reader_share(p.reader, -1, &given, &diag), -EBUSY);
+	assert_int_equal(pfs_reader_share(p.reader, &given, &diag), -EBUSY);
 	assert_non_null(strstr(diag.text, "already"));
 	process_close(&p);
 	pfs_reader_close(plain);
