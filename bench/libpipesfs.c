@@ -29,7 +29,7 @@
 
 #include <pipesfs/pipesfs.h>
 
-enum { BLOCK = 1 << 20, BATCH = 256, PIECE = 1 << 20 };
+enum { BLOCK = 1 << 20, BATCH = 32, PIECE = 1 << 20 };
 
 static volatile uint64_t kept; /* so that nothing is left out */
 static volatile sig_atomic_t enough;

@@ -14,7 +14,7 @@ int main(int argc, char **argv)
 	char why[256] = "";
 	struct pfs_options options = { .size = sizeof(options), .why = why, .why_size = sizeof(why) };
 	struct pfs_client *client;
-	struct pfs_rec recs[64];
+	struct pfs_rec recs[32];
 	int n;
 
 	n = argc == 2 ? pfs_open(argv[1], &options, &client) : -EINVAL;
@@ -22,7 +22,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "follow: %s\n", why[0] ? why : strerror(-n));
 		return 1;
 	}
-	while ((n = pfs_next(client, recs, 64)) != 0) {
+	while ((n = pfs_next(client, recs, 32)) != 0) {
 		if (n == -EAGAIN && fflush(stdout) == 0)
 			n = pfs_wait(client, -1) < 0 ? -EIO : 0;
 		if (n < 0 || ferror(stdout))
