@@ -21,7 +21,7 @@ static int blocks_lend(struct pfs_blocks *blocks, size_t size, char *why, size_t
 	PFS_CLOSE int memory_fd = -1;
 	struct pfs_lent lent;
 	void *p;
-	int r = pfs_lent_get(blocks->fd, PFS_IOC_BLOCKS, size, why, why_size, &lent);
+	int r = pfs_lent_get(blocks->fd, PFS_IOC_BLOCKS, size, PFS_LENT_CALLS, why, why_size, &lent);
 
 	if (r < 0)
 		return r;

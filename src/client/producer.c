@@ -1,7 +1,6 @@
 #include <pipesfs/producer.h>
 
 #include <fcntl.h>
-#include <signal.h>
 
 #include "base/nudge.h"
 #include "client/lent.h"
@@ -13,6 +12,7 @@ struct pfs_producer {
 	struct pfs_offer *offer; /* owned */
 	int fd;			 /* owned: the open file, which is what lets it write */
 	int nudge_fd, calls_fd;	 /* owned: wakes us, wakes the mount */
+	int called_fd; /* owned: the other end of calls_fd, so that no write there is SIGPIPE; nudge_fd tells the mount's end */
 	size_t reserved;
 };
 
@@ -20,15 +20,15 @@ static int producer_lend(struct pfs_producer *producer, size_t size, char *why, 
 {
 	PFS_CLOSE int memory_fd = -1;
 	struct pfs_lent lent;
-	int r = pfs_lent_get(producer->fd, PFS_IOC_PRODUCER, size, why, why_size, &lent);
+	int r = pfs_lent_get(producer->fd, PFS_IOC_PRODUCER, size, PFS_LENT_COUNT, why, why_size,
+			     &lent);
 
 	if (r < 0)
 		return r;
 	memory_fd = lent.memory_fd;
 	producer->nudge_fd = lent.nudge_fd;
 	producer->calls_fd = lent.calls_fd;
-	if (lent.calls_fd < 0)
-		return -EPROTO;
+	producer->called_fd = lent.called_fd;
 	return pfs_offer_open(memory_fd, &producer->offer);
 }
 
@@ -43,7 +43,7 @@ int pfs_producer_open(const char *path, size_t ring_size, char *why, size_t why_
 		*why = '\0';
 	if (!producer)
 		return -ENOMEM;
-	producer->nudge_fd = producer->calls_fd = -1;
+	producer->nudge_fd = producer->calls_fd = producer->called_fd = -1;
 	producer->fd = open(path, O_WRONLY | O_CLOEXEC);
 	r = producer->fd < 0
 		    ? -errno
@@ -82,21 +82,6 @@ int pfs_producer_reserve(struct pfs_producer *producer, size_t len, void **ret_b
 	return r;
 }
 
-/* The mount may have ended: that is not worth a SIGPIPE to a program which did not know that there is a pipe. */
-static void call(const struct pfs_producer *producer)
-{
-	static const struct timespec now;
-	sigset_t pipe, old;
-
-	sigemptyset(&pipe);
-	sigaddset(&pipe, SIGPIPE);
-	pthread_sigmask(SIG_BLOCK, &pipe, &old);
-	if (!pfs_nudge(producer->calls_fd))
-		while (sigtimedwait(&pipe, NULL, &now) < 0 && errno == EINTR)
-			;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
 int pfs_producer_commit(struct pfs_producer *producer, size_t len)
 {
 	return pfs_producer_commit_as(producer, len, 0, 0);
@@ -110,7 +95,7 @@ int pfs_producer_commit_as(struct pfs_producer *producer, size_t len, uint32_t w
 		return -EINVAL;
 	producer->reserved = 0;
 	if (pfs_offer_commit(producer->offer, len, &said))
-		call(producer);
+		(void)pfs_nudge(producer->calls_fd);
 	return 0;
 }
 
@@ -137,5 +122,6 @@ void pfs_producer_close(struct pfs_producer *producer)
 	pfs_closep(&producer->fd);
 	pfs_closep(&producer->nudge_fd);
 	pfs_closep(&producer->calls_fd);
+	pfs_closep(&producer->called_fd);
 	free(producer);
 }

@@ -39,6 +39,9 @@ static inline struct pfs_pipe *pfs_pipe_of(struct pfs_channel *channel)
 int pfs_pipe_get(struct pfs_channel *channel, fuse_req_t req, const struct pfs_asked *asked);
 int pfs_pipe_put(struct pfs_channel *channel, fuse_req_t req, const char *bytes, size_t size,
 		 size_t *done);
+/* References to the open file, for what a client has of it (struct pfs_share_kind). */
+void pfs_pipe_hold(struct pfs_file *file);
+void pfs_pipe_drop(struct pfs_file *file);
 int pfs_pipe_answer(struct pfs_file *file, unsigned command, void *ret, size_t size);
 /* ioctls of the client of what is lent. */
 int pfs_pipe_size(struct pfs_file *file, unsigned command, int value);

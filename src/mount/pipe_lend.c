@@ -18,11 +18,6 @@ static struct {
 
 #define SIZE_USUAL (1 << 19) /* of a block, of a ring: what nobody has asked for */
 
-static struct pfs_pipe *pipe_of(struct pfs_file *file)
-{
-	return pfs_pipe_of(pfs_channel_of(file));
-}
-
 static void pipe_unref(void *arg)
 {
 	struct pfs_pipe *pipe = arg;
@@ -72,30 +67,47 @@ static void gift_make(struct pfs_pipe *pipe, uint64_t size, int memory_fd, struc
 		.size = sizeof(pipe->lent.hello),
 		.fds = { [PFS_LENT_MEMORY] = memory_fd,
 			 [PFS_LENT_NUDGE] = pipe->lent.nudge[0],
-			 [PFS_LENT_CALLS] = pipe->lent.calls[1] },
+			 [PFS_LENT_CALLS] = pipe->lent.calls[1],
+			 [PFS_LENT_CALLED] = pipe->lent.calls[0] },
 		.nfds = pipe->lent.calls[1] < 0 ? PFS_LENT_CALLS : PFS_LENT_COUNT,
 	};
 }
 
-/* Nobody reads or writes, or waits for it: from now on, nobody will. Then the file is held, for what is lent. */
+/*
+ * Nobody reads or writes, or waits for it: from now on, nobody will. Then the file is held, for what is lent: once, also
+ * if who was to get it has gone before it came.
+ */
 static int lend_begin(struct pfs_pipe *pipe, struct pfs_lane *lane, _Atomic bool *taken,
 		      struct pfs_diag *diag)
 {
 	int r;
 
-	if (pfs_lane_enter(&pipe->channel, lane) != 1)
+	if (atomic_load(&pipe->lent.reads) || atomic_load(&pipe->lent.writes) ||
+	    pfs_lane_enter(&pipe->channel, lane) != 1)
 		return pfs_diag_set(diag, EBUSY, "somebody uses this open file already");
 	*taken = true;
 	pfs_lane_leave(&pipe->channel, lane);
 	r = pfs_nudge_new(pipe->lent.nudge);
-	if (r == 0)
+	if (r < 0)
+		*taken = false;
+	else
 		pfs_channel_ref(&pipe->channel);
+	return r;
+}
+
+/* Nothing was lent after all; the file is read or written as before. */
+static int lend_undo(struct pfs_pipe *pipe, _Atomic bool *taken, int r)
+{
+	pfs_nudge_release(pipe->lent.nudge);
+	pfs_nudge_release(pipe->lent.calls);
+	*taken = false;
+	pfs_channel_unref(&pipe->channel);
 	return r;
 }
 
 static int producer_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct pfs_diag *diag)
 {
-	struct pfs_pipe *pipe = pipe_of(file);
+	struct pfs_pipe *pipe = pfs_pipe_of(pfs_channel_of(file));
 	struct pfs_supply *supply;
 	int r = lend_begin(pipe, &pipe->channel.write, &pipe->lent.writes, diag);
 
@@ -107,8 +119,8 @@ static int producer_give(struct pfs_file *file, struct pfs_gift *ret_gift, struc
 		r = pfs_supply_open(pipe->writer, pipe->lent.size, pipe->lent.nudge[1],
 				    pipe->lent.calls[0], supply_last, pipe, &supply, diag);
 	if (r < 0) {
-		supply_last(pipe);
-		return r;
+		supplies_add(-1u);
+		return lend_undo(pipe, &pipe->lent.writes, r);
 	}
 	gift_make(pipe, pfs_supply_size(supply), pfs_supply_memory(supply), ret_gift);
 	atomic_store(&pipe->lent.supply, supply);
@@ -117,7 +129,7 @@ static int producer_give(struct pfs_file *file, struct pfs_gift *ret_gift, struc
 
 static int blocks_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct pfs_diag *diag)
 {
-	struct pfs_pipe *pipe = pipe_of(file);
+	struct pfs_pipe *pipe = pfs_pipe_of(pfs_channel_of(file));
 	struct pfs_fill *fill;
 	int r = lend_begin(pipe, &pipe->channel.read, &pipe->lent.reads, diag);
 
@@ -125,10 +137,8 @@ static int blocks_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct 
 		return r;
 	r = pfs_fill_open(pipe->reader, (size_t)pipe->lent.size, pipe->lent.nudge[1], pipe_unref,
 			  pipe, &fill, diag);
-	if (r < 0) {
-		pfs_channel_unref(&pipe->channel);
-		return r;
-	}
+	if (r < 0)
+		return lend_undo(pipe, &pipe->lent.reads, r);
 	gift_make(pipe, (uint64_t)pipe->lent.size, pfs_fill_memory(fill), ret_gift);
 	atomic_store(&pipe->lent.fill, fill);
 	return 0;
@@ -146,32 +156,22 @@ bool pfs_pipe_reclaim(struct pfs_pipe *pipe)
 /* The connection is not needed any more. But if the file was closed while this was being given, it is over. */
 static void lent_mute(struct pfs_file *file)
 {
-	if (pipe_of(file)->channel.closing)
-		pfs_pipe_reclaim(pipe_of(file));
-}
-
-static void lent_hold(struct pfs_file *file)
-{
-	pfs_channel_ref(pfs_channel_of(file));
-}
-
-static void lent_drop(struct pfs_file *file)
-{
-	pfs_channel_unref(pfs_channel_of(file));
+	if (pfs_pipe_of(pfs_channel_of(file))->channel.closing)
+		pfs_pipe_reclaim(pfs_pipe_of(pfs_channel_of(file)));
 }
 
 static const struct pfs_share_kind producers = {
 	.give = producer_give,
 	.mute = lent_mute,
-	.hold = lent_hold,
-	.drop = lent_drop,
+	.hold = pfs_pipe_hold,
+	.drop = pfs_pipe_drop,
 };
 
 static const struct pfs_share_kind blocks = {
 	.give = blocks_give,
 	.mute = lent_mute,
-	.hold = lent_hold,
-	.drop = lent_drop,
+	.hold = pfs_pipe_hold,
+	.drop = pfs_pipe_drop,
 };
 
 /* --- ioctls --------------------------------------------------------------------------------------- */
@@ -182,7 +182,7 @@ int pfs_pipe_size(struct pfs_file *file, unsigned command, int value)
 		return -ENOTTY;
 	if (value <= 0)
 		return -EINVAL;
-	pipe_of(file)->lent.size = (unsigned)value;
+	pfs_pipe_of(pfs_channel_of(file))->lent.size = (unsigned)value;
 	return 0;
 }
 
@@ -201,7 +201,7 @@ static int rotate(struct pfs_pipe *pipe, struct pfs_rotated *ret)
 
 int pfs_pipe_lend(struct pfs_file *file, unsigned command, void *ret, size_t size)
 {
-	struct pfs_pipe *pipe = pipe_of(file);
+	struct pfs_pipe *pipe = pfs_pipe_of(pfs_channel_of(file));
 	struct pfs_fill *fill = atomic_load(&pipe->lent.fill);
 
 	if (!pipe->lent.size)

@@ -3,14 +3,9 @@
  */
 #include "mount/pipe_i.h"
 
-static struct pfs_pipe *pipe_of(struct pfs_file *file)
-{
-	return pfs_pipe_of(pfs_channel_of(file));
-}
-
 static int reader_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct pfs_diag *diag)
 {
-	struct pfs_pipe *pipe = pipe_of(file);
+	struct pfs_pipe *pipe = pfs_pipe_of(pfs_channel_of(file));
 	struct pfs_given *given = &pipe->given;
 	int r = pfs_reader_share(pipe->reader, given, diag);
 
@@ -25,15 +20,15 @@ static int reader_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct 
 
 static void reader_mute(struct pfs_file *file)
 {
-	pfs_reader_mute(pipe_of(file)->reader);
+	pfs_reader_mute(pfs_pipe_of(pfs_channel_of(file))->reader);
 }
 
-static void pipe_hold(struct pfs_file *file)
+void pfs_pipe_hold(struct pfs_file *file)
 {
 	pfs_channel_ref(pfs_channel_of(file));
 }
 
-static void pipe_drop(struct pfs_file *file)
+void pfs_pipe_drop(struct pfs_file *file)
 {
 	pfs_channel_unref(pfs_channel_of(file));
 }
@@ -41,13 +36,13 @@ static void pipe_drop(struct pfs_file *file)
 static const struct pfs_share_kind readers = {
 	.give = reader_give,
 	.mute = reader_mute,
-	.hold = pipe_hold,
-	.drop = pipe_drop,
+	.hold = pfs_pipe_hold,
+	.drop = pfs_pipe_drop,
 };
 
 int pfs_pipe_answer(struct pfs_file *file, unsigned command, void *ret, size_t size)
 {
-	struct pfs_pipe *pipe = pipe_of(file);
+	struct pfs_pipe *pipe = pfs_pipe_of(pfs_channel_of(file));
 
 	if (command == PFS_IOC_READER && size == sizeof(struct pfs_ticket) && pipe->reader)
 		return pfs_share_ticket(file, &readers, pipe->close.uid, ret);

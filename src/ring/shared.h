@@ -37,7 +37,7 @@
 
 #include "ring/record.h"
 
-#define PFS_SHARED_VERSION 1
+#define PFS_SHARED_VERSION 2
 #define PFS_SHARED_PAGE 4096
 
 /* Positions of a queue (ring/queue.h). Writer: the queue's. */
@@ -118,8 +118,9 @@ struct pfs_shared_lent {
 
 enum {
 	PFS_LENT_MEMORY,
-	PFS_LENT_NUDGE, /* wakes the client (base/nudge.h) */
-	PFS_LENT_CALLS, /* wakes the mount: to producers only */
+	PFS_LENT_NUDGE,	 /* wakes the client (base/nudge.h) */
+	PFS_LENT_CALLS,	 /* wakes the mount: to producers only, as the next */
+	PFS_LENT_CALLED, /* the other end of that: who has both gets no SIGPIPE */
 	PFS_LENT_COUNT,
 };
 

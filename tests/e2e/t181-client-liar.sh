@@ -3,6 +3,7 @@
 # Clients that do what they should not: they write where they may not, come with wrong tokens, say nonsense in their page, sleep for
 # ever, are stopped. Each harms itself, and others get everything.
 . "$T_LIB"
+. "$TOP/tests/tools/streams.sh"
 t_need python3
 follow=$T_BUILD/src/example-follow
 [ -x "$follow" ] || t_skip "the library was not built"
@@ -13,6 +14,7 @@ seq 1 3000000 >numbers # more than the ring of the copy holds
 
 t_ok "what is mapped cannot be written" python3 "$liar" seals "$P/accept/all"
 t_ok "tokens" python3 "$liar" tokens "$P/accept/all"
+t_ok "loans" env DAEMONS="$(t_daemons)" python3 "$liar" loans "$P/accept/all"
 
 # beside WHAT...: a good client and a cat get everything
 beside() {

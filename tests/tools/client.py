@@ -5,6 +5,7 @@
     client.py tokens PATH       tokens are good once, for one user; garbage is refused, and who says nothing is dropped
     client.py lie PATH POLICY   says nonsense in its page until standard input ends; sleeps always, and never looks
     client.py hang PATH POLICY  says nothing more until standard input ends
+    client.py loans PATH        a producer that is refused, or goes before it is given its ring, leaves nothing behind
 """
 import ctypes
 import errno
@@ -21,6 +22,8 @@ import sys
 PAGE = 4096
 READER = 2 << 30 | 196 << 16 | 0xB7 << 8 | 1  # PFS_IOC_READER
 ON = 0xB7 << 8 | 2  # PFS_IOC_ON
+SIZE = 1 << 30 | 4 << 16 | 0xB7 << 8 | 3  # PFS_IOC_SIZE
+PRODUCER = 2 << 30 | 196 << 16 | 0xB7 << 8 | 4  # PFS_IOC_PRODUCER
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
@@ -42,12 +45,14 @@ def refused(what, call, *errors):
 
 
 class Client:
-    def __init__(self, path, policy=""):
-        self.file = os.open(path + (f",policy={policy}" if policy else "") + ",client", os.O_RDONLY)
-        self.ticket()
+    def __init__(self, path, policy="", flags=os.O_RDONLY, kind=READER):
+        self.file = os.open(path + (f",policy={policy}" if policy else "") + (",client" if kind == READER else ""), flags)
+        self.kind = kind
+        if kind == READER:
+            self.ticket()
 
     def ticket(self):
-        answer = fcntl.ioctl(self.file, READER, bytes(196))
+        answer = fcntl.ioctl(self.file, self.kind, bytes(196))
         self.version, _, self.token, name = struct.unpack_from("II16s64s", answer)
         self.name = b"\0" + name.rstrip(b"\0")
 
@@ -57,7 +62,7 @@ class Client:
         s.settimeout(20)
         return s
 
-    def word(self, token=None, version=1):
+    def word(self, token=None, version=2):
         return struct.pack("II16s", version, 0, token or self.token)
 
     def ask(self, word):
@@ -134,7 +139,7 @@ def as_other(fn):
 
 def tokens(path):
     client = Client(path)
-    for garbage in (b"x", bytes(7), bytes(4000), client.word() + b"more", client.word(version=77)):
+    for garbage in (b"x", bytes(7), bytes(4000), client.word() + b"more", client.word(version=1), client.word(version=77)):
         _, error, why, fds = client.ask(garbage)
         need(f"garbage: {error} {why}", error == errno.EPROTO and "no token" in why and not fds)
     for token in (bytes(16), os.urandom(16), bytes([client.token[0] ^ 1]) + client.token[1:]):
@@ -169,6 +174,40 @@ def tokens(path):
     print("tokens are good once")
 
 
+def loans(path):
+    def descriptors():
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in os.environ["DAEMONS"].split())
+
+    client = Client(path, flags=os.O_WRONLY, kind=PRODUCER)
+    before = descriptors()
+    for _ in range(100):
+        fcntl.ioctl(client.file, SIZE, struct.pack("i", 5000))
+        client.ticket()
+        connection, error, why, fds = client.ask(client.word())
+        need(f"no such size: {error} {why}", error == errno.EINVAL and "power of two" in why and not fds)
+        need("who is refused is dropped", connection.recv(1) == b"")
+        connection.close()
+    need(f"{descriptors() - before} descriptors more", descriptors() <= before)
+    need("write(2) afterwards", os.write(client.file, b"written") == 7)
+    fcntl.ioctl(client.file, SIZE, struct.pack("i", 4096))
+    client.ticket()
+    connection = client.connect()
+    connection.send(client.word())
+    connection.close()  # before it is given anything, or just behind
+    try:
+        for _ in range(1000):
+            client.ticket()
+            _, error, why, fds = client.ask(client.word())
+            if error == errno.EACCES:  # this one's token is being looked at
+                continue
+            need(f"a second loan: {error} {why}", error == errno.EBUSY and not fds)
+            break
+    except OSError as e:
+        need(f"a second ticket: {e}", e.errno == errno.EBUSY)
+    os.close(client.file)
+    print("nothing is left behind")
+
+
 def positions(rng):
     while True:
         yield rng.choice((0, 1, 2**64 - 1, 2**63, rng.getrandbits(64), rng.getrandbits(20), rng.getrandbits(12)))
@@ -195,4 +234,4 @@ def hang(path, policy):
     client.socket.close()
 
 
-{"seals": seals, "tokens": tokens, "lie": lie, "hang": hang}[sys.argv[1]](*sys.argv[2:])
+{"seals": seals, "tokens": tokens, "lie": lie, "hang": hang, "loans": loans}[sys.argv[1]](*sys.argv[2:])
