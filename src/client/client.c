@@ -183,13 +183,16 @@ static int take(struct pfs_client *client, const struct pfs_ref *ref, struct pfs
 
 #define AHEAD 16 /* records whose lines are asked for before they are looked at */
 
-/* The third word of a ref: by its ring, flags and header it is plain or not; origin, class and REC_* do not matter. */
+/*
+ * The third word of a ref: by its ring, flags and header it is plain or not; origin, class and REC_* do not matter. Where
+ * the bytes of a word are the other way round, nothing is plain: refs are taken apart one by one there.
+ */
 static uint64_t plain_word(uint16_t ring, uint8_t flags, uint8_t hdr)
 {
 	struct pfs_ref ref = { .ring = ring, .flags = flags, .hdr = hdr };
 	uint64_t word;
 
-	memcpy(&word, &ref.ring, sizeof(word));
+	memcpy(&word, (const uint8_t *)&ref + offsetof(struct pfs_ref, ring), sizeof(word));
 	return word;
 }
 
@@ -209,6 +212,8 @@ static int fill_run(const struct pfs_client *client, struct pfs_rec *recs, int m
 	const uint8_t *data = client->data;
 	int n;
 
+	if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+		return 0;
 	for (n = 0; n < max; n++) {
 		const _Atomic uint64_t *slot = &slots[((next + (uint64_t)n) & slot_mask) * WORDS];
 		const uint64_t pos = word_load(slot, 0), where = word_load(slot, 1),
@@ -258,17 +263,24 @@ static int copy_run(struct pfs_client *client, struct pfs_rec *recs, int n, uint
 static int take_run(struct pfs_client *client, struct pfs_rec *recs, int max)
 {
 	bool stays = client->hello.reliable || client->in_place;
+	size_t copied = client->copied;
 	uint64_t records = client->records, pos = word_load(slot_of(client, client->next), 0);
-	int n = fill_run(client, recs, max);
 	struct pfs_ref last;
 	uint32_t before;
+	int n;
 
-	if (n > 0 && ref_gone(client, client->next)) /* none behind it is, unless it is */
+	if (!stays && !ref_gone(client, client->next) && ring_gone(client, pos))
+		return 0; /* none of the run would come of it */
+	n = fill_run(client, recs, max);
+	if (n == 0 || ref_gone(client, client->next)) /* none behind it is gone, unless it is */
 		return 0;
-	if (n > 0 && !stays)
-		n = copy_run(client, recs, n, pos);
-	if (n == 0 || !ref_load(client, client->next + (uint64_t)n - 1, &last, &before))
+	n = stays ? n : copy_run(client, recs, n, pos);
+	if (n == 0)
 		return 0;
+	if (!ref_load(client, client->next + (uint64_t)n - 1, &last, &before)) {
+		client->copied = copied;
+		return 0;
+	}
 	client->next += (uint64_t)n;
 	client->records += (uint32_t)(before + pfs_ref_weight(&last) - (uint32_t)records);
 	if (stays)

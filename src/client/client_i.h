@@ -40,7 +40,7 @@ struct pfs_client {
 	uint64_t torn;	/* of records since then, those overwritten as far as is known */
 	bool armed;	/* `asleep` was set: a byte may have come */
 	bool ended;	/* an end was given: what comes after it has to be asked for */
-	bool dead;	/* the socket has come to its end */
+	bool dead;	/* the pipe has come to its end */
 };
 
 /* What the hello in it says, of these descriptors, which stay the caller's. -EPROTO: it cannot be; -ENOMEM, ... */

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "base/twice.h"
 #include "client/client_i.h"
 #include "client/ticket.h"
 
@@ -70,16 +71,13 @@ static size_t queue_bytes(const struct pfs_client *client)
 static int map_ring(struct pfs_client *client, int fd)
 {
 	size_t size = (size_t)client->hello.ring_size;
-	uint8_t *data = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *data;
 	void *page;
+	int r = pfs_map_twice(fd, 0, size, PROT_READ, &data);
 
-	if (data == MAP_FAILED)
-		return -ENOMEM;
+	if (r < 0)
+		return r;
 	client->data = data;
-	for (size_t half = 0; half < 2; half++)
-		if (mmap(data + half * size, size, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) ==
-		    MAP_FAILED)
-			return -errno;
 	page = mmap(NULL, PFS_SHARED_PAGE, PROT_READ, MAP_SHARED, fd, (off_t)size);
 	if (page == MAP_FAILED)
 		return -errno;
