@@ -229,7 +229,7 @@ struct pfs_inject {
 	pthread_mutex_t lock;
 	_Atomic uint64_t scan;	  /* writer: the task; records from here on are still to be run */
 	_Atomic unsigned writers; /* lock to change */
-	_Atomic unsigned clients; /* control to change: readers who map the ring, which stays meanwhile */
+	_Atomic unsigned clients; /* control and lock to add: readers who map the ring, which stays meanwhile */
 	uint64_t since; /* control; of the node's queue: what came since the first of them is in the ring */
 	/* Ends that found no room in the ring come after all that is in it: streams first, then the generation. */
 	uint32_t *ends;		  /* lock; owned; streams; room for one of each open writer */
@@ -708,7 +708,8 @@ void pfs_inject_rest(struct pfs_inject *inject);
  * Nothing else comes there then.
  */
 bool pfs_inject_maps(const struct pfs_node *node);
-int pfs_inject_join(struct pfs_node *node);   /* control: one client more. -ENOMEM, -EDQUOT, ... */
+int pfs_inject_join(struct pfs_node *node,
+		    struct pfs_diag *diag);   /* control: one client more. -ENOMEM, -EDQUOT, ... */
 void pfs_inject_leave(struct pfs_node *node); /* control is free */
 void pfs_inject_free(struct pfs_inject *inject); /* NULL is fine */
 

@@ -170,9 +170,9 @@ static int open_locked(struct pfs_reader *reader, struct pfs_node *dir,
 	if (r < 0)
 		return r;
 	if (options->client && !view && pfs_inject_maps(dir)) {
-		r = pfs_inject_join(dir);
+		r = pfs_inject_join(dir, diag);
 		if (r < 0)
-			return pfs_due_refused(dir->graph, PFS_DUE_MEMORY, r, diag);
+			return r;
 		reader->maps = true;
 	} else if (options->client && !view) {
 		view = "copy";

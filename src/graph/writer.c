@@ -1,5 +1,5 @@
 /*
- * writer - one open for writing: records into the injection ring of a directory
+ * writer - one open for writing: records into the injection ring of a directory; and who else keeps that ring
  *
  * store() only copies into the ring; run() lets the tree below take it, on this thread or on the one that is at it. An
  * end (of a writer's stream, of a generation) is a control record in the same ring, so that it comes after the data;
@@ -82,8 +82,15 @@ static int ends_reserve(struct pfs_inject *inject)
 	return 0;
 }
 
+static int no_ring(const struct pfs_node *node, int r, struct pfs_diag *diag)
+{
+	if (r == -ENOMEM || r == -EDQUOT)
+		return pfs_due_refused(node->graph, PFS_DUE_MEMORY, r, diag);
+	return pfs_diag_set(diag, -r, "no ring for what is written: %s", strerror(-r));
+}
+
 /* One more of these; the ring is made, or made again if it was given up meanwhile. Control. */
-static int inject_enter(struct pfs_node *node, bool client)
+static int inject_enter(struct pfs_node *node, bool client, struct pfs_diag *diag)
 {
 	struct pfs_task *owner = node->owner;
 	struct pfs_inject *inject = node->inject;
@@ -92,11 +99,14 @@ static int inject_enter(struct pfs_node *node, bool client)
 	if (!inject) {
 		r = inject_new(node, &inject);
 		if (r < 0)
-			return r;
+			return no_ring(node, r, diag);
 		node->inject = inject;
 		r = pfs_domain_replan(node->domain);
-		if (r < 0)
-			return r;
+		if (r < 0) { /* no plan has it */
+			node->inject = NULL;
+			pfs_inject_free(inject);
+			return no_ring(node, r, diag);
+		}
 	}
 	pfs_task_lock(owner);
 	pthread_mutex_lock(&inject->lock);
@@ -109,7 +119,7 @@ static int inject_enter(struct pfs_node *node, bool client)
 		atomic_fetch_add(client ? &inject->clients : &inject->writers, 1);
 	pthread_mutex_unlock(&inject->lock);
 	pfs_task_unlock(owner);
-	return r;
+	return r < 0 ? no_ring(node, r, diag) : 0;
 }
 
 /* One of these has left. */
@@ -135,9 +145,9 @@ bool pfs_inject_maps(const struct pfs_node *node)
 	return node->kind == PFS_NODE_SOURCE && (node->from->flags & PFS_SOURCE_WRITABLE);
 }
 
-int pfs_inject_join(struct pfs_node *node)
+int pfs_inject_join(struct pfs_node *node, struct pfs_diag *diag)
 {
-	return inject_enter(node, true);
+	return inject_enter(node, true, diag);
 }
 
 void pfs_inject_leave(struct pfs_node *node)
@@ -189,11 +199,9 @@ int pfs_writer_new(struct pfs_node *node, struct pfs_writer **ret_writer, struct
 	    !(node->from->flags & PFS_SOURCE_WRITABLE))
 		return pfs_diag_set(diag, EINVAL, "'%s' is not for writing", node->name);
 	pfs_class_use(node);
-	r = inject_enter(node, false);
-	if (r == -ENOMEM || r == -EDQUOT)
-		return pfs_due_refused(node->graph, PFS_DUE_MEMORY, r, diag);
+	r = inject_enter(node, false, diag);
 	if (r < 0)
-		return pfs_diag_set(diag, -r, "no ring for what is written: %s", strerror(-r));
+		return r;
 	writer->node = pfs_node_ref(node);
 	writer->packets = node->flow & PFS_FLOW_ANY_PACKET;
 	*ret_writer = TAKE_PTR(writer);

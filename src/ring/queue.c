@@ -166,25 +166,26 @@ static size_t queue_bytes(const struct pfs_queue *queue)
 static int shared_map(struct pfs_queue *queue, void *at)
 {
 	size_t bytes = PFS_SHARED_PAGE + queue_bytes(queue);
-	int fd = memfd_create("pipesfs-queue", MFD_CLOEXEC | MFD_ALLOW_SEALING), r;
+	PFS_CLOSE int fd = memfd_create("pipesfs-queue", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	uint8_t *memory = MAP_FAILED;
+	int r;
 
 	if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0)
-		memory = mmap(at, bytes, PROT_READ | PROT_WRITE,
-			      MAP_SHARED | MAP_NORESERVE | (at ? MAP_FIXED : 0), fd, 0);
-	if (memory == MAP_FAILED) {
+		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (memory == MAP_FAILED)
+		return -errno;
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0 ||
+	    (at && mremap(memory, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at) == MAP_FAILED)) {
 		r = -errno;
-		pfs_closep(&fd);
+		munmap(memory, bytes);
 		return r;
 	}
+	memory = at ? at : memory;
 	pfs_closep(&queue->fd);
-	queue->fd = fd;
+	queue->fd = TAKE_FD(fd);
 	queue->shared = (struct pfs_shared_queue *)(void *)memory;
 	queue->slots = (_Atomic uint64_t *)(void *)(memory + PFS_SHARED_PAGE);
-	return fcntl(queue->fd, F_ADD_SEALS,
-		     F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0
-		       ? -errno
-		       : 0;
+	return 0;
 }
 
 static int private_map(struct pfs_queue *queue)
@@ -676,8 +677,9 @@ static uint64_t limit_held(struct pfs_cursor *cursor, const struct pfs_ring *rin
 }
 
 /*
- * Of a queue that is shared the refs are all into one ring, whose writer is the queue's: while it asks, no slot
- * changes. So the client's word is taken as it is, and once more when it was found to be in the way.
+ * Of a queue that is shared the refs are all into one ring. While its writer asks, refs may be pushed by another thread,
+ * but no slot from the client's `hold` on changes: claim goes on under the lock of the list only, which is held here. So
+ * the client's word is taken as it is, and once more when it was found to be in the way.
  */
 static uint64_t limit_client(struct pfs_cursor *cursor, const struct pfs_ring *ring, uint64_t want)
 {
