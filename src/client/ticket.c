@@ -38,9 +38,10 @@ int pfs_ticket_redeem(const struct pfs_ticket *ticket, struct pfs_shared_head *h
 		fds[i] = -1;
 	if (ticket->version != PFS_SHARED_VERSION)
 		return -EPROTO;
-	socket = connect_to(ticket->name, true);
+	/* The file first: its directory is root's, while in another network namespace the name may be anybody's. */
+	socket = connect_to(ticket->path, false);
 	if (socket == -ENOTCONN)
-		socket = connect_to(ticket->path, false);
+		socket = connect_to(ticket->name, true);
 	if (socket < 0)
 		return socket;
 	memcpy(word.token, ticket->token, sizeof(word.token));

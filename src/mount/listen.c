@@ -5,10 +5,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "base/hash.h"
 
-#define NEW ".new" /* bound, but nobody listens yet */
+#define NEW ".new" /* bound, but nobody listens yet, ... */
+#define NEW_OLD 60 /* s after which nobody ever will */
 
 /* len: of the name in it. */
 static int listen_at(const struct sockaddr_un *address, size_t len)
@@ -28,7 +30,10 @@ static bool is_deserted(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	PFS_CLOSE int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat st;
 
+	if (strstr(path, NEW) && (stat(path, &st) < 0 || st.st_mtime + NEW_OLD > time(NULL)))
+		return false;
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
 	return fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 &&
 	       errno == ECONNREFUSED;
@@ -43,12 +48,18 @@ static void sweep(void)
 	while (dir && (entry = readdir(dir))) {
 		int n = snprintf(path, sizeof(path), PFS_LISTEN_DIR "/%s", entry->d_name);
 
-		if (n > 0 && (size_t)n < sizeof(path) && entry->d_type == DT_SOCK &&
-		    !strstr(entry->d_name, NEW) && is_deserted(path))
+		if (n > 0 && (size_t)n < sizeof(path) && entry->d_type == DT_SOCK && is_deserted(path))
 			unlink(path);
 	}
 	if (dir)
 		closedir(dir);
+}
+
+/* For all to search, whatever the umask. */
+static void dir_make(const char *path)
+{
+	if (mkdir(path, 0755) == 0)
+		(void)chmod(path, 0755);
 }
 
 /* Gets its name once it listens, so that nobody takes it for deserted. */
@@ -57,8 +68,8 @@ static int listen_file(struct pfs_listen *listen)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	PFS_CLOSE int fd = -1;
 
-	mkdir("/run/pipesfs", 0755);
-	mkdir(PFS_LISTEN_DIR, 0755);
+	dir_make("/run/pipesfs");
+	dir_make(PFS_LISTEN_DIR);
 	sweep();
 	snprintf(listen->path, sizeof(listen->path), PFS_LISTEN_DIR "/%s", listen->name);
 	snprintf(address.sun_path, sizeof(address.sun_path), PFS_LISTEN_DIR "/%s" NEW, listen->name);

@@ -13,7 +13,7 @@
 #define SILENT_ALL 256
 #define DEAF \
 	UINT64_C(100000000) /* ns after which who could not be taken in for want of descriptors is tried again */
-#define SOCKET_BYTES 8192 /* a hello, and some bytes that wake */
+#define SOCKET_BYTES 8192 /* a hello */
 
 /* A file that has a ticket or a client. All of both structures: lock. */
 struct shared {

@@ -45,9 +45,9 @@ struct pfs_portal_rules {
 #define PFS_LINGER_DEFAULT 5000000000ULL /* ns */
 #define PFS_LINGER_MAX (86400 * 1000000000ULL)
 
-/* What follows prefix in path, where slashes in a row count as one; NULL: path does not begin so. */
 /* [::1] is ::1, with its length; what is in no brackets stays. -EINVAL: there is nothing in them. */
 int pfs_host_unwrap(const char **host, size_t *len, struct pfs_diag *diag);
+/* What follows prefix in path, where slashes in a row count as one; NULL: path does not begin so. */
 const char *pfs_portal_after(const char *path, const char *prefix);
 
 #endif

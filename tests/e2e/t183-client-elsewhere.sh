@@ -31,6 +31,13 @@ cp numbers "$P/accept/all"
 t_done $client || t_fail "in another network namespace: $(cat err)"
 t_same "in another network namespace" got numbers
 
+unshare --mount sh -c 'mount -t tmpfs none /run && exec "$@"' - "$follow" "$P/accept/all" >got 2>err &
+client=$!
+t_wait_for 20 grep -q command=example-follow "$P/accept/.readers"
+cp numbers "$P/accept/all"
+t_done $client || t_fail "who does not see the file: $(cat err)"
+t_same "who does not see the file comes by the abstract name" got numbers
+
 streams=
 for pid in $(t_daemons); do
 	[ "$(cat "/proc/$pid/comm")" = pipesfs-streams ] && streams=$pid
@@ -43,7 +50,7 @@ prlimit --pid "$streams" --nofile=16: # less than there are, but as many as poll
 "$follow" "$P/accept/all" >got 2>err &
 client=$!
 waits() { # not taken in yet: no inode
-	awk -v name="@$(basename "$mine")" '$8 == name && $7 == 0' /proc/net/unix | grep -q .
+	awk -v name="$mine" 'index($8, name) == 1 && $7 == 0' /proc/net/unix | grep -q .
 }
 t_wait_for 20 waits
 ticks() {
