@@ -184,8 +184,8 @@ static int take(struct pfs_client *client, const struct pfs_ref *ref, struct pfs
 #define AHEAD 16 /* records whose lines are asked for before they are looked at */
 
 /*
- * The third word of a ref: by its ring, flags and header it is plain or not; origin, class and REC_* do not matter. Where
- * the bytes of a word are the other way round, nothing is plain: refs are taken apart one by one there.
+ * The third word of a ref: by its ring, flags and header it is plain or not; origin, class and REC_* do not matter.
+ * Where the bytes of a word are the other way round, nothing is plain: refs are taken apart one by one there.
  */
 static uint64_t plain_word(uint16_t ring, uint8_t flags, uint8_t hdr)
 {

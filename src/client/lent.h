@@ -16,8 +16,8 @@ struct pfs_lent {
 };
 
 /*
- * command: which ticket, on the open file fd; size: bytes wanted; wanted: how many descriptors of PFS_LENT_*. why: as of
- * pfs_ticket_redeem(). -ENOTTY, -EPROTO, -ENOTCONN, and what the mount says.
+ * command: which ticket, on the open file fd; size: bytes wanted; wanted: how many descriptors of PFS_LENT_*. why: as
+ * of pfs_ticket_redeem(). -ENOTTY, -EPROTO, -ENOTCONN, and what the mount says.
  */
 int pfs_lent_get(int fd, unsigned long command, size_t size, size_t wanted, char *why,
 		 size_t why_size, struct pfs_lent *ret_lent);

@@ -12,7 +12,7 @@ struct pfs_producer {
 	struct pfs_offer *offer; /* owned */
 	int fd;			 /* owned: the open file, which is what lets it write */
 	int nudge_fd, calls_fd;	 /* owned: wakes us, wakes the mount */
-	int called_fd; /* owned: the other end of calls_fd, so that no write there is SIGPIPE; nudge_fd tells the mount's end */
+	int called_fd; /* owned: the other end of calls_fd, so that no write there is SIGPIPE */
 	size_t reserved;
 };
 

@@ -18,7 +18,8 @@ struct pfs_supply;
 /*
  * From now on the writer is its: borrowed, until last(arg) is called, once, some time after pfs_supply_close(), on any
  * thread; its stream has ended then. nudge_fd and calls_fd (base/nudge.h) are borrowed likewise: by the one the process
- * is nudged when its ring says so, by the other it nudges when that says so; both ends of both stay open. size: bytes of the process's ring, at most; no record is longer than the writer takes. -EINVAL,
+ * is nudged when its ring says so, by the other it nudges when that says so; both ends of both stay open.
+ * size: bytes of the process's ring, at most; no record is longer than the writer takes. -EINVAL,
  * -ENOMEM, -EAGAIN (no thread), -EDQUOT: its user pays for the ring.
  */
 int pfs_supply_open(struct pfs_writer *writer, uint64_t size, int nudge_fd, int calls_fd,

@@ -74,8 +74,8 @@ static void gift_make(struct pfs_pipe *pipe, uint64_t size, int memory_fd, struc
 }
 
 /*
- * Nobody reads or writes, or waits for it: from now on, nobody will. Then the file is held, for what is lent: once, also
- * if who was to get it has gone before it came.
+ * Nobody reads or writes, or waits for it: from now on, nobody will. Then the file is held, for what is lent: once,
+ * also if who was to get it has gone before it came.
  */
 static int lend_begin(struct pfs_pipe *pipe, struct pfs_lane *lane, _Atomic bool *taken,
 		      struct pfs_diag *diag)

@@ -677,9 +677,9 @@ static uint64_t limit_held(struct pfs_cursor *cursor, const struct pfs_ring *rin
 }
 
 /*
- * Of a queue that is shared the refs are all into one ring. While its writer asks, refs may be pushed by another thread,
- * but no slot from the client's `hold` on changes: claim goes on under the lock of the list only, which is held here. So
- * the client's word is taken as it is, and once more when it was found to be in the way.
+ * Of a queue that is shared the refs are all into one ring. While its writer asks, refs may be pushed by another
+ * thread, but no slot from the client's `hold` on changes: claim goes on under the lock of the list only, which is held
+ * here. So the client's word is taken as it is, and once more when it was found to be in the way.
  */
 static uint64_t limit_client(struct pfs_cursor *cursor, const struct pfs_ring *ring, uint64_t want)
 {

@@ -7,7 +7,7 @@
 t_need_root
 
 original() {
-	! redirected && [ "$(cat tree/file)" = original ]
+	! redirected tree && [ "$(cat tree/file)" = original ]
 }
 server() {
 	pgrep -x -r S,R,D,T pipesfs-redir
@@ -59,7 +59,7 @@ begin() {
 	ctl load dummy "$filters/udummyflt.so,-o,$PWD/log" transparent
 	ctl setpath dummy "$TMPDIR/tree" include subtree
 	ctl activate dummy
-	redirected || t_fail "it is not redirected"
+	redirected tree || t_fail "it is not redirected"
 }
 
 # --- its process dies: the mount goes on, and the next change begins it again ---------------------------------
@@ -72,7 +72,7 @@ again() { # NAME PIDS
 	kill -9 "$@" || : # of two the second may have ended with the first
 	ended "$t_name"
 	ctl deadline dummy 4s
-	t_ok "$t_name: the next change begins it again" redirected
+	t_ok "$t_name: the next change begins it again" redirected tree
 	t_eq "$t_name: ... and the filter runs" "$(cat tree/file; ctl stat dummy | grep -c 'hooked 1')" "original
 1"
 	ctl deadline dummy 5s

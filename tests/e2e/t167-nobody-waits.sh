@@ -94,9 +94,9 @@ nobody_in_d() {
 }
 as_it_should() { # original|redirected
 	if [ "$1" = original ]; then
-		! redirected && [ "$(cat tree/file)" = original ]
+		! redirected tree && [ "$(cat tree/file)" = original ]
 	else
-		redirected
+		redirected tree
 	fi
 }
 within=${PFS_WITHIN:-5}
@@ -117,7 +117,7 @@ ended() { # NAME original|redirected|nothing
 
 begin() { # OPTION...
 	"$PIPESFS" redirect "$@" tree
-	redirected || t_fail "not redirected"
+	redirected tree || t_fail "not redirected"
 	under_load
 }
 proof() {
@@ -178,7 +178,7 @@ of_filter() {
 	begin --listen socket
 	filter -p error -t 600000
 	kill -9 "$FILTER"
-	ended "a filter is killed while it is asked" redirected
+	ended "a filter is killed while it is asked" redirected tree
 	filter_gone
 	umount -l tree
 	ended "and the tree unmounted" original
@@ -197,9 +197,9 @@ of_filter() {
 		begin --listen socket
 		filter -p $policy -t 20
 		kill -STOP "$FILTER"
-		ended "a filter is late ($policy)" redirected
+		ended "a filter is late ($policy)" redirected tree
 		filter_gone
-		ended "a filter is late ($policy), then killed" redirected
+		ended "a filter is late ($policy), then killed" redirected tree
 		umount -l tree
 		ended "and the tree unmounted" original
 	done
@@ -215,7 +215,7 @@ begin_mount() {
 	ctl load dummy "$filters/udummyflt.so,-o,/dev/null" transparent
 	ctl setpath dummy "$TMPDIR/tree" include subtree
 	ctl activate dummy
-	redirected || t_fail "not redirected"
+	redirected tree || t_fail "not redirected"
 	under_load
 }
 ended_mount() { # NAME original|redirected

@@ -4,7 +4,7 @@
 #     . "$TOP/tests/tools/redirctl.sh"
 #
 #   ctl WORD...                 redirctl for the mount at $P
-#   redirected [DIRECTORY]      it (tree) is a redirected tree; in $TMPDIR
+#   redirected DIRECTORY        it is a redirected tree; in $TMPDIR
 #   denied ERRNO CMD...         CMD fails, and names that error
 #   said NAME WORDS CMD...      CMD fails with status 1, and says these words
 # shellcheck shell=sh
@@ -16,7 +16,7 @@ ctl() {
 }
 
 redirected() {
-	grep -q " $TMPDIR/${1:-tree} .*fuse.redirfs" /proc/self/mountinfo
+	grep -q " $TMPDIR/$1 .*fuse.redirfs" /proc/self/mountinfo
 }
 
 denied() {
