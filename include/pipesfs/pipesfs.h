@@ -109,7 +109,8 @@ int pfs_seek_oldest(struct pfs_client *client);
 /*
  * A descriptor for poll(2), select(2), epoll(7), level-triggered: readable after pfs_next() said -EAGAIN and there is
  * something, or the mount is gone (POLLHUP, perhaps without POLLIN). Nothing else may be done with it. It stays the
- * client's.
+ * client's. Take it out of an epoll(7) set before pfs_close(): the mount has the same pipe open, so closing alone
+ * does not.
  */
 int pfs_fd(const struct pfs_client *client);
 /* Waits until pfs_next() would not say -EAGAIN: 1. 0: `timeout` ms have passed (-1: for ever). -EINTR. */
