@@ -106,6 +106,20 @@ for i in range(50):
 print(len(fds), errno.errorcode[why])
 END
 t_eq "open pipes have an end" "$(cat opens)" "20 EDQUOT"
+bob env TOOLS="$TOP/tests/tools" python3 - "$P/accept:b0/all" <<'END' >opens
+import errno, os, sys
+sys.path.insert(0, os.environ["TOOLS"])
+import client
+clients, why = [], None
+for i in range(50):
+    try:
+        clients.append(client.Client(sys.argv[1]).shake_hands())
+    except OSError as e:
+        why = e.errno
+        break
+print(len(clients), errno.errorcode[why])
+END
+t_eq "and so have clients, which are open pipes" "$(cat opens)" "20 EDQUOT"
 works || t_fail "alice's pipeline, after he filled what he could"
 echo "ok: hers works"
 for i in $(seq 0 $((n - 1))); do
