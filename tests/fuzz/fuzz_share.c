@@ -1,9 +1,9 @@
 /*
  * fuzz_share - clients that say what they like, as often as they like, with descriptors that nobody asked for
  *
- * Steps of one byte and what it needs: connections are begun and closed, messages sent, right tokens among them; tickets
- * are taken anew, the file is closed. Each first message is answered or its connection closed; a file is given once for
- * a ticket, let go as often as it was held, and no descriptor stays.
+ * Steps of one byte and what it needs: connections are begun and closed, messages sent, right tokens among them;
+ * tickets are taken anew, the file is closed. Each first message is answered or its connection closed; a file is given
+ * once for a ticket, let go as often as it was held, and no descriptor stays.
  */
 #include <dirent.h>
 #include <stdlib.h>
