@@ -50,6 +50,8 @@ CLAIMS = [
      ["asking a filter in ours against a permission event", "asking a filter in its own process against a permission event"]),
     ("packets of 64 bytes by libpipesfs, in place, against read(2) of `all`, of `all.pcapng`, and a record a call", "{}, {}, {}", "libpipesfs",
      [f"64-byte packets: libpipesfs against read(2){which}" for which in (" of all", " of all.pcapng", ", a record a call")]),
+    ("chunks of 1 MiB by libpipesfs: in the ring, against reading memory; as a producer makes them, against memcpy", "{}; {}", "libpipesfs",
+     ["chunks in the ring, against reading memory", "chunks as a producer makes them, against memcpy"]),
     ("packets a CPU second of the reader, against tcpdump", "{}", "libpipesfs", ["records a CPU second of the reader, against tcpdump"]),
     ("producer, four stages, client: median and 99.9 % of the time, against pipe(2) (less is better)", "{} and {}", "latency",
      [f"producer to client, 64 bytes, {what}, against pipe(2)" for what in ("median", "99.9 %")]),

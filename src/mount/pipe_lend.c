@@ -108,7 +108,7 @@ static int lend_undo(struct pfs_pipe *pipe, _Atomic bool *taken, int r)
 static int producer_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct pfs_diag *diag)
 {
 	struct pfs_pipe *pipe = pfs_pipe_of(pfs_channel_of(file));
-	struct pfs_supply *supply;
+	struct pfs_supply *supply = NULL;
 	int r = lend_begin(pipe, &pipe->channel.write, &pipe->lent.writes, diag);
 
 	if (r < 0)
@@ -122,6 +122,7 @@ static int producer_give(struct pfs_file *file, struct pfs_gift *ret_gift, struc
 		supplies_add(-1u);
 		return lend_undo(pipe, &pipe->lent.writes, r);
 	}
+	assert(supply); /* set on success, and errors are negative */
 	gift_make(pipe, pfs_supply_size(supply), pfs_supply_memory(supply), ret_gift);
 	atomic_store(&pipe->lent.supply, supply);
 	return 0;
@@ -130,7 +131,7 @@ static int producer_give(struct pfs_file *file, struct pfs_gift *ret_gift, struc
 static int blocks_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct pfs_diag *diag)
 {
 	struct pfs_pipe *pipe = pfs_pipe_of(pfs_channel_of(file));
-	struct pfs_fill *fill;
+	struct pfs_fill *fill = NULL;
 	int r = lend_begin(pipe, &pipe->channel.read, &pipe->lent.reads, diag);
 
 	if (r < 0)
@@ -139,6 +140,7 @@ static int blocks_give(struct pfs_file *file, struct pfs_gift *ret_gift, struct 
 			  pipe, &fill, diag);
 	if (r < 0)
 		return lend_undo(pipe, &pipe->lent.reads, r);
+	assert(fill);
 	gift_make(pipe, (uint64_t)pipe->lent.size, pfs_fill_memory(fill), ret_gift);
 	atomic_store(&pipe->lent.fill, fill);
 	return 0;
