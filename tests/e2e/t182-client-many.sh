@@ -41,6 +41,10 @@ wait $client || t_fail "the client of a moved directory: $(cat err)"
 t_same "what came to the old place" got numbers
 
 library=$T_BUILD/src/libpipesfs.so
+if [ ! -e "$library" ]; then
+	t_note "the library was not built: what it exports is not looked at"
+	exit 0
+fi
 nm -D --defined-only "$library" | sed -n 's/.* T \(pfs_[a-z_]*\)@.*/\1/p' | sort >exported
 sed -n 's/^[a-z].*[ *]\(pfs_[a-z_]*\)(.*/\1/p' "$TOP/include/pipesfs/pipesfs.h" \
 	"$TOP/include/pipesfs/producer.h" "$TOP/include/pipesfs/zbuf.h" | sort >declared
