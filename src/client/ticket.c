@@ -25,6 +25,26 @@ static int connect_to(const char *name, bool abstract)
 	return TAKE_FD(fd);
 }
 
+/*
+ * The file first: its directory is root's, while in another network namespace the name may be anybody's. Whatever is
+ * wrong with it for us, the name may do.
+ */
+static int connect_any(const struct pfs_ticket *ticket, char *why, size_t why_size)
+{
+	int fd = connect_to(ticket->path, false);
+
+	if (fd < 0)
+		fd = connect_to(ticket->name, true);
+	if (fd == -ENOTCONN && ticket->path[0])
+		snprintf(why, why_size,
+			 "the mount is in another network namespace, or has ended, and its socket %s cannot be reached",
+			 ticket->path);
+	else if (fd == -ENOTCONN)
+		snprintf(why, why_size,
+			 "the mount is in another network namespace, or has ended, and could make no socket for those");
+	return fd;
+}
+
 int pfs_ticket_redeem(const struct pfs_ticket *ticket, struct pfs_shared_head *hello, size_t size,
 		      int *fds, size_t nfds, int *ret_socket, char *why, size_t why_size)
 {
@@ -38,10 +58,7 @@ int pfs_ticket_redeem(const struct pfs_ticket *ticket, struct pfs_shared_head *h
 		fds[i] = -1;
 	if (ticket->version != PFS_SHARED_VERSION)
 		return -EPROTO;
-	/* The file first: its directory is root's, while in another network namespace the name may be anybody's. */
-	socket = connect_to(ticket->path, false);
-	if (socket == -ENOTCONN)
-		socket = connect_to(ticket->name, true);
+	socket = connect_any(ticket, why, why_size);
 	if (socket < 0)
 		return socket;
 	memcpy(word.token, ticket->token, sizeof(word.token));

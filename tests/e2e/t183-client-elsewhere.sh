@@ -1,14 +1,15 @@
 #!/bin/sh
 # timeout: 120
-# A client in another network namespace, where the abstract name is not, comes by the file; which is gone with its mount, or, if
+# A client in another network namespace, where the abstract name is not, comes by the file, or is told; which is gone with its mount, or, if
 # that was killed, with the next one. Without descriptors left the mount does not run in circles, and goes on when there are some.
 . "$T_LIB"
 . "$TOP/tests/tools/streams.sh"
 . "$TOP/tests/tools/mount.sh"
 t_need_root
-t_need unshare prlimit
+t_need unshare prlimit setpriv
 follow=$T_BUILD/src/example-follow
 [ -x "$follow" ] || t_skip "the library was not built"
+chmod 755 "$TMPDIR" "$(dirname "$TMPDIR")"
 dir=/run/pipesfs/clients
 files() {
 	for t_pid in $(t_daemons); do
@@ -19,6 +20,7 @@ files() {
 }
 t_mount
 mkdir "$P/accept"
+chmod 755 "$P/accept"
 mine=$(files)
 t_ok "one file" test "$(echo "$mine" | wc -w)" = 1
 t_ok "it is there" test -S "$mine"
@@ -37,6 +39,19 @@ t_wait_for 20 grep -q command=example-follow "$P/accept/.readers"
 cp numbers "$P/accept/all"
 t_done $client || t_fail "who does not see the file: $(cat err)"
 t_same "who does not see the file comes by the abstract name" got numbers
+
+# A mount of its own: others use this directory.
+unshare --mount sh -c 'mount -t tmpfs none /run && mkdir -m 700 /run/pipesfs && exec "$@"' - \
+	setpriv --reuid 65534 --regid 65534 --clear-groups "$follow" "$P/accept/all" >got 2>err &
+client=$!
+t_wait_for 20 grep -q command=example-follow "$P/accept/.readers"
+cp numbers "$P/accept/all"
+t_done $client || t_fail "who may not search for the file: $(cat err)"
+t_same "who may not search for the file comes by the abstract name" got numbers
+
+unshare --net --mount sh -c 'mount -t tmpfs none /run && exec "$@"' - "$follow" "$P/accept/all" >got 2>err &&
+	t_fail "a client that can reach neither got something"
+t_has "who can reach neither is told" "$(cat err)" "another network namespace, or has ended, and its socket $mine cannot be reached"
 
 streams=
 for pid in $(t_daemons); do
