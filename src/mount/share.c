@@ -75,6 +75,8 @@ static void connection_close(struct pfs_shares *shares, struct connection *conne
 		}
 	}
 	pthread_mutex_unlock(&shares->lock);
+	/* A close alone takes it out only if nobody else has it open, as who looks at our descriptors in /proc may. */
+	epoll_ctl(shares->epoll_fd, EPOLL_CTL_DEL, connection->fd, NULL);
 	close(connection->fd);
 	free(connection);
 }
@@ -214,7 +216,7 @@ static int send_gift(const struct connection *connection, const struct pfs_gift 
 	return n < 0 ? (int)n : 0;
 }
 
-/* False: refused. */
+/* False: refused, or the file was closed meanwhile. */
 static bool give(struct pfs_shares *shares, struct connection *connection, struct shared *shared)
 {
 	const struct pfs_share_kind *kind = shared->kind;
@@ -222,16 +224,17 @@ static bool give(struct pfs_shares *shares, struct connection *connection, struc
 	struct pfs_diag diag = { "" };
 	struct pfs_gift gift;
 	int r = kind->give(file, &gift, &diag);
-	bool given = r == 0;
+	bool given = r == 0, over;
 
 	if (r < 0)
 		refuse(connection, -r, diag.text[0] ? diag.text : strerror(-r));
 	else
 		r = send_gift(connection, &gift);
 	pthread_mutex_lock(&shares->lock);
-	if (given && (r < 0 || shared->ended))
+	over = r < 0 || shared->ended;
+	if (given && over)
 		kind->mute(file);
-	if (r < 0 || shared->ended) {
+	if (over) {
 		file_remove(shares, shared);
 	} else {
 		shared->state = GIVEN;
@@ -240,7 +243,7 @@ static bool give(struct pfs_shares *shares, struct connection *connection, struc
 	}
 	pthread_mutex_unlock(&shares->lock);
 	kind->drop(file);
-	return r == 0;
+	return !over;
 }
 
 /* The first message. False: to be closed. */
