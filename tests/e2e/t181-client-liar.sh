@@ -14,7 +14,6 @@ seq 1 3000000 >numbers # more than the ring of the copy holds
 
 t_ok "what is mapped cannot be written" python3 "$liar" seals "$P/accept/all"
 t_ok "tokens" python3 "$liar" tokens "$P/accept/all"
-[ "$(id -u)" != 0 ] || t_ok "held" env DAEMONS="$(t_daemons)" python3 "$liar" held "$P/accept/all"
 t_ok "loans" env DAEMONS="$(t_daemons)" python3 "$liar" loans "$P/accept/all"
 
 # beside WHAT...: a good client and a cat get everything

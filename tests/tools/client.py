@@ -5,7 +5,6 @@
     client.py tokens PATH       tokens are good once, for one user; garbage is refused, and who says nothing is dropped
     client.py lie PATH POLICY   says nonsense in its page until standard input ends; sleeps always, and never looks
     client.py hang PATH POLICY  says nothing more until standard input ends
-    client.py held PATH         a connection that somebody else has a descriptor of, too, ends without harm (root)
     client.py loans PATH        a producer that is refused, or goes before it is given its ring, leaves nothing behind
 """
 import ctypes
@@ -175,41 +174,6 @@ def tokens(path):
     print("tokens are good once")
 
 
-def held(path):
-    """As one who looks at /proc/PID/fd has it for a moment: closing it does not take it out of an epoll set."""
-    def sockets():
-        return {int(fd) for fd in os.listdir(f"/proc/{pid}/fd") if is_socket(fd)}
-
-    def is_socket(fd):
-        try:
-            return os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
-        except FileNotFoundError:
-            return False
-
-    pid = next(int(p) for p in os.environ["DAEMONS"].split() if open(f"/proc/{p}/comm").read() == "pipesfs-streams\n")
-    pidfd = os.pidfd_open(pid)
-    client = Client(path)
-    for _ in range(20):
-        before = sockets()
-        s = client.connect()
-        while not sockets() - before:  # it is taken in soon
-            os.sched_yield()
-        theirs = (sockets() - before).pop()
-        kept = libc.syscall(438, pidfd, theirs, 0)  # pidfd_getfd(2)
-        need("pidfd_getfd(2)", kept >= 0)
-        s.send(b"garbage")
-        need("garbage is answered", s.recv(4096))
-        while theirs in sockets():  # and closed
-            os.sched_yield()
-        s.close()  # which its end of it would tell
-        other = Client(path).shake_hands()
-        for fd in (*other.fds, other.file):
-            os.close(fd)
-        os.close(kept)
-    client.shake_hands()
-    print("it harms nobody")
-
-
 def loans(path):
     def descriptors():
         return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in os.environ["DAEMONS"].split())
@@ -271,4 +235,4 @@ def hang(path, policy):
 
 
 if __name__ == "__main__":
-    {"seals": seals, "tokens": tokens, "lie": lie, "hang": hang, "held": held, "loans": loans}[sys.argv[1]](*sys.argv[2:])
+    {"seals": seals, "tokens": tokens, "lie": lie, "hang": hang, "loans": loans}[sys.argv[1]](*sys.argv[2:])
