@@ -194,6 +194,7 @@ def loans(path):
     connection = client.connect()
     connection.send(client.word())
     connection.close()  # before it is given anything, or just behind
+    client.ask(b"x")  # answered behind it: until it was heard, a new ticket would take the place of its own
     try:
         for _ in range(1000):
             client.ticket()
